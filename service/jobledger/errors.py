@@ -34,7 +34,9 @@
     │   ├── SchemaMissing            the database was not migrated
     │   ├── SchemaNewer              the database is newer than the code
     │   ├── SchemaChanged            a released migration's text was changed
-    │   └── SchemaDrift              the database differs from a freshly migrated one
+    │   ├── SchemaDrift              the database differs from a freshly migrated one
+    │   ├── UnknownEvent             the log holds an event that this version does not know
+    │   └── MalformedEvent           an event's data does not fit its type
     ├── AppendOnly                   something tried to change the log
     ├── CheckFailed                  a check that was asked for found a difference
     └── ResultFailed                 the awaited job ended without a result
@@ -329,6 +331,21 @@ class SchemaDrift(SchemaError):
 
     code = "schema_drift"
     sqlstate = "JL604"
+
+
+class UnknownEvent(SchemaError):
+    """The log holds an event of a type or shape that this version of jobledger does not know."""
+
+    code = "unknown_event"
+    sqlstate = "JL605"
+
+
+class MalformedEvent(SchemaError):
+    """An event's data does not fit its type."""
+
+    code = "malformed_event"
+    sqlstate = "JL606"
+    http_status = 500
 
 
 class AppendOnly(JobledgerError):
