@@ -1,0 +1,216 @@
+"""The store: where connections come from, the service's own pool or the caller's.
+
+Behind a transaction pooler (`pooler="transaction"`) a session does not outlive a transaction: no statement is kept
+prepared, no session state is set or reset. Names are schema-qualified everywhere and json travels as text, so the
+caller's pool may have any search_path and any codec.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
+
+import asyncpg
+
+from jobledger.errors import InvalidArgument, Unavailable
+from jobledger.store.failures import place_of, translated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from types import TracebackType
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    from jobledger.settings import Settings
+
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Isolation: TypeAlias = Literal["read_committed", "repeatable_read", "serializable"]
+else:
+    Connection = Any
+    Pool = Any
+
+T = TypeVar("T")
+
+Pooler = Literal["none", "transaction"]
+COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_ATTEMPTS = 5
+_BACKOFF_S = 0.02
+
+
+class Store:
+    """The one door to Postgres: hands out connections to the rest of the package.
+
+    Made by `Store.connect(dsn)` with a pool of its own, or around the caller's pool or connection, which it never
+    closes. A caller's connection may be inside a transaction: all work is then part of it, one call at a time.
+    """
+
+    def __init__(
+        self,
+        pool: Pool | None = None,
+        *,
+        connection: Connection | None = None,
+        shard: int = 0,
+        pooler: Pooler = "none",
+        dsn: str | None = None,
+    ) -> None:
+        """Wrap the caller's pool or connection; `dsn` is only kept for whoever needs a connection of its own."""
+        if (pool is None) == (connection is None):
+            raise InvalidArgument("A store takes either a pool or a connection.")
+        self._pool = pool
+        self._connection = connection
+        self._owned = False
+        self.shard = shard
+        self.pooler: Pooler = pooler
+        self.dsn = dsn
+        self._where = place_of(dsn) if dsn else None
+
+    @classmethod
+    async def connect(
+        cls,
+        dsn: str | None = None,
+        *,
+        settings: Settings | None = None,
+        shard: int | None = None,
+        pooler: Pooler | None = None,
+        pool_min: int | None = None,
+        pool_max: int | None = None,
+        application_name: str = "jobledger",
+    ) -> Store:
+        """Open a pool of connections to `dsn` (default: the settings' one); what is given comes before `settings`.
+
+        Raises:
+            Unreachable: the server does not answer, or refuses the user, password or database.
+            InvalidArgument: no address is known, or it cannot be read.
+        """
+        from jobledger.settings import Settings  # noqa: PLC0415 - the settings read the environment, only when asked
+
+        settings = settings or Settings()
+        dsn = dsn or settings.address()
+        if dsn is None:
+            raise InvalidArgument("No database address is known.", hint="Set JOBLEDGER_DSN, or pass one.")
+        pooler = pooler or settings.pooler
+        limit = pool_max or settings.pool_max
+        least = min(settings.pool_min if pool_min is None else pool_min, limit)
+        where = place_of(dsn)
+        with translated(where, connecting=True):
+            pool = await asyncpg.create_pool(
+                dsn, min_size=least, max_size=limit, **_options(pooler, settings.connect_timeout_s, application_name)
+            )
+        store = cls(pool, shard=settings.shard if shard is None else shard, pooler=pooler, dsn=dsn)
+        store._owned = True
+        return store
+
+    @property
+    def pool(self) -> Pool:
+        """The pool, its own or the caller's.
+
+        Raises:
+            InvalidArgument: the store was made around a single connection.
+        """
+        if self._pool is None:
+            raise InvalidArgument("This store was made around a single connection and has no pool.")
+        return self._pool
+
+    @property
+    def where(self) -> str | None:
+        """Host, port and database, as far as known; fit to be shown."""
+        return self._where
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection; lost connections and jobledger's SQLSTATEs come out as its errors."""
+        with translated(self._where, own=False):
+            if self._connection is not None:
+                yield self._connection
+                return
+            async with self._acquired() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self, *, isolation: Isolation | None = None) -> AsyncIterator[Connection]:
+        """Lend a connection inside a transaction (a savepoint, where the caller's own is open)."""
+        async with self.connection() as connection, connection.transaction(isolation=isolation):
+            yield connection
+
+    async def repeated(self, work: Callable[[Connection], Awaitable[T]], *, attempts: int = _ATTEMPTS) -> T:
+        """Run `work` in a transaction of its own, again after a deadlock or serialization failure.
+
+        Safe only for work whose effects are all in that transaction. On a caller's connection that is inside a
+        transaction nothing is repeated: the whole of it has failed, and only the caller can begin it anew.
+
+        Raises:
+            Unavailable: it collided `attempts` times.
+        """
+        for attempt in range(1, attempts + 1):
+            async with self.connection() as connection:
+                theirs = connection.is_in_transaction()
+                try:
+                    async with connection.transaction():
+                        return await work(connection)
+                except COLLISIONS:
+                    if theirs:
+                        raise
+            if attempt < attempts:
+                await asyncio.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))  # noqa: S311 - jitter, no secret
+        raise Unavailable(f"The transaction collided with others {attempts} times.", hint="Try again later.")
+
+    async def close(self) -> None:
+        """Close the pool if it is the store's own; closing twice does nothing."""
+        if self._owned and self._pool is not None:
+            self._owned = False
+            await self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the store."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.close()
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Connection]:
+        # Getting a connection may open one: there every OSError is the server's. Inside the block it may be the
+        # caller's own, and is left alone.
+        pool = self.pool
+        with translated(self._where, connecting=True):
+            connection = await pool.acquire()
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
+
+
+async def connect(
+    dsn: str, *, pooler: Pooler = "none", timeout_s: float = 10.0, application_name: str = "jobledger"
+) -> asyncpg.Connection[asyncpg.Record]:
+    """Open one connection under the same rules as a store's pool; the caller closes it.
+
+    Raises:
+        Unreachable: the server does not answer, or refuses the user, password or database.
+    """
+    options = _options(pooler, timeout_s, application_name)
+    options.pop("reset", None)
+    with translated(place_of(dsn), connecting=True):
+        return await asyncpg.connect(dsn, **options)
+
+
+def _options(pooler: Pooler, timeout_s: float, application_name: str) -> dict[str, Any]:
+    options: dict[str, Any] = {"timeout": timeout_s, "server_settings": {"application_name": application_name}}
+    if pooler == "transaction":
+        # A statement prepared on one server connection is not there on the next; a startup parameter that the pooler
+        # does not know is refused; a reset query would only reset whichever connection came by.
+        options |= {"statement_cache_size": 0, "reset": _no_reset}
+    else:
+        # Compiling costs more than any of these short statements runs.
+        options["server_settings"]["jit"] = "off"
+    return options
+
+
+async def _no_reset(_: Connection) -> None:
+    """Leave the session as it is: it has no state."""
