@@ -1,0 +1,1 @@
+"""Replay of a workload log (Standard Workload Format) through the real service, and the check of what was recorded."""
