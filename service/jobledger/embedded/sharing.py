@@ -1,0 +1,104 @@
+"""Several processes, one Postgres: the first starts and owns it, the others share it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import Self
+
+from jobledger.embedded.binaries import Binaries
+from jobledger.embedded.server import Server
+
+
+class Attachment:
+    """This process's hold on a server that others may hold too.
+
+    When the owner ends, so does Postgres, and connections of all others break; the DSN stays the same. Whoever calls
+    `ensure` next starts it again and owns it from then on.
+    """
+
+    def __init__(self, server: Server) -> None:
+        """Hold a server; use `attach`."""
+        self._server = server
+
+    @property
+    def dsn(self) -> str:
+        """The DSN of the database `jobledger`."""
+        return self._server.dsn
+
+    def dsn_for(self, database: str) -> str:
+        """Return the DSN of another database of the server."""
+        return self._server.dsn_for(database)
+
+    @property
+    def owner(self) -> bool:
+        """Whether the server runs as a child of this process."""
+        return self._server.running
+
+    @property
+    def pid(self) -> int | None:
+        """The process number of Postgres if this process owns it, else None."""
+        return self._server.pid
+
+    def ensure(self) -> str:
+        """Start the server if it is gone, by whomever it was owned, and return the DSN. Errors as `Server.start`."""
+        self._server.start_or_find()
+        return self._server.dsn
+
+    async def aensure(self) -> str:
+        """As `ensure`, without blocking the event loop."""
+        return await asyncio.to_thread(self.ensure)
+
+    def close(self) -> None:
+        """Let go; the owner thereby stops the server."""
+        self._server.stop()
+
+    async def aclose(self) -> None:
+        """As `close`, without blocking the event loop."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        """Hold."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go."""
+        self.close()
+
+
+def attach(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    binaries: Binaries | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    pg_bin: str | os.PathLike[str] | None = None,
+    pg_user: str | None = None,
+    timeout: float = 600.0,
+) -> Attachment:
+    """Share the server that runs on this data folder, or start and own one. Arguments and errors as `Server`.
+
+    Settings count only for the process that starts it.
+    """
+    server = Server(data, binaries=binaries, settings=settings, pg_bin=pg_bin, pg_user=pg_user, timeout=timeout)
+    attachment = Attachment(server)
+    attachment.ensure()
+    return attachment
+
+
+async def aattach(
+    data: str | os.PathLike[str] | None = None,
+    *,
+    binaries: Binaries | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    pg_bin: str | os.PathLike[str] | None = None,
+    pg_user: str | None = None,
+    timeout: float = 600.0,
+) -> Attachment:
+    """As `attach`, without blocking the event loop."""
+    return await asyncio.to_thread(
+        attach, data, binaries=binaries, settings=settings, pg_bin=pg_bin, pg_user=pg_user, timeout=timeout
+    )

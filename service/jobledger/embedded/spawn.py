@@ -1,0 +1,107 @@
+"""Starting child processes that end with this one, whatever thread asks for them."""
+
+from __future__ import annotations
+
+import functools
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from importlib.resources import files
+from pathlib import Path
+from typing import IO
+
+from jobledger.embedded.account import Account
+
+Process = subprocess.Popen[bytes]
+
+# Postgres gets nothing else of the caller's environment: it may hold secrets, and /proc shows them to the account.
+_KEPT = ("PATH", "LD_LIBRARY_PATH")
+
+
+def spawn(
+    program: Sequence[str],
+    *,
+    account: Account | None,
+    folder: Path,
+    output: IO[bytes],
+    lock: int,
+    stdin: int = subprocess.DEVNULL,
+) -> Process:
+    """Start `program` in `folder`, in a session of its own, as `account` (None: as this process).
+
+    On Linux it gets SIGINT when this process dies. It inherits `lock`, an open file whose lock is thereby held for as
+    long as any process of it lives. Raises OSError when it cannot be started.
+    """
+    start = functools.partial(_spawn, program, account=account, folder=folder, output=output, lock=lock, stdin=stdin)
+    # The parent-death signal comes when the spawning *thread* ends: only one that outlives all others may spawn.
+    if threading.current_thread() is threading.main_thread():
+        return start()
+    return _keeper().run(start)
+
+
+def _spawn(
+    program: Sequence[str], *, account: Account | None, folder: Path, output: IO[bytes], lock: int, stdin: int
+) -> Process:
+    environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}
+    words = [*_launcher(account), *program]
+    return subprocess.Popen(  # noqa: S603 - the words are ours
+        words,
+        cwd=folder,
+        stdin=stdin,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        pass_fds=(lock,),
+        start_new_session=True,
+        umask=0o077,
+    )
+
+
+def _launcher(account: Account | None) -> list[str]:
+    uid, gid = (account.uid, account.gid) if account else (-1, -1)
+    death_signal = int(signal.SIGINT)
+    return [sys.executable, "-I", "-S", "-c", _launch_source(), str(os.getpid()), str(uid), str(gid), str(death_signal)]
+
+
+@functools.cache
+def _launch_source() -> str:
+    return (files("jobledger.embedded") / "launch.py").read_text("utf-8")
+
+
+class _Keeper:
+    """One thread that lives as long as the process, and spawns for the threads that do not."""
+
+    def __init__(self) -> None:
+        self._wanted: queue.SimpleQueue[tuple[Callable[[], Process], Future[Process]]] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="jobledger-spawn", daemon=True).start()
+
+    def run(self, start: Callable[[], Process]) -> Process:
+        answer: Future[Process] = Future()
+        self._wanted.put((start, answer))
+        return answer.result()
+
+    def _serve(self) -> None:
+        while True:
+            start, answer = self._wanted.get()
+            try:
+                answer.set_result(start())
+            except BaseException as error:  # noqa: BLE001 - it belongs to the thread that asked
+                answer.set_exception(error)
+
+
+_keepers: dict[int, _Keeper] = {}
+_keepers_lock = threading.Lock()
+
+
+def _keeper() -> _Keeper:
+    with _keepers_lock:
+        # By pid: a forked child has the object, but not its thread.
+        keeper = _keepers.get(os.getpid())
+        if keeper is None:
+            keeper = _keepers[os.getpid()] = _Keeper()
+        return keeper
