@@ -1,0 +1,22 @@
+-- The one door for everything that is not the hot path: one event to a job whose live row the caller has taken (or whose `finished` row it has deleted).
+-- Draws the position after the lock, evolves the state, and places the row: fact and effect are one, and the live row is what the fold says by construction.
+create or replace function jobledger.append(
+  s jobledger.folded, p_type jobledger.event_type, p_at timestamptz, p_actor text, p_data jsonb, p_worker uuid default null, p_attempt smallint default null
+) returns jobledger.folded
+language plpgsql
+as $$
+declare
+  e jobledger.events;
+begin
+  e := row(nextval('jobledger.position'), pg_current_xact_id(), p_at, s.id, s.head + 1, p_type, s.shard, p_attempt, p_worker, s.tenant, p_actor, p_data);
+  insert into jobledger.events values (e.*);
+  s := jobledger.evolve(s, e);
+  if s.state in ('succeeded', 'failed', 'killed', 'cancelled') and s.unique_key is not null then
+    perform jobledger.place(s);
+    delete from jobledger.unique_keys as u where u.shard = s.shard and u.tenant = s.tenant and u.key = s.unique_key and u.id = s.id;
+  else
+    perform jobledger.place(s);
+  end if;
+  return s;
+end
+$$;
