@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level of the log on stderr.")
     ] = "info"
+    metrics_by_tenant: Annotated[
+        bool, Field(description="Whether metrics carry the tenant as a label; for services with few tenants.")
+    ] = False
     pg_bin: Annotated[
         Path | None,
         Field(

@@ -1,6 +1,6 @@
 """Trace context: from the span that enqueues a job to the span of its run, hours or weeks later.
 
-Uses the OpenTelemetry API only; without a configured SDK both ends do nothing. The run is a trace of its own that *links*
+Uses the OpenTelemetry API only; without a configured SDK both ends do nothing. The run is a trace of its own, *linked*
 to the enqueuing span, because a job may run long after that trace has ended, and more than once.
 Only W3C `traceparent` and `tracestate` are stored: baggage has no limit and may hold anything.
 """
