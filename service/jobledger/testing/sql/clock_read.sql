@@ -1,0 +1,2 @@
+-- The time, as every function of jobledger sees it.
+select jobledger.now()
