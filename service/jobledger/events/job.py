@@ -48,14 +48,15 @@ class Enqueued(EventData):
     max_attempts: Annotated[int, Field(ge=1)] = 5
     timeout: WholeSeconds = 1800
     owner: str | None = None
-    tags: tuple[str, ...] = ()
-    meta: dict[str, Any] = Field(default_factory=dict)
-    backoff: dict[str, Any] | None = None
+    # What follows is taken from the caller as it is, and must not make a stream unreadable: hence no narrower types.
+    tags: tuple[str | None, ...] = ()
+    meta: Any = None
+    backoff: Any = None
     kill_at: Moment | None = None
     kill_rule: KillRule | None = None
     key: str | None = None
     unique: str | None = None
-    trace: dict[str, str] | None = None
+    trace: Any = None
 
 
 class Claimed(EventData):

@@ -68,7 +68,7 @@ class Job:
     key: str | None = None
     """The idempotency key."""
     unique_key: str | None = None
-    tags: tuple[str, ...] = ()
+    tags: tuple[str | None, ...] = ()
     claim: int | None = None
     """The version of the current claim, while the job runs."""
     worker: UUID | None = None
