@@ -7,6 +7,6 @@ from jobledger.embedded.account import Account
 from jobledger.embedded.binaries import Binaries, find_binaries
 from jobledger.embedded.folder import default_data_directory
 from jobledger.embedded.server import Server
-from jobledger.embedded.sharing import Attachment, aattach, attach
+from jobledger.embedded.sharing import Attachment, attach
 
-__all__ = ["Account", "Attachment", "Binaries", "Server", "aattach", "attach", "default_data_directory", "find_binaries"]
+__all__ = ["Account", "Attachment", "Binaries", "Server", "attach", "default_data_directory", "find_binaries"]

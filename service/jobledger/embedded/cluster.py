@@ -10,13 +10,16 @@ import tempfile
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobledger.embedded.account import Account, may_reach
 from jobledger.embedded.binaries import BIN_VARIABLE, Binaries
 from jobledger.embedded.door import USER
-from jobledger.embedded.folder import DataFolder
 from jobledger.embedded.spawn import spawn
 from jobledger.errors import DataDirectoryUnusable, PostgresFailed
+
+if TYPE_CHECKING:
+    from jobledger.embedded.folder import DataFolder
 
 _LONGEST = 900  # bytes; Postgres keeps paths in 1024, with the names of its files
 _PATIENCE_S = 300.0
@@ -25,7 +28,7 @@ _PATIENCE_S = 300.0
 def major_of(cluster: Path) -> int | None:
     """Return the major version that the data was made by, None if there is no data."""
     try:
-        return int((cluster / "PG_VERSION").read_text("ascii"))
+        return int((cluster / "PG_VERSION").read_text("ascii").partition(".")[0])
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -55,8 +58,9 @@ def path_for(folder: Path, account: Account | None) -> str:
         return str(folder)
     if sys.platform == "linux" and Path("/proc/self/cwd").exists():
         return "/proc/self/cwd"
+    who = f"the account {account.name}" if account else "this user"
     raise DataDirectoryUnusable(
-        f"The path {folder} is too long, or the account {account.name if account else 'of this user'} may not enter it.",
+        f"The path {folder} is too long, or {who} may not enter it.",
         hint="Name a folder by --data that is shorter and open to that account, such as /var/lib/jobledger/data.",
     )
 

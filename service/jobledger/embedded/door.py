@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import enum
-import hashlib
 import os
 import socket
 import stat
 import struct
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from jobledger.embedded.account import Account, may_reach
-from jobledger.embedded.folder import DataFolder
 from jobledger.errors import PostgresFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobledger.embedded.folder import DataFolder
 
 PORT = 5432  # a part of the socket's name, no port of the network
 DATABASE = "jobledger"
@@ -76,6 +79,8 @@ def _hear(connection: socket.socket) -> Answer:
 def socket_folder(folder: DataFolder, account: Account | None) -> Path:
     """Return a folder for the socket, of `account`, mode 0700: inside the data folder, else in a temporary one.
 
+    To be called under the lock: what an earlier server left in it is removed.
+
     Inside, nothing sweeps it away and whoever sees the data sees the socket; but the path must be short, the account
     must get there, and the file system must know sockets. Raises PostgresFailed if no place will do.
     """
@@ -84,6 +89,7 @@ def socket_folder(folder: DataFolder, account: Account | None) -> Path:
             continue
         with suppress(OSError):
             _own(place, account)
+            _clear(place)
             _try_bind(place)
             return place
     raise PostgresFailed(
@@ -97,12 +103,9 @@ def _candidates(folder: DataFolder) -> Iterator[Path]:
     known = folder.recorded_socket()
     if known is not None:
         yield known
-    digest = hashlib.sha256(os.fsencode(folder.root)).hexdigest()[:12]
-    bases = dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp")))  # noqa: S108 - 0700, and the owner is checked
-    for base in bases:
-        yield base / f"jobledger-{os.geteuid()}-{digest}"
-        # Someone else may sit on the foreseeable name; the record tells the others which it was in the end.
-        yield base / f"jobledger-{os.geteuid()}-{os.urandom(6).hex()}"
+    # Not to be foreseen, so nobody can sit on the name; the record tells it to the others, and to the next start.
+    name = f"jobledger-{os.urandom(6).hex()}"
+    yield from (base / name for base in dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp"))))  # noqa: S108
 
 
 def _nearest(place: Path) -> Path:
@@ -120,6 +123,12 @@ def _own(place: Path, account: Account | None) -> None:
     facts = place.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != uid or facts.st_mode & 0o077:
         raise PermissionError(str(place))
+
+
+def _clear(place: Path) -> None:
+    # Like postmaster.pid, the socket's lock file stops a start when any process has the number that stands in it.
+    for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+        (place / name).unlink(missing_ok=True)
 
 
 def _try_bind(place: Path) -> None:

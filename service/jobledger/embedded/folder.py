@@ -17,6 +17,7 @@ import os
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -78,6 +79,7 @@ class DataFolder:
             # Run by root it must let the account through to its own folder; the contents stay closed.
             self.root.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
             names = {path.name for path in self.root.iterdir()}
+            facts = self.root.stat()
         except OSError as error:
             raise self._unusable(error) from error
         if "lock" not in names and names - _IGNORED:
@@ -85,10 +87,11 @@ class DataFolder:
                 f"{self.root} is neither empty nor a data folder of jobledger.",
                 hint="Name an empty or a new folder by --data.",
             )
-        if self.root.stat().st_uid not in (os.geteuid(), 0):
-            # Root would follow links that the folder's owner may plant in it.
+        if facts.st_uid not in (os.geteuid(), 0) or (os.geteuid() == 0 and facts.st_mode & 0o022):
+            # Root would follow links that another account may plant in it.
             raise DataDirectoryUnusable(
-                f"{self.root} belongs to another user.", hint="Start as that user, or name another folder by --data."
+                f"{self.root} belongs to another user, or others may write to it.",
+                hint="Start as the user that it belongs to, or name another folder by --data.",
             )
 
     def try_lock(self) -> int | None:
@@ -112,17 +115,21 @@ class DataFolder:
         return file
 
     def recorded_socket(self) -> Path | None:
-        """Return the folder of the socket of the last server here, None if there is none or it is not safe to use."""
+        """Return the folder of the socket of the last server here, which may be gone; None if none is recorded."""
         try:
             state = json.loads(self._state.read_text("utf-8"))
             # A copied folder carries the record of the original: its socket would lead to the original's data.
-            if state["folder"] != self._identity():
-                return None
-            place = Path(state["socket"])
-            place = place if place.is_absolute() else self.root / place
-            return place if self._is_private(place) else None
+            return self.root / state["socket"] if state["folder"] == self._identity() else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def safe_socket(self) -> Path | None:
+        """Return the recorded folder if it stands and only this user and the server's account can write to it."""
+        place = self.recorded_socket()
+        with suppress(OSError):
+            if place is not None and self._is_private(place):
+                return place
+        return None
 
     def record_socket(self, place: Path) -> None:
         """Keep the folder of the socket for processes that come to share the server."""

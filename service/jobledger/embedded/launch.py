@@ -18,7 +18,7 @@ def main() -> None:
     if sys.platform == "linux":
         # Before root is dropped: the interpreter may lie where the other account cannot read.
         with contextlib.suppress(ImportError, OSError, AttributeError):
-            import ctypes
+            import ctypes  # noqa: PLC0415 - only here, and 10 ms
 
             prctl = ctypes.CDLL(None).prctl
     if uid >= 0:

@@ -8,12 +8,12 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from jobledger.embedded.account import choose_account
 from jobledger.embedded.binaries import Binaries, find_binaries, reachable
@@ -21,7 +21,11 @@ from jobledger.embedded.cluster import check_version, ensure_cluster, major_of, 
 from jobledger.embedded.door import DATABASE, PORT, Answer, dsn_of, knock, socket_folder
 from jobledger.embedded.folder import DataFolder, default_data_directory
 from jobledger.embedded.spawn import Process, spawn
-from jobledger.errors import InvalidArgument, PostgresFailed
+from jobledger.errors import InvalidArgument, PostgresFailed, PostgresNotFound
+from jobledger.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULTS: Mapping[str, str] = MappingProxyType(
     {
@@ -44,9 +48,12 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
 )
 
 _FIXED = frozenset(
-    "listen_addresses unix_socket_directories unix_socket_group unix_socket_permissions port data_directory config_file "
-    "hba_file ident_file external_pid_file logging_collector log_destination".split()
-)
+    {
+        "listen_addresses", "unix_socket_directories", "unix_socket_group", "unix_socket_permissions", "port",
+        "data_directory", "config_file", "hba_file", "ident_file", "external_pid_file",
+        "logging_collector", "log_destination",
+    }
+)  # fmt: skip
 _NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
 _STEP_S = 0.005
 _GRACE_S = 30.0
@@ -56,10 +63,10 @@ _LAST_S = 10.0
 class Server:
     """One embedded Postgres, owned by the process that starts it; `attach` shares one between processes.
 
-    `data` is its folder (None: `default_data_directory()`), `settings` are Postgres's own and go over `DEFAULTS`;
-    those that would open it beyond its socket are refused with InvalidArgument. `timeout` (seconds) bounds a start,
-    which takes long only when Postgres has much to recover. All methods block, may be called from any thread, and
-    also while an event loop runs; `astart` and `astop` do not block the loop.
+    `data` is its folder (None: the setting `data`, else `default_data_directory()`). `settings` are Postgres's own and
+    go over `DEFAULTS`; those that would open it beyond its socket are refused with InvalidArgument. `timeout` (seconds)
+    bounds a start, which takes long only when Postgres has much to recover. All methods block, and may be called from
+    any thread, also while an event loop runs; `astart` and `astop` do not block the loop.
     """
 
     def __init__(
@@ -79,14 +86,15 @@ class Server:
                     "A setting of the embedded Postgres is not a setting's name, or one that is fixed.",
                     hint=f"Fixed are: {', '.join(sorted(_FIXED))}.",
                 )
-        root = Path(data).expanduser() if data is not None else default_data_directory()
-        # Parents are resolved now: a change of the working folder later must not move the data.
-        self._folder = DataFolder(root.resolve())
+        root = data or Settings().data or default_data_directory()
+        # Made absolute now: a change of the working folder later must not move the data.
+        self._folder = DataFolder(Path(root).expanduser().resolve())
         self._binaries = binaries
         self._settings = {**DEFAULTS, **settings}
         self._pg_bin = pg_bin
         self._pg_user = pg_user
         self._timeout = timeout
+        self._turn = threading.RLock()
         self._process: Process | None = None
         self._owner = 0
         self._socket: Path | None = None
@@ -136,12 +144,14 @@ class Server:
 
         Waits for a server that is starting, recovering or ending. Errors as `start`.
         """
-        if self.running:
-            return True
+        with self._turn:
+            return self.running or self._start_or_find()
+
+    def _start_or_find(self) -> bool:
         self._folder.claim()
         deadline = time.monotonic() + self._timeout
         while True:
-            known = self._folder.recorded_socket()
+            known = self._folder.safe_socket()
             if known is not None and knock(known) is Answer.READY:
                 self._socket = known
                 return False
@@ -167,9 +177,14 @@ class Server:
 
         Fast shut-down first; after 30 s the immediate one, from which the next start recovers.
         """
-        process, self._process = self._process, None
-        if process is None or self._owner != os.getpid():
-            return
+        with self._turn:
+            if self._process is None or self._owner != os.getpid():
+                return
+            process, self._process = self._process, None
+            self._end(process)
+            self._tidy()
+
+    def _end(self, process: Process) -> None:
         atexit.unregister(self.stop)
         for means, patience in ((signal.SIGINT, _GRACE_S), (signal.SIGQUIT, _LAST_S)):
             process.send_signal(means)
@@ -178,6 +193,16 @@ class Server:
                 return
         process.kill()  # our own child, not yet waited for: the number is still its
         process.wait()
+
+    def _tidy(self) -> None:
+        """Remove a socket folder that lies among temporary files; the next start makes it again by the same name."""
+        if self._socket is None or self._socket == self._folder.socket:
+            return
+        lock = self._folder.try_lock()  # held by nobody, unless another process starts the server just now
+        if lock is not None:
+            with suppress(OSError):
+                self._socket.rmdir()
+            os.close(lock)
 
     async def astart(self) -> str:
         """As `start`, without blocking the event loop."""
@@ -201,7 +226,7 @@ class Server:
     def _launch(self, lock: int) -> None:
         cluster = self._folder.cluster
         account = choose_account(cluster, self._pg_user)
-        found = self._binaries or find_binaries(self._pg_bin, major=None if self._pg_bin else self._wanted_major())
+        found = self._binaries or self._find_binaries(major_of(cluster))
         check_version(cluster, found)
         binaries = reachable(found, account)
         ensure_cluster(self._folder, binaries, account, lock)
@@ -220,8 +245,10 @@ class Server:
         self._owner = os.getpid()
         atexit.register(self.stop)
 
-    def _wanted_major(self) -> int | None:
-        return major_of(self._folder.cluster)
+    def _find_binaries(self, major: int | None) -> Binaries:
+        with suppress(PostgresNotFound):
+            return find_binaries(self._pg_bin, major=major)  # data of an older version keeps its own programs
+        return find_binaries(self._pg_bin)
 
     @staticmethod
     def _fixed(place: Path) -> dict[str, str]:
@@ -240,16 +267,17 @@ class Server:
         process, place = self._process, self._socket
         if process is None or place is None:
             raise PostgresFailed("The embedded Postgres was stopped while it started.")
-        while knock(place) is not Answer.READY:
-            if process.poll() is not None:
-                self.stop()
-                raise PostgresFailed(f"Postgres ended while it started: {self._tail()}", hint=self._see_log())
-            if time.monotonic() > deadline:
-                self.stop()
-                raise PostgresFailed(
-                    f"Postgres took no connection within {self._timeout:g} s: {self._tail()}", hint=self._see_log()
-                )
-            time.sleep(_STEP_S)
+        try:
+            while knock(place) is not Answer.READY:
+                if process.poll() is not None:
+                    raise PostgresFailed(f"Postgres ended while it started: {self._tail()}", hint=self._see_log())
+                if time.monotonic() > deadline:
+                    what = f"Postgres took no connection within {self._timeout:g} s"
+                    raise PostgresFailed(f"{what}: {self._tail()}", hint=self._see_log())
+                time.sleep(_STEP_S)
+        except BaseException:  # also an interrupt: nothing may run that the caller believes not started
+            self.stop()
+            raise
 
     def _tail(self) -> str:
         with suppress(OSError), self._folder.log.open("rb") as log:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import functools
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from importlib.resources import files
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from jobledger.embedded.account import Account
+from jobledger.errors import PostgresFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobledger.embedded.account import Account
 
 Process = subprocess.Popen[bytes]
 
@@ -65,7 +70,19 @@ def _spawn(
 def _launcher(account: Account | None) -> list[str]:
     uid, gid = (account.uid, account.gid) if account else (-1, -1)
     death_signal = int(signal.SIGINT)
-    return [sys.executable, "-I", "-S", "-c", _launch_source(), str(os.getpid()), str(uid), str(gid), str(death_signal)]
+    return [_interpreter(), "-I", "-S", "-c", _launch_source(), str(os.getpid()), str(uid), str(gid), str(death_signal)]
+
+
+@functools.cache
+def _interpreter() -> str:
+    # An application server that embeds Python names itself as sys.executable.
+    found = [Path(sys.executable), Path(sys.base_prefix) / "bin" / "python3", Path(shutil.which("python3") or "")]
+    for path in found:
+        if path.name.startswith(("python", "pypy")) and path.is_file():
+            return str(path)
+    raise PostgresFailed(
+        "No Python interpreter was found to start Postgres by.", hint="Put `python3` on PATH, or set JOBLEDGER_DSN."
+    )
 
 
 @functools.cache
