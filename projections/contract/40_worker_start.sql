@@ -1,0 +1,27 @@
+-- Register one incarnation of a worker and give it its lease. The lease is the worker's, not the job's.
+drop function if exists jobledger.worker_start;
+
+create function jobledger.worker_start(p_shard smallint, p_worker uuid, p_queues jsonb, p_kinds text[], p_tenants text[], p_lease_s int, p_about jsonb default '{}')
+returns table (worker uuid, lease_until timestamptz)
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := jobledger.now();
+  v_id uuid := coalesce(p_worker, jobledger.new_id(v_now));
+begin
+  if p_lease_s not between 1 and 3600 then
+    perform jobledger.refuse('JL101', 'A lease lasts between 1 second and 1 hour (3600).', 'Mend the call.');
+  end if;
+  if p_queues is not null and jsonb_typeof(p_queues) <> 'object' then
+    perform jobledger.refuse('JL101', 'queues is an object of queue names and their concurrency (or null).', 'Mend the call.');
+  end if;
+  if p_worker is not null then
+    perform jobledger.check_given_id(p_shard, p_worker, v_now);
+  end if;
+  insert into jobledger.workers (id, lease_until, started_at, seen_at, head, lease, shard, queues, kinds, tenants, about)
+  values (v_id, v_now + make_interval(secs => p_lease_s), v_now, v_now, 0, p_lease_s, p_shard, p_queues, coalesce(p_kinds, '{}'), p_tenants, coalesce(p_about, '{}'));
+  perform jobledger.append_worker(p_shard, v_id, 'worker.started', v_now, null, coalesce(p_about, '{}') || jsonb_build_object('queues', p_queues, 'kinds', coalesce(p_kinds, '{}'),
+    'tenants', p_tenants, 'lease', p_lease_s));
+  return query select v_id, v_now + make_interval(secs => p_lease_s);
+end
+$$;

@@ -1,0 +1,100 @@
+-- Claim up to p_n jobs in one round trip: lock and delete from `ready`, insert into `running`, append `job.claimed`, return the jobs with their data from the log.
+--
+-- What to read is the caller's memory, as parallel arrays: segments of lanes (queue, tenant, priority, after which key, up to which key, how many rows at most,
+-- how many jobs of the tenant the process already runs, whether the lane holds kinds the worker does not know), gaps between known lanes in which to look for new
+-- ones, and the free slots of each queue. Each round gives every tenant its fair share of what is left and reads its most urgent lane that is not exhausted;
+-- what a tenant cannot use goes round again, so a lone tenant gets everything. Cost grows with the lanes named, not with tenants or backlog.
+--
+-- Races: SKIP LOCKED lets two claims pass each other; a row that another claim had locked and rolled back is found by the caller's second cursor behind its key.
+-- The position is drawn after the row is locked. Plans: the SET clauses keep the index order whatever the statistics of tables that empty and fill say.
+drop function if exists jobledger.claim;
+
+create function jobledger.claim(
+  p_shard smallint, p_worker uuid, p_call int, p_n int, p_kinds text[], p_queues text[], p_room int[], p_any_queue boolean,
+  s_queue text[], s_tenant text[], s_priority smallint[], s_after_at timestamptz[], s_after_id uuid[], s_upto_at timestamptz[], s_upto_id uuid[], s_most int[], s_held int[], s_mixed boolean[],
+  g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_new_lanes int,
+  out at timestamptz, out ids uuid[], out tenants text[], out queues text[], out kinds text[], out priorities smallint[], out attempts smallint[], out max_attempts smallint[],
+  out claims int[], out run_ats timestamptz[], out kill_ats timestamptz[], out timeouts int[], out owners text[], out ranks int[], out datas text[],
+  out l_queue text[], out l_tenant text[], out l_priority smallint[], out l_at timestamptz[], out l_id uuid[], out l_asked int[], out l_looked int[], out l_got int[], out l_strange int[], out l_more boolean[]
+)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set enable_bitmapscan = off set jit = off
+as $$
+declare
+  v_tenants text[];
+  v_kinds text[] := p_kinds;
+  v_beat int;
+  v_left int := p_n;
+  v_round int := 0;
+  v_paused text[];
+  v_taken jobledger.taken_lanes;
+  n int;
+begin
+  at := jobledger.now();
+  v_tenants := jobledger.may_claim(p_shard, p_worker, at);
+  select w.head into v_beat from jobledger.workers as w where w.shard = p_shard and w.id = p_worker;
+  select t.* into s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed
+  from jobledger.with_new_lanes(p_queues, p_any_queue, s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
+    g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority, p_new_lanes, v_tenants) as t;
+  n := coalesce(cardinality(s_queue), 0);
+  l_queue := s_queue;
+  l_tenant := s_tenant;
+  l_priority := s_priority;
+  l_at := s_after_at;
+  l_id := s_after_id;
+  l_asked := array_fill(0, array[n]);
+  l_looked := l_asked;
+  l_got := l_asked;
+  l_strange := l_asked;
+  l_more := array_fill(true, array[n]);
+  if exists (select from jobledger.limits as l where l.shard = p_shard and l.paused) then
+    v_kinds := array(select k from unnest(p_kinds) as k where k <> all (jobledger.paused(p_shard, 'kind', p_kinds)));
+    v_paused := jobledger.paused(p_shard, 'tenant', s_tenant);
+    select array_agg(coalesce(l.queue <> all (q.names) and l.tenant <> all (v_paused), true) order by l.ord) into l_more
+    from unnest(s_queue, s_tenant) with ordinality as l (queue, tenant, ord), (select jobledger.paused(p_shard, 'queue', s_queue) as names) as q;
+    l_more := coalesce(l_more, '{}');
+  end if;
+  while v_left > 0 and n > 0 and v_round < 8 loop
+    v_round := v_round + 1;
+    select * into v_taken from jobledger.claim_round(p_shard, p_worker, p_call, v_beat, at, v_left, v_kinds, cardinality(v_kinds) < cardinality(p_kinds), p_queues, p_room,
+      s_queue, s_tenant, s_priority, l_at, l_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed, l_more);
+    exit when v_taken.ords is null;
+    for i in 1 .. cardinality(v_taken.ords) loop
+      n := v_taken.ords[i];
+      l_asked[n] := l_asked[n] + v_taken.asked[i];
+      l_looked[n] := l_looked[n] + v_taken.looked[i];
+      l_got[n] := l_got[n] + v_taken.got[i];
+      l_strange[n] := l_strange[n] + v_taken.strange[i];
+      l_more[n] := v_taken.more[i] and s_most[n] is null;
+      s_held[n] := s_held[n] + v_taken.got[i];
+      if v_taken.last_at[i] is not null then
+        l_at[n] := v_taken.last_at[i];
+        l_id[n] := v_taken.last_id[i];
+      end if;
+    end loop;
+    n := cardinality(s_queue);
+    if v_taken.ids is not null then
+      ids := ids || v_taken.ids;
+      tenants := tenants || v_taken.tenants;
+      queues := queues || v_taken.queues;
+      kinds := kinds || v_taken.kinds;
+      priorities := priorities || v_taken.priorities;
+      attempts := attempts || v_taken.attempts;
+      max_attempts := max_attempts || v_taken.max_attempts;
+      claims := claims || v_taken.claims;
+      run_ats := run_ats || v_taken.run_ats;
+      kill_ats := kill_ats || v_taken.kill_ats;
+      timeouts := timeouts || v_taken.timeouts;
+      owners := owners || v_taken.owners;
+      v_left := v_left - cardinality(v_taken.ids);
+      if p_room is not null then
+        p_room := array(select r.room - (select count(*) from unnest(v_taken.queues) as t where t = r.name)::int from unnest(p_queues, p_room) with ordinality as r (name, room, ord) order by r.ord);
+      end if;
+    end if;
+    exit when not (true = any (v_taken.more)) and v_round > 1 and not (true = any (l_more));
+  end loop;
+  if ids is not null then
+    select t.ranks, t.datas into ranks, datas from jobledger.enqueued_texts(p_shard, ids) as t;
+  end if;
+end
+$$;
