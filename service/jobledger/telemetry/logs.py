@@ -38,6 +38,7 @@ _WARNING: frozenset[type[Observation]] = frozenset(
         seen.ClaimRetried,
         seen.ConnectionLost,
         seen.HeartbeatFailed,
+        seen.JobKilled,
         seen.JobTimedOut,
         seen.LeaseExpired,
         seen.LeaseLost,
