@@ -1,0 +1,263 @@
+"""Enqueue: one job or many, inside whatever transaction the connection is in.
+
+What can be told without the database is checked before anything is sent, and no error repeats a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
+
+import orjson
+
+from jobledger.errors import BadInput, InvalidArgument, InvalidTenant, TooLarge
+from jobledger.observations import JobsEnqueued, LimitMet, emit, listeners
+from jobledger.store.failures import translated
+from jobledger.store.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jobledger.store.pool import Connection
+
+JSON_BYTES_MAX: Final = 16 * 1024 * 1024
+"""What is never sent. The service's own limit (256 KiB for args unless set otherwise) is the database's to check."""
+META_BYTES_MAX: Final = 16 * 1024
+BATCH_MAX: Final = 10_000
+TAGS_MAX: Final = 32
+TAG_CHARACTERS_MAX: Final = 64
+TEXT_CHARACTERS_MAX: Final = 256
+
+_TENANT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}|_global)\Z")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:/-]{0,127}\Z")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+Json = bytes | str | Mapping[str, Any] | list[Any]
+"""A JSON document: its text (bytes or str), or what is made into one."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be enqueued. None means: as the kind, queue, tenant or service has it.
+
+    `kind` and `queue` are 1 to 128 of A-Z a-z 0-9 . _ : / -, `tenant` also of @. `priority` -1000 (first) to 1000.
+    `run_at` at most 24 h back, `kill_at` after it; both with a time zone. `timeout` seconds of one attempt, 1 to
+    604800. `max_attempts` 1 to 1000. `owner`, `key` (idempotency, 24 h) and `unique_key` (one open job) 1 to 256
+    characters. `tags` 32 of 64 characters. `args` 256 KiB of JSON unless the service says otherwise, `meta` 16 KiB.
+    """
+
+    kind: str
+    args: Json | None = field(default=None, repr=False)
+    tenant: str = "default"
+    queue: str | None = None
+    priority: int | None = None
+    run_at: datetime | None = None
+    kill_at: datetime | None = None
+    timeout: int | None = None
+    max_attempts: int | None = None
+    owner: str | None = field(default=None, repr=False)
+    tags: Sequence[str] | None = None
+    meta: Json | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
+    unique_key: str | None = field(default=None, repr=False)
+    backoff: Json | None = None
+    trace: Json | None = None
+    id: UUID | None = None
+
+    def check(self) -> None:
+        """Raise what is wrong with the job, as far as it can be told without the database.
+
+        Raises:
+            InvalidTenant, InvalidArgument, TooLarge: names the field and the rule, never the value.
+        """
+        if not isinstance(self.tenant, str) or not _TENANT.match(self.tenant):
+            raise InvalidTenant(detail={"field": "tenant"})
+        for name, allowed in (("kind", self.kind), ("queue", self.queue)):
+            if (allowed is not None or name == "kind") and not (isinstance(allowed, str) and _NAME.match(allowed)):
+                raise _wrong(name, "has 1 to 128 of the characters A-Z a-z 0-9 . _ : / -")
+        for name in ("owner", "key", "unique_key"):
+            _check_text(name, getattr(self, name))
+        _check_number("priority", self.priority, -1000, 1000)
+        _check_number("timeout", self.timeout, 1, 604_800)
+        _check_number("max_attempts", self.max_attempts, 1, 1000)
+        for name in ("run_at", "kill_at"):
+            _check_moment(name, getattr(self, name))
+        if self.id is not None and not isinstance(self.id, UUID):
+            raise _wrong("id", "is a version 7 uuid")
+        _check_tags(self.tags)
+
+    def sent(self) -> dict[str, Any]:
+        """Return the job as the arguments of `jobledger.enqueue`, checked; json fields are bytes of JSON text."""
+        self.check()
+        return {
+            "kind": self.kind,
+            "args": _document("args", self.args, JSON_BYTES_MAX) or b"{}",
+            "tenant": self.tenant,
+            "queue": self.queue,
+            "priority": self.priority,
+            "run_at": self.run_at,
+            "kill_at": self.kill_at,
+            "timeout": self.timeout,
+            "max_attempts": self.max_attempts,
+            "owner": self.owner,
+            "tags": list(self.tags) if self.tags else None,
+            "meta": _document("meta", self.meta, META_BYTES_MAX),
+            "key": self.key,
+            "unique_key": self.unique_key,
+            "backoff": _document("backoff", self.backoff, META_BYTES_MAX),
+            "trace": _document("trace", self.trace, META_BYTES_MAX),
+            "id": self.id,
+        }
+
+
+class Enqueued(NamedTuple):
+    """A job's id, and whether this call made it (an idempotency key may name one that was there before)."""
+
+    id: UUID
+    created: bool
+
+
+async def enqueue(
+    connection: Connection, job: NewJob, *, actor: str | None = None, strict: bool = False, shard: int = 0
+) -> UUID:
+    """Enqueue one job and return its id. It exists when the connection's transaction commits.
+
+    With `strict` the kind must have been registered by a worker.
+
+    Raises:
+        BadInput: the job is out of rule; nothing was written.
+        Conflict: a key or id is taken; nothing was written.
+        Forbidden: this role may not enqueue for the tenant.
+        SchemaMissing, Unreachable: the database cannot take it.
+    """
+    _check_text("actor", actor)
+    sent = job.sent()
+    values = [value.decode() if isinstance(value, bytes) else value for value in sent.values()]
+    with translated():
+        id_: UUID = await connection.fetchval(statement("enqueue"), *values, actor, strict, shard)
+    if listeners:
+        emit(JobsEnqueued(count=1, tenant=job.tenant))
+    return id_
+
+
+async def enqueue_many(
+    connection: Connection, jobs: Sequence[NewJob], *, actor: str | None = None, strict: bool = False, shard: int = 0
+) -> list[Enqueued]:
+    """Enqueue up to 10,000 jobs in one statement, all or nothing, and return them in the order given.
+
+    Raises:
+        The same as `enqueue`; `detail["items"]` lists the places (from 0) of the offending jobs.
+        TooLarge: more than 10,000 jobs.
+    """
+    _check_text("actor", actor)
+    if not jobs:
+        return []
+    if len(jobs) > BATCH_MAX:
+        emit(LimitMet(limit="batch", value=len(jobs), allowed=BATCH_MAX))
+        raise TooLarge(
+            f"The batch has {len(jobs)} jobs; the limit is {BATCH_MAX}.",
+            hint="Send several batches.",
+            detail={"limit": BATCH_MAX, "count": len(jobs)},
+        )
+    batch = orjson.dumps(list(_items(jobs))).decode()
+    with translated():
+        rows = await connection.fetch(statement("enqueue_many"), batch, actor, strict, shard)
+    if listeners:
+        tenants = {job.tenant for job in jobs}
+        emit(
+            JobsEnqueued(count=sum(row["created"] for row in rows), tenant=tenants.pop() if len(tenants) == 1 else None)
+        )
+    return [Enqueued(row["id"], row["created"]) for row in rows]
+
+
+def _items(jobs: Sequence[NewJob]) -> Iterator[dict[str, Any]]:
+    faults: list[tuple[int, BadInput]] = []
+    for place, job in enumerate(jobs):
+        try:
+            sent = job.sent()
+        except BadInput as found:
+            faults.append((place, found))
+            continue
+        if not faults:
+            # The documents are JSON text already; they are not parsed and made again.
+            yield {
+                name: orjson.Fragment(value) if isinstance(value, bytes) else value
+                for name, value in sent.items()
+                if value is not None
+            }
+    if faults:
+        first, fault = faults[0]
+        raise type(fault)(
+            f"Item {first}: {fault.message}",
+            hint="All or nothing: nothing was sent.",
+            detail={**fault.detail, "items": [place for place, _ in faults]},
+        )
+
+
+def _document(name: str, value: Json | None, limit: int) -> bytes | None:
+    """Return the JSON text of a document, checked for what jsonb cannot hold."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, (bytes, str)):
+            text = value if isinstance(value, bytes) else value.encode()
+            orjson.loads(text)
+        else:
+            text = orjson.dumps(dict(value) if isinstance(value, Mapping) else value)
+    except (ValueError, TypeError, RecursionError):
+        raise _wrong(name, "is not JSON") from None
+    if len(text) > limit:
+        emit(LimitMet(limit=f"{name}_bytes", value=len(text), allowed=limit))
+        raise TooLarge(
+            f"{name} has {len(text)} bytes of JSON; the limit is {limit}.",
+            hint="Store the payload elsewhere and pass a reference.",
+            detail={"field": name, "limit": limit, "bytes": len(text)},
+        )
+    if b"\\u0000" in text and _NUL.search(text):
+        raise _wrong(name, "holds the character U+0000, which Postgres cannot store")
+    return text
+
+
+def _wrong(name: str, rule: str) -> InvalidArgument:
+    return InvalidArgument(f"{name} {rule}.", detail={"field": name})
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not 1 <= len(value) <= TEXT_CHARACTERS_MAX:
+        raise _wrong(name, f"has 1 to {TEXT_CHARACTERS_MAX} characters")
+    if not _storable(value):
+        raise _wrong(name, "holds a character that Postgres cannot store")
+
+
+def _check_number(name: str, value: object, least: int, most: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise _wrong(name, f"is a whole number from {least} to {most}")
+
+
+def _check_moment(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise _wrong(name, "is a datetime with a time zone")
+
+
+def _check_tags(tags: Sequence[str] | None) -> None:
+    if tags is None:
+        return
+    if isinstance(tags, str) or len(tags) > TAGS_MAX:
+        raise _wrong("tags", f"is a list of at most {TAGS_MAX}")
+    for tag in tags:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= TAG_CHARACTERS_MAX or not _storable(tag):
+            raise _wrong("tags", f"holds one that has not 1 to {TAG_CHARACTERS_MAX} characters")
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
