@@ -102,7 +102,8 @@ def _read(event: Event, model: type[D]) -> D:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        fields = sorted({".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False)})
+        # Only the outermost key is one of the model's own; those within may be the caller's.
+        fields = sorted({str(fault["loc"][0]) for fault in error.errors(include_input=False) if fault["loc"]})
     raise MalformedEvent(
         f"The data of a {event.type} do not fit in {', '.join(fields)}.",
         detail={"type": event.type, "fields": fields, "stream_id": str(event.stream_id), "version": event.version},
