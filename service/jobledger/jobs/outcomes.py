@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import traceback
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 from jobledger.errors import InvalidArgument
+from jobledger.events import ErrorClass
 from jobledger.jobs.secret import Concealer
-
-FailureClass = Literal["transient", "quota", "permission", "permanent"]
+from jobledger.lifecycle.retry import classify
 
 MESSAGE_LIMIT: Final = 2_000
 TRACEBACK_LIMIT: Final = 8_000
@@ -55,12 +55,12 @@ class Retry(Outcome):
         *,
         after: float | timedelta | datetime,
         reason: str | None = None,
-        failure_class: FailureClass = "transient",
+        error_class: ErrorClass = ErrorClass.TRANSIENT,
     ) -> None:
         """Wait for seconds, a timedelta, or until a moment (with a time zone); at most 366 days."""
         super().__init__(reason)
         self.delay_s, self.until = _delay(after)
-        self.failure_class: FailureClass = failure_class
+        self.error_class = error_class
 
 
 class Cancel(Outcome):
@@ -79,7 +79,7 @@ class Park(Outcome):
 class Failure(Exception):  # noqa: N818 - a noun of the domain, subclassed by applications
     """An error that states its class; the kind's policy and the operators go by it."""
 
-    failure_class: ClassVar[FailureClass] = "transient"
+    error_class: ClassVar[ErrorClass] = ErrorClass.TRANSIENT
 
 
 class TransientFailure(Failure):
@@ -89,31 +89,27 @@ class TransientFailure(Failure):
 class QuotaFailure(Failure):
     """A limit of somebody else's was met."""
 
-    failure_class = "quota"
+    error_class = ErrorClass.QUOTA
 
 
 class PermissionFailure(Failure):
     """Something was not allowed."""
 
-    failure_class = "permission"
+    error_class = ErrorClass.PERMISSION
 
 
 class PermanentFailure(Failure):
     """No retry can help: the job fails for good at once."""
 
-    failure_class = "permanent"
+    error_class = ErrorClass.PERMANENT
 
 
-def failure_class_of(error: BaseException) -> FailureClass:
-    """Return the class that `error` states, `permission` for a PermissionError, else `transient`."""
-    if isinstance(error, (Failure, Retry)):
-        return error.failure_class
-    return "permission" if isinstance(error, PermissionError) else "transient"
-
-
-def error_record(error: BaseException, conceal: Concealer | None = None) -> dict[str, Any]:
+def error_record(
+    error: BaseException, conceal: Concealer | None = None, error_class: ErrorClass | None = None
+) -> dict[str, Any]:
     """Return what the log keeps of a failure: type, message, traceback and class, limited and without secrets.
 
+    `error_class` is what the kind's policy decided; without it the error is classified here.
     The end of a long traceback is kept: it says where the error was raised. The message keeps its beginning.
     """
     conceal = conceal or Concealer()
@@ -121,7 +117,7 @@ def error_record(error: BaseException, conceal: Concealer | None = None) -> dict
     record = {
         "type": type(error).__name__[:200],
         "message": _storable(conceal.text(_message(error)))[:MESSAGE_LIMIT],
-        "class": failure_class_of(error),
+        "class": str(error_class or classify(error)),
     }
     if error.__traceback__ is not None:
         record["traceback"] = _storable(conceal.text(trace))[-TRACEBACK_LIMIT:]

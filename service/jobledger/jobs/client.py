@@ -1,0 +1,232 @@
+"""The client: enqueue by kind or by name, and wait for results."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+
+import asyncpg
+import orjson
+
+from jobledger import tracing
+from jobledger.errors import Forbidden, InvalidArgs, InvalidArgument, Unreachable
+from jobledger.jobs.catalogue import Catalogue
+from jobledger.jobs.handle import Handle
+from jobledger.jobs.kind import Call, new_job
+from jobledger.jobs.middleware import around_enqueue, send_together
+from jobledger.jobs.options import checked
+from jobledger.jobs.secret import Secret, refuse_plain
+from jobledger.store import enqueue as door
+from jobledger.store.enqueue import Enqueued, NewJob
+from jobledger.store.pool import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from types import TracebackType
+    from uuid import UUID
+
+    from jobledger.jobs.app import App
+    from jobledger.jobs.kind import Job
+    from jobledger.jobs.middleware import EnqueueMiddleware
+    from jobledger.jobs.options import EnqueueOptions
+    from jobledger.store.pool import Connection, Pool
+
+R = TypeVar("R")
+
+
+class Client:
+    """Enqueues jobs, and looks at them and acts on them, through a pool of its own or the caller's.
+
+    `Client(dsn)` opens a pool in `async with` (without a dsn: the settings' address); a `Store`, an asyncpg pool or
+    connection of the caller's is used as it is and never closed. With an `app` the arguments of its kinds are checked
+    here, and its middleware runs; without one only the database checks.
+    """
+
+    def __init__(
+        self,
+        source: str | Store | Pool | Connection | None = None,
+        *,
+        app: App | None = None,
+        strict: bool | None = None,
+        actor: str | None = None,
+    ) -> None:
+        """Keep where to connect. `strict` (default: the app's, else yes): refuse names of kinds nobody registered."""
+        self.app = app
+        self.actor = actor
+        self.strict = strict if strict is not None else (app.strict if app is not None else True)
+        self._dsn = source if isinstance(source, str) else None
+        self._store = _store_of(source)
+        self._shares_connection = isinstance(source, (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy))
+        self._owned = False
+        self._catalogue = Catalogue(self._store.shard if self._store is not None else 0)
+
+    @property
+    def store(self) -> Store:
+        """The store. Raises `Unreachable` before `async with`."""
+        if self._store is None:
+            raise Unreachable("The client is not connected.", hint="Use `async with Client(dsn) as client:`.")
+        return self._store
+
+    async def __aenter__(self) -> Self:
+        """Connect, where the caller gave no pool."""
+        if self._store is None:
+            self._store = await Store.connect(self._dsn)
+            self._owned = True
+            self._catalogue = Catalogue(self._store.shard)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what was opened here."""
+        if self._owned and self._store is not None:
+            store, self._store, self._owned = self._store, None, False
+            await store.close()
+
+    async def register(self) -> list[str]:
+        """Register the app's kinds where this role may, and return those that were new or changed."""
+        if self.app is None:
+            return []
+        try:
+            return await self.app.register(self.store)
+        except (Forbidden, asyncpg.InsufficientPrivilegeError):
+            # A producer need not: the first worker does. Until then each job states what its kind declares.
+            return []
+        finally:
+            self._catalogue.forget()
+
+    async def enqueue(
+        self, kind: str, args: Mapping[str, Any] | None = None, **options: Unpack[EnqueueOptions]
+    ) -> Handle[Any]:
+        """Enqueue a job by its kind's name; `args` by name, anything that has a JSON form.
+
+        Raises:
+            UnknownKind: the client is strict and nobody has registered the kind.
+            InvalidArgs, SecretInPlain, BadInput, Conflict: nothing was written; names the field, never the value.
+        """
+        call = await self.call(kind, args, **options)
+        return await self.send(call)
+
+    async def call(
+        self, kind: str, args: Mapping[str, Any] | None = None, **options: Unpack[EnqueueOptions]
+    ) -> Call[Any]:
+        """Return a checked job by its kind's name without enqueuing it: for `enqueue_many`."""
+        stated = checked(options)
+        document = _json(args)
+        job = self._own(kind)
+        if job is not None:
+            document = job.arguments.dump_json(document, job.app.resolvers)
+            return Call(job, replace(job.new(document, stated), kind=kind), stated)
+        async with self._lent(stated.get("conn")) as conn:
+            registered = await self._catalogue.find(conn, kind) if isinstance(kind, str) else None
+        if registered is not None and registered.schema is not None:
+            refuse_plain(registered.schema, orjson.loads(document))
+        return Call(None, new_job(kind, document, stated), stated)
+
+    async def send(self, call: Call[R]) -> Handle[R]:
+        """Enqueue one checked job."""
+        actor = call.options.get("actor", self.actor)
+
+        async def send(new: NewJob) -> Enqueued:
+            async with self._lent(call.options.get("conn")) as conn:
+                new = await self._prepared(conn, call.job, new)
+                strict = self._strict_for([call.job])
+                if new.key is not None:
+                    # Only the bulk call says whether the key was used before.
+                    return (await door.enqueue_many(conn, [new], actor=actor, strict=strict, shard=self.store.shard))[0]
+                return Enqueued(
+                    await door.enqueue(conn, new, actor=actor, strict=strict, shard=self.store.shard), created=True
+                )
+
+        done = await around_enqueue(self._layers(), send)(call.new)
+        return self._handle(done, call)
+
+    async def enqueue_many(
+        self, calls: Sequence[Call[R]], *, conn: Connection | None = None, actor: str | None = None
+    ) -> list[Handle[R]]:
+        """Enqueue up to 10,000 jobs (`job.call(…)`, `client.call(…)`) in one statement, all or nothing.
+
+        Raises:
+            The same as `enqueue`; `detail["items"]` has the places (from 0) of the offending jobs.
+        """
+        for place, call in enumerate(calls):
+            if "conn" in call.options or "client" in call.options or "actor" in call.options:
+                raise InvalidArgument(
+                    f"Item {place} has a connection, client or actor of its own.",
+                    hint="Give them to enqueue_many.",
+                    detail={"items": [place]},
+                )
+        jobs = [call.job for call in calls]
+
+        async def send_all(batch: list[NewJob]) -> list[Enqueued]:
+            async with self._lent(conn) as lent:
+                by_name = {call.new.kind: call.job for call in calls}
+                prepared = [await self._prepared(lent, by_name.get(new.kind), new) for new in batch]
+                return await door.enqueue_many(
+                    lent, prepared, actor=actor or self.actor, strict=self._strict_for(jobs), shard=self.store.shard
+                )
+
+        done = await send_together(self._layers(), [call.new for call in calls], send_all)
+        return [self._handle(one, call) for one, call in zip(done, calls, strict=True)]
+
+    def handle(self, id: UUID, *, tenant: str = "default", job: Job[..., R] | None = None) -> Handle[R]:  # noqa: A002 - the domain's word
+        """Return the handle of a job enqueued elsewhere; with its kind the result is of the declared type."""
+        return Handle(id, tenant, client=self, job=job)
+
+    def _own(self, kind: str) -> Job[..., Any] | None:
+        if self.app is None or not isinstance(kind, str) or kind not in self.app.names:
+            return None
+        return self.app.kind(kind)
+
+    def _strict_for(self, jobs: Sequence[Job[..., Any] | None]) -> bool:
+        # A kind of the app is known by its declaration, whether or not a worker has started yet.
+        return self.strict and any(job is None for job in jobs)
+
+    async def _prepared(self, conn: Connection, job: Job[..., Any] | None, new: NewJob) -> NewJob:
+        if job is not None and await self._catalogue.find(conn, new.kind) is None:
+            new = job.declared(new)
+        trace = tracing.capture() if new.trace is None else None
+        return replace(new, trace=dict(trace)) if trace else new
+
+    def _layers(self) -> Sequence[EnqueueMiddleware]:
+        return self.app.enqueue_layers if self.app is not None else ()
+
+    def _handle(self, done: Enqueued, call: Call[R]) -> Handle[R]:
+        # On a caller's single connection waiting would mean waiting inside its transaction.
+        client = None if self._shares_connection else self
+        return Handle(done.id, call.new.tenant, client=client, job=call.job, created=done.created)
+
+    @asynccontextmanager
+    async def _lent(self, conn: Connection | None) -> AsyncGenerator[Connection]:
+        if conn is not None:
+            yield conn
+            return
+        async with self.store.connection() as own:
+            yield own
+
+
+def _store_of(source: object) -> Store | None:
+    if source is None or isinstance(source, str):
+        return None
+    if isinstance(source, Store):
+        return source
+    if isinstance(source, asyncpg.Pool):
+        return Store(source)
+    if isinstance(source, (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy)):
+        return Store(connection=source)
+    raise InvalidArgument("A client takes an address, a Store, an asyncpg pool or an asyncpg connection.")
+
+
+def _json(args: Mapping[str, Any] | None) -> bytes:
+    try:
+        document: bytes = orjson.dumps(dict(args or {}), default=_reference)
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidArgs("The arguments have no JSON form.") from None
+    return document
+
+
+def _reference(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reference
+    raise TypeError
