@@ -1,0 +1,68 @@
+"""Reports: how jobs ended, in batches, each fenced by its claim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from jobledger.store.failures import translated
+from jobledger.store.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from jobledger.store.pool import Connection
+
+Outcome = Literal["succeeded", "failed", "snoozed", "interrupted", "cancelled", "parked", "progressed"]
+
+
+class Report(NamedTuple):
+    """One outcome: `claim` is the version of the claim's event, `data` the JSON text of the event's data or None.
+
+    The data of `failed` may say `retry_in` (seconds), `retry_at` or `final`; that of `snoozed` says `run_at`.
+    """
+
+    id: UUID
+    claim: int
+    outcome: str
+    data: bytes | str | None = None
+
+
+class Verdict(NamedTuple):
+    """The answer to one report.
+
+    `verdict` is accepted, repeated (it was accepted before, and the answer was lost) or rejected (the job is not the
+    worker's any more; `reason` says why). `state` is the job's state now.
+    """
+
+    id: UUID
+    verdict: str
+    state: str | None
+    reason: str | None
+
+
+async def report(connection: Connection, shard: int, worker: UUID, reports: Sequence[Report]) -> list[Verdict]:
+    """Record outcomes, one a job, and return a verdict for each; durable once the connection's transaction commits.
+
+    They are sorted by id here: batches that lock in different orders deadlock.
+
+    Raises:
+        BadInput: a report is not well formed or its data too large; nothing of the batch was written.
+        NotOpen: the live tables are not rebuilt yet.
+    """
+    ordered = sorted(reports, key=_by_id)
+    with translated():
+        rows = await connection.fetch(
+            statement("report"),
+            shard,
+            worker,
+            [one.id for one in ordered],
+            [one.claim for one in ordered],
+            [one.outcome for one in ordered],
+            [one.data.decode() if isinstance(one.data, bytes) else one.data for one in ordered],
+        )
+    return [Verdict(row["id"], row["verdict"], row["state"], row["reason"]) for row in rows]
+
+
+def _by_id(report: Report) -> bytes:
+    return report.id.bytes
