@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from jobledger.embedded.spawn import spawn
 from jobledger.errors import DataDirectoryUnusable, PostgresFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jobledger.embedded.folder import DataFolder
 
 _LONGEST = 900  # bytes; Postgres keeps paths in 1024, with the names of its files
@@ -48,21 +50,28 @@ def check_version(cluster: Path, binaries: Binaries) -> None:
         )
 
 
-def path_for(folder: Path, account: Account | None) -> str:
-    """Return the name under which Postgres, started inside `folder`, finds it.
+@contextmanager
+def reach(folder: Path, account: Account | None) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Give the name under which a child finds `folder`, and the open files that it must inherit for that.
 
-    Its plain path; where the account cannot get through the parents, or the path is too long, the link that Linux
-    keeps to a process's working folder, which asks for no right on the parents.
+    Its plain path and none; where the account cannot get through the parents, or the path is too long, Linux's link to
+    an open folder, which asks for no right on the parents. Not /proc/self/cwd: Postgres before 16 changes its working
+    folder to look for its own programs. Raises DataDirectoryUnusable if there is no such name.
     """
     if len(os.fsencode(folder)) <= _LONGEST and may_reach(folder.parent, account):
-        return str(folder)
-    if sys.platform == "linux" and Path("/proc/self/cwd").exists():
-        return "/proc/self/cwd"
-    who = f"the account {account.name}" if account else "this user"
-    raise DataDirectoryUnusable(
-        f"The path {folder} is too long, or {who} may not enter it.",
-        hint="Name a folder by --data that is shorter and open to that account, such as /var/lib/jobledger/data.",
-    )
+        yield str(folder), ()
+        return
+    if sys.platform != "linux" or not Path("/proc/self/fd").exists():
+        who = f"the account {account.name}" if account else "this user"
+        raise DataDirectoryUnusable(
+            f"The path {folder} is too long, or {who} may not enter it.",
+            hint="Name a folder by --data that is shorter and open to that account, such as /var/lib/jobledger/data.",
+        )
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{file}", (file,)
+    finally:
+        os.close(file)
 
 
 def ensure_cluster(folder: DataFolder, binaries: Binaries, account: Account | None, lock: int) -> None:
@@ -78,13 +87,9 @@ def ensure_cluster(folder: DataFolder, binaries: Binaries, account: Account | No
         work.mkdir(mode=0o700)
         if account:
             os.chown(work, account.uid, account.gid)
-        path = path_for(work, account)
-        _init(path, work, binaries, account, lock)
-        single = [binaries.program("postgres"), "--single", "-D", path, "-c", "log_min_messages=warning", USER]
-        with (files("jobledger.embedded") / "sql" / "create_database.sql").open("rb") as source:
-            code, output = _run(single, work, account, lock, source.read())
-        if code != 0:
-            raise PostgresFailed(f"The database could not be created: {output}", hint=_ask_for_another())
+        with reach(work, account) as (path, kept):
+            _init(path, binaries, account, (lock, *kept))
+            _create_database(path, binaries, account, (lock, *kept))
         work.rename(folder.cluster)
         _sync(folder.root)
     except OSError as error:
@@ -127,25 +132,33 @@ def _lives_in(pid: int, cluster: Path) -> bool:
     return False
 
 
-def _init(path: str, work: Path, binaries: Binaries, account: Account | None, lock: int) -> None:
+def _init(path: str, binaries: Binaries, account: Account | None, kept: tuple[int, ...]) -> None:
     # The built-in locale sorts alike on every system and never changes with one's C library.
     builtin = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     locales = [builtin] if binaries.major >= 17 else [["--locale=C.UTF-8"], ["--locale=C"]]
     base = [binaries.program("initdb"), "-D", path, "-U", USER, "-A", "trust", "-E", "UTF8", "-k", "--no-instructions"]
     code, output = 1, ""
     for locale in locales:
-        code, output = _run([*base, *locale], work, account, lock)
-        if code == 0 or "locale" not in output:
+        code, output = _run([*base, *locale], account, kept)
+        if code == 0 or "invalid locale" not in output:
             break
     if code != 0:
         raise PostgresFailed(f"initdb failed: {output}", hint=_ask_for_another())
 
 
-def _run(words: list[str], folder: Path, account: Account | None, lock: int, text: bytes = b"") -> tuple[int, str]:
+def _create_database(path: str, binaries: Binaries, account: Account | None, kept: tuple[int, ...]) -> None:
+    single = [binaries.program("postgres"), "--single", "-D", path, "-c", "log_min_messages=warning", USER]
+    source = (files("jobledger.embedded") / "sql" / "create_database.sql").read_bytes()
+    code, output = _run(single, account, kept, source)
+    if code != 0:
+        raise PostgresFailed(f"The database could not be created: {output}", hint=_ask_for_another())
+
+
+def _run(words: list[str], account: Account | None, kept: tuple[int, ...], text: bytes = b"") -> tuple[int, str]:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as source:
         source.write(text)
         source.seek(0)
-        process = spawn(words, account=account, folder=folder, output=output, lock=lock, stdin=source.fileno())
+        process = spawn(words, account=account, output=output, kept=kept, stdin=source.fileno())
         try:
             code = process.wait(_PATIENCE_S)
         except BaseException:

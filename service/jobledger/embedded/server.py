@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from jobledger.embedded.account import choose_account
 from jobledger.embedded.binaries import Binaries, find_binaries, reachable
-from jobledger.embedded.cluster import check_version, ensure_cluster, major_of, path_for, remove_stale_pid
+from jobledger.embedded.cluster import check_version, ensure_cluster, major_of, reach, remove_stale_pid
 from jobledger.embedded.door import DATABASE, PORT, Answer, dsn_of, knock, socket_folder
 from jobledger.embedded.folder import DataFolder, default_data_directory
 from jobledger.embedded.spawn import Process, spawn
@@ -145,7 +145,11 @@ class Server:
         Waits for a server that is starting, recovering or ending. Errors as `start`.
         """
         with self._turn:
-            return self.running or self._start_or_find()
+            return self._answers() or self._start_or_find()
+
+    def _answers(self) -> bool:
+        # Not the pid alone: a server that was killed a moment ago still has one.
+        return self.running and self._socket is not None and knock(self._socket) is Answer.READY
 
     def _start_or_find(self) -> bool:
         self._folder.claim()
@@ -154,7 +158,7 @@ class Server:
             known = self._folder.safe_socket()
             if known is not None and knock(known) is Answer.READY:
                 self._socket = known
-                return False
+                return self.running
             lock = self._folder.try_lock()
             if lock is not None:
                 break
@@ -234,12 +238,14 @@ class Server:
         self._socket = socket_folder(self._folder, account)
         self._folder.record_socket(self._socket)
         self._log_start = self._folder.turn_log()
-        words = [binaries.program("postgres"), "-D", path_for(cluster, account)]
-        for name, value in {**self._settings, **self._fixed(self._socket)}.items():
-            words += ["-c", f"{name}={value}"]
-        with self._folder.open_log() as log:
+        options = {**self._settings, **self._fixed(self._socket)}
+        with reach(cluster, account) as (path, kept), self._folder.open_log() as log:
+            words = [binaries.program("postgres"), "-D", path]
+            words += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+            if self._process is not None and self._owner == os.getpid():
+                self._process.wait()  # an earlier one, dead since the lock is free, but not reaped yet
             try:
-                self._process = spawn(words, account=account, folder=cluster, output=log, lock=lock)
+                self._process = spawn(words, account=account, output=log, kept=(lock, *kept))
             except OSError as error:
                 raise PostgresFailed(f"Postgres could not be started: {error.strerror}.") from error
         self._owner = os.getpid()

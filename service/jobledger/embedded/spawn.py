@@ -32,17 +32,16 @@ def spawn(
     program: Sequence[str],
     *,
     account: Account | None,
-    folder: Path,
     output: IO[bytes],
-    lock: int,
+    kept: tuple[int, ...],
     stdin: int = subprocess.DEVNULL,
 ) -> Process:
-    """Start `program` in `folder`, in a session of its own, as `account` (None: as this process).
+    """Start `program` in a session of its own, as `account` (None: as this process).
 
-    On Linux it gets SIGINT when this process dies. It inherits `lock`, an open file whose lock is thereby held for as
-    long as any process of it lives. Raises OSError when it cannot be started.
+    On Linux it gets SIGINT when this process dies. It inherits the open files `kept`; a lock on one is thereby held
+    for as long as any process of it lives. Raises OSError when it cannot be started.
     """
-    start = functools.partial(_spawn, program, account=account, folder=folder, output=output, lock=lock, stdin=stdin)
+    start = functools.partial(_spawn, program, account=account, output=output, kept=kept, stdin=stdin)
     # The parent-death signal comes when the spawning *thread* ends: only one that outlives all others may spawn.
     if threading.current_thread() is threading.main_thread():
         return start()
@@ -50,18 +49,18 @@ def spawn(
 
 
 def _spawn(
-    program: Sequence[str], *, account: Account | None, folder: Path, output: IO[bytes], lock: int, stdin: int
+    program: Sequence[str], *, account: Account | None, output: IO[bytes], kept: tuple[int, ...], stdin: int
 ) -> Process:
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | {"LC_ALL": "C", "TZ": "UTC"}
     words = [*_launcher(account), *program]
     return subprocess.Popen(  # noqa: S603 - the words are ours
         words,
-        cwd=folder,
+        cwd="/",
         stdin=stdin,
         stdout=output,
         stderr=subprocess.STDOUT,
         env=environment,
-        pass_fds=(lock,),
+        pass_fds=kept,
         start_new_session=True,
         umask=0o077,
     )

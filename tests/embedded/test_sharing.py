@@ -1,0 +1,116 @@
+"""Sharing one server: who starts it owns it, its death ends it, and the next process brings it back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from jobledger.embedded import attach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Others = Callable[[Path], Any]
+
+
+def test_a_second_process_shares_the_server_of_the_first(tmp_path: Path, others: Others, asking: Any) -> None:
+    """Two processes, one server: the second is not its owner, and letting go of it changes nothing."""
+    with attach(tmp_path / "data") as mine:
+        run = asking.started_at(mine.dsn)
+        other = others(tmp_path / "data")
+        held = other.held()
+        assert (mine.owner, held.owner, held.dsn) == (True, False, mine.dsn)
+        other.do("close")
+        assert asking.started_at(held.dsn) == run
+
+
+def test_processes_that_start_together_on_an_empty_folder_get_one_server(
+    tmp_path: Path, others: Others, asking: Any
+) -> None:
+    """Of four that race for a new folder one makes and owns the server, and all use it."""
+    held = [other.held() for other in [others(tmp_path / "data") for _ in range(4)]]
+    assert sorted(each.owner for each in held) == [False, False, False, True]
+    assert len({asking.started_at(each.dsn) for each in held}) == 1
+
+
+def test_after_the_owners_sigkill_the_next_process_starts_it_with_the_data(
+    tmp_path: Path, others: Others, asking: Any
+) -> None:
+    """SIGKILL of the owner ends Postgres; whoever asks next owns a new one with all that was committed."""
+    owner = others(tmp_path / "data")
+    dsn = owner.held().dsn
+    with attach(tmp_path / "data") as mine:
+        assert not mine.owner
+        asking.ask(dsn, "create table kept as select generate_series(1, 1000)")
+        owner.send("die")
+        assert owner.end() == -signal.SIGKILL
+        mine.ensure()
+        while not mine.owner:  # the old server may have answered one last time while it ended
+            mine.ensure()
+        assert mine.dsn == dsn
+        assert asking.ask(dsn, "select count(*) from kept") == "1000"
+
+
+def test_when_the_owner_leaves_in_any_way_postgres_leaves_too(tmp_path: Path, others: Others) -> None:
+    """Exit without letting go, end of input and SIGTERM all end the server, which then can be owned by another."""
+    for leave in ("exit", "", "TERM"):
+        owner = others(tmp_path / "data")
+        pid = owner.held().pid
+        if leave == "TERM":
+            owner.process.terminate()
+        elif leave:
+            owner.send(leave)
+        owner.end()
+        with attach(tmp_path / "data") as mine:
+            while not mine.owner:
+                mine.ensure()
+            assert mine.pid != pid
+
+
+def test_a_fork_of_the_owner_does_not_stop_the_server(tmp_path: Path, others: Others, asking: Any) -> None:
+    """A forked child lets go and exits; the server stays its parent's."""
+    owner = others(tmp_path / "data")
+    held = owner.held()
+    run = asking.started_at(held.dsn)
+    assert owner.do("fork").owner
+    assert asking.started_at(held.dsn) == run
+
+
+def test_when_postgres_is_killed_any_of_its_users_brings_it_back(tmp_path: Path, others: Others, asking: Any) -> None:
+    """SIGKILL of Postgres: the one who shared it starts and owns it; its former owner then shares."""
+    owner = others(tmp_path / "data")
+    held = owner.held()
+    with attach(tmp_path / "data") as mine:
+        asking.ask(mine.dsn, "create table kept as select generate_series(1, 1000)")
+        os.kill(held.pid, signal.SIGKILL)
+        while not mine.owner:
+            mine.ensure()
+        assert asking.ask(mine.dsn, "select count(*) from kept") == "1000"
+        assert owner.do("ensure") == (mine.dsn, False, None)
+
+
+def test_a_first_start_killed_midway_leaves_a_folder_that_starts(tmp_path: Path, others: Others, asking: Any) -> None:
+    """SIGKILL of the process that makes the cluster: the next one waits for what is left of it, and starts."""
+    maker = others(tmp_path / "data")
+    work = tmp_path / "data" / "cluster.new"
+    while not work.exists():
+        assert maker.process.poll() is None
+    maker.process.kill()
+    maker.process.wait()
+    with attach(tmp_path / "data") as mine:
+        assert mine.owner
+        assert asking.ask(mine.dsn, "select 1") == "1"
+
+
+def test_nothing_is_left_behind(tmp_path: Path, others: Others) -> None:
+    """After the owner has let go no process holds the lock, and no folder of the socket lies among temporary files."""
+    with attach(tmp_path / "data") as mine:
+        others(tmp_path / "data").held()
+        place = mine._server._socket
+    lock = mine._server._folder.try_lock()
+    assert lock is not None
+    os.close(lock)
+    assert place is not None
+    assert place.parent == tmp_path / "data" or not place.exists()
