@@ -1,0 +1,59 @@
+"""The pages of the documentation: links lead somewhere, code parses, and names that it imports exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+)
+LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(#[^)\s]*)?\)")
+CODE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+
+
+def _id(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _headings(page: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    titles = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    """Nobody is sent into the void."""
+    broken = []
+    for target, anchor in LINK.findall(page.read_text()):
+        there = (page.parent / target).resolve() if target else page
+        if not there.exists() or (anchor and anchor[1:] not in _headings(there)):
+            broken.append(target + anchor)
+    assert not broken
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if CODE.search(page.read_text())], ids=_id)
+def test_code_parses_and_imports_names_that_exist(page: Path) -> None:
+    """What is shown can be typed in; top-level await stands for the inside of an async function."""
+    for code in CODE.findall(page.read_text()):
+        tree = compile(code, page.name, "exec", flags=ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "jobledger":
+                module = import_module(node.module)
+                missing = [name.name for name in node.names if not hasattr(module, name.name)]
+                assert not missing, node.module
+
+
+def test_the_application_of_the_tutorial_is_one() -> None:
+    """Its file can be imported: every declaration in it is accepted."""
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    shop = next(code for code in CODE.findall(text) if code.startswith("# shop.py"))
+    names: dict[str, object] = {"__name__": "shop"}
+    exec(compile(shop, "shop.py", "exec"), names)  # noqa: S102 - the documentation's own code
+    assert getattr(names["app"], "names", None) == ["charge", "receipt"]
