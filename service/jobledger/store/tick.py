@@ -1,0 +1,68 @@
+"""The tick: what time brings about, done by whatever runs it. One call is one short transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import orjson
+
+from jobledger.store.failures import translated
+from jobledger.store.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobledger.store.pool import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What one tick did: jobs by what happened to them, partitions made, and where to go on."""
+
+    promoted: int = 0
+    """Due jobs that became claimable."""
+    rescued: int = 0
+    """Jobs taken from workers whose lease is over."""
+    timed_out: int = 0
+    killed: int = 0
+    held: int = 0
+    """Jobs moved out of the way: paused, or of a kind that no live worker knows."""
+    released_holds: int = 0
+    repaired: int = 0
+    partitions: int = 0
+    """Partitions of the log made ahead."""
+    next: UUID | None = None
+    """Where the next call goes on looking for kill dates."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """The whole answer."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it did something, so that another call may find more at once."""
+        return bool(self.promoted or self.rescued or self.timed_out or self.killed or self.held or self.released_holds)
+
+
+_COUNTS = ("promoted", "rescued", "timed_out", "killed", "held", "released_holds", "repaired", "partitions")
+
+
+async def tick(connection: Connection, shard: int, after: UUID | None = None) -> TickResult:
+    """Promote, rescue, time out, kill, hold back and release, and see to partitions; `after` from the call before.
+
+    Raises:
+        NotOpen: the live tables are not rebuilt yet.
+    """
+    with translated():
+        text = await connection.fetchval(statement("tick"), shard, after)
+    facts: dict[str, Any] = orjson.loads(text)
+    counts = {name: _count(facts.get(name)) for name in _COUNTS}
+    following = facts.get("next")
+    return TickResult(**counts, next=UUID(following) if following else None, facts=facts)
+
+
+def _count(value: object) -> int:
+    """A tick tells some things as a number, others as the list of what it met."""
+    if isinstance(value, list):
+        return len(value)
+    return value if isinstance(value, int) else 0
