@@ -1,0 +1,28 @@
+-- Refuse a batch of reports that is not well formed, or carries a result over its limit, before anything is written.
+create or replace function jobledger.check_reports(p_shard smallint, p_ids uuid[], p_claims int[], p_outcomes text[], p_datas jsonb[]) returns void
+language plpgsql stable
+as $$
+declare
+  v_limit int;
+  v_n int := cardinality(p_ids);
+begin
+  if v_n is null or v_n is distinct from cardinality(p_claims) or v_n is distinct from cardinality(p_outcomes) or v_n is distinct from cardinality(p_datas) or v_n > 10000 then
+    perform jobledger.refuse('JL101', 'A report names the same number of ids, claims, outcomes and data, at most 10000.', 'Mend the call.');
+  end if;
+  if exists (select from unnest(p_outcomes) as o where o is null or o not in ('succeeded', 'failed', 'snoozed', 'interrupted', 'cancelled', 'parked', 'progressed')) then
+    perform jobledger.refuse('JL101', 'An outcome is one of succeeded, failed, snoozed, interrupted, cancelled, parked, progressed.', 'Mend the call.');
+  end if;
+  if exists (select from (select i, lag(i) over (order by n) as before from unnest(p_ids) with ordinality as u (i, n)) as t where t.i is null or t.i <= t.before) then
+    perform jobledger.refuse('JL101', 'The ids of a report ascend and are each named once.', 'Sort them.');
+  end if;
+  if exists (select from unnest(p_outcomes, p_datas) as d (outcome, data) where d.data is not null and (jsonb_typeof(d.data) <> 'object'
+      or (d.data ? 'retry_in' and (jsonb_typeof(d.data -> 'retry_in') <> 'number' or (d.data ->> 'retry_in')::numeric not between 0 and 3153600000)))
+      or (d.outcome = 'snoozed' and (d.data ->> 'run_at') is null)) then
+    perform jobledger.refuse('JL101', 'The data of a report is an object; snoozed names its run_at; retry_in is a number of seconds from 0 to 3153600000.', 'Mend the call.');
+  end if;
+  if exists (select from unnest(p_datas) as d where pg_column_size(d) > 16384) then
+    select coalesce(max(l.result_limit), 262144) into v_limit from jobledger.limits as l where l.shard = p_shard and l.scope = 'service' and l.name = '';
+    perform jobledger.check_size('result', d, v_limit + 1024) from unnest(p_datas) as d where d is not null;
+  end if;
+end
+$$;

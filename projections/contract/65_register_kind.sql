@@ -1,0 +1,33 @@
+-- Register a kind with the version and JSON Schema of its arguments; an event only when something differs. True: it did.
+drop function if exists jobledger.register_kind;
+
+create function jobledger.register_kind(p_shard smallint, p_name text, p_version int, p_schema jsonb, p_aliases text[] default '{}', p_defaults jsonb default '{}') returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now timestamptz := jobledger.now();
+  v_head int;
+begin
+  if p_name is null or p_name !~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]{0,127}$' then
+    perform jobledger.refuse('JL101', 'A kind''s name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / - and begins with a letter, digit or _.', 'Nothing was written; mend the call.');
+  end if;
+  if jsonb_typeof(coalesce(p_defaults, '{}')) <> 'object' or pg_column_size(p_schema) > 262144 then
+    perform jobledger.refuse('JL101', 'defaults is an object, and a schema has at most 256 KiB.', 'Nothing was written; mend the call.');
+  end if;
+  insert into jobledger.kinds as k (id, head, shard, version, name, aliases, schema, queue, max_attempts, timeout, kill_after, registered_at)
+  values (jobledger.control_id('_global', 'kind', p_name), 1, p_shard, coalesce(p_version, 1), p_name, coalesce(p_aliases, '{}'), p_schema, p_defaults ->> 'queue',
+    (p_defaults ->> 'max_attempts')::int, (p_defaults ->> 'timeout')::int, (p_defaults ->> 'kill_after')::bigint, v_now)
+  on conflict (shard, name) do update set head = k.head + 1, version = excluded.version, aliases = excluded.aliases, schema = excluded.schema, queue = excluded.queue,
+    max_attempts = excluded.max_attempts, timeout = excluded.timeout, kill_after = excluded.kill_after, registered_at = excluded.registered_at
+  where (k.version, k.aliases, k.schema, k.queue, k.max_attempts, k.timeout, k.kill_after)
+    is distinct from (excluded.version, excluded.aliases, excluded.schema, excluded.queue, excluded.max_attempts, excluded.timeout, excluded.kill_after)
+  returning k.head into v_head;
+  if not found then
+    return false;
+  end if;
+  insert into jobledger.events (position, xid, at, stream_id, version, type, shard, tenant, data)
+  values (nextval('jobledger.position'), pg_current_xact_id(), v_now, jobledger.control_id('_global', 'kind', p_name), v_head, 'kind.registered', p_shard, '_global',
+    coalesce(p_defaults, '{}') || jsonb_build_object('name', p_name, 'version', coalesce(p_version, 1), 'schema', p_schema, 'aliases', coalesce(p_aliases, '{}')));
+  return true;
+end
+$$;

@@ -1,0 +1,28 @@
+-- End attempts that have run longer than their time-out plus one lease since their claim, whatever the heartbeats say.
+create or replace function jobledger.time_out(p_shard smallint, p_now timestamptz, p_most int) returns int
+language plpgsql
+as $$
+declare
+  v_row record;
+  v_all int := 0;
+  s jobledger.folded;
+begin
+  for v_row in
+    select r.id from jobledger.running as r left join jobledger.workers as w on w.shard = r.shard and w.id = r.worker
+    where r.shard = p_shard and r.timeout_at <= p_now and r.timeout_at + make_interval(secs => coalesce(w.lease, 0)) <= p_now
+    order by r.timeout_at limit p_most for update of r skip locked
+  loop
+    s := jobledger.taken(p_shard, v_row.id);
+    continue when s.id is null;
+    if s.cancel_requested then
+      s := jobledger.append(s, 'job.cancelled', p_now, null, null, s.worker, s.attempt);
+    else
+      s := jobledger.append(s, 'job.failed', p_now, null, jsonb_build_object('error', jsonb_build_object('type', 'TimedOut', 'class', 'transient',
+        'message', format('The attempt ran longer than its time-out of %s s and its worker did not end it.', s.timeout)))
+        || case when s.attempt < s.max_attempts then jsonb_build_object('retry_at', p_now + make_interval(secs => least(3600, 2 ^ least(s.attempt, 12)))) else '{}' end, s.worker, s.attempt);
+    end if;
+    v_all := v_all + 1;
+  end loop;
+  return v_all;
+end
+$$;

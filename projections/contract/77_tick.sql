@@ -1,0 +1,36 @@
+-- One call that keeps the clockwork going: promotes what is due, rescues, times out, kills, holds and releases what pauses say, drops expired idempotency keys,
+-- sees to partitions ahead. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
+drop function if exists jobledger.tick;
+
+create function jobledger.tick(p_shard smallint default 0, p_after uuid default null) returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set lock_timeout = '200ms' set jit = off
+as $$
+declare
+  v_now timestamptz := jobledger.now();
+  v_promoted int;
+  v_rescued int;
+  v_timed_out int;
+  v_killed record;
+  v_held int := 0;
+  v_unheld int := 0;
+  v_forgotten int;
+begin
+  perform jobledger.must_be_open(p_shard);
+  if not pg_try_advisory_xact_lock(hashtext('jobledger.tick'), p_shard::int) then
+    return jsonb_build_object('busy', true, 'next', p_after);
+  end if;
+  v_promoted := jobledger.promote(p_shard, v_now, 2000);
+  v_rescued := jobledger.rescue(p_shard, v_now, 1000);
+  v_timed_out := jobledger.time_out(p_shard, v_now, 200);
+  select * into v_killed from jobledger.kill_due(p_shard, v_now, 500, p_after);
+  if exists (select from jobledger.limits as l where l.shard = p_shard) then
+    v_held := jobledger.hold(p_shard, v_now, 1000);
+    v_unheld := jobledger.unhold(p_shard, v_now, 1000);
+  end if;
+  delete from jobledger.idempotency as i where i.ctid = any (array(select x.ctid from jobledger.idempotency as x where x.expires <= v_now order by x.expires limit 1000 for update skip locked));
+  get diagnostics v_forgotten = row_count;
+  return jsonb_build_object('promoted', v_promoted, 'rescued', v_rescued, 'timed_out', v_timed_out, 'killed', v_killed.killed, 'held', v_held, 'released_holds', v_unheld,
+    'keys_expired', v_forgotten, 'partitions', jobledger.partitions_ensure(p_shard), 'next', v_killed.next);
+end
+$$;

@@ -1,0 +1,26 @@
+-- Open the database: rebuild the live tables from the log if `live` does not name this very server, and say so. The one recovery; harmless when already open.
+-- Two openers meet at an advisory lock, and the second finds it done.
+drop function if exists jobledger.open;
+
+create function jobledger.open(p_shard smallint default 0) returns jsonb
+language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set jit = off
+as $$
+declare
+  v_rows bigint;
+begin
+  perform pg_advisory_xact_lock(hashtext('jobledger.open'), p_shard::int);
+  if jobledger.is_open(p_shard) then
+    return jsonb_build_object('opened', false, 'rows', 0);
+  end if;
+  perform jobledger.partitions_ensure(p_shard);
+  delete from jobledger.running as r where r.shard = p_shard;
+  delete from jobledger.ready as r where r.shard = p_shard;
+  delete from jobledger.waiting as w where w.shard = p_shard;
+  select count(jobledger.place(f)) into v_rows from jobledger.fold_open(p_shard) as f;
+  perform jobledger.say_open(p_shard);
+  if v_rows > 0 then
+    perform jobledger.append_control(p_shard, '_global', 'store', 'rebuild', 'store.rebuilt', jobledger.now(), null, jsonb_build_object('projection', 'queue', 'rows', v_rows));
+  end if;
+  return jsonb_build_object('opened', true, 'rows', v_rows);
+end
+$$;

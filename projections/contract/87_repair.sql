@@ -1,0 +1,48 @@
+-- The one repair path: make the rows of these jobs what their streams say. READ COMMITTED, one fresh snapshot a statement:
+-- (a) lock every row the jobs have, in the lock order; (b) delete the rows that contradict the whole stream (ready, held and due do not contradict each other);
+-- (c) where no row of a job lies anywhere, insert what its stream says; (d) delete what (c) inserted whose stream has gone on. Without (d) a job that is being
+-- claimed this moment comes back into `ready`. Each repaired job is an event of the store.
+drop function if exists jobledger.repair;
+
+create function jobledger.repair(p_shard smallint, p_ids uuid[])
+returns table (job uuid, found text, expected text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set lock_timeout = '200ms' set jit = off
+as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz := jobledger.now();
+  v_wrong record;
+  v_none uuid[];
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform jobledger.refuse('JL101', 'repair needs READ COMMITTED: each of its steps looks anew.', 'Call it in a transaction of that level.');
+  end if;
+  perform from jobledger.running as r where r.shard = p_shard and r.id = any (p_ids) order by r.id for update;
+  perform from jobledger.ready as r where r.shard = p_shard and r.id = any (p_ids) order by r.id for update;
+  perform from jobledger.waiting as w where w.shard = p_shard and w.id = any (p_ids) order by w.id for update;
+  perform from jobledger.finished as f where f.shard = p_shard and f.id = any (p_ids) order by f.id for update;
+  for v_wrong in select c.* from jobledger.compare(p_shard, p_ids) as c order by c.job loop
+    if v_wrong.found is not null then
+      delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
+      delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
+      delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %');
+      delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
+    end if;
+    perform jobledger.append_control(p_shard, '_global', 'store', 'repair', 'store.mismatch_repaired', v_now, null,
+      jsonb_build_object('job', v_wrong.job, 'found', v_wrong.found, 'expected', v_wrong.expected));
+    job := v_wrong.job;
+    found := v_wrong.found;
+    expected := v_wrong.expected;
+    return next;
+  end loop;
+  select array_agg(i.id) into v_none from unnest(p_ids) as i (id) where not exists (select from jobledger.live_rows(p_shard, array[i.id]));
+  perform jobledger.place(jobledger.folded_job(p_shard, n.id)) from unnest(v_none) as n (id)
+  where exists (select from jobledger.events as e where e.shard = p_shard and e.stream_id = n.id and e.version = 1 and e.type = 'job.enqueued');
+  for v_wrong in select c.* from jobledger.compare(p_shard, v_none) as c where v_none is not null and c.found is not null loop
+    delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
+    delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
+    delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %');
+    delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
+  end loop;
+end
+$$;
