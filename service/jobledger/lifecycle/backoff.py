@@ -8,7 +8,6 @@ its own `draw`.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -85,14 +84,12 @@ class Exponential(_Steady):
 
     def delay_s(self, attempt: int) -> float:
         """Return the delay before jitter; the longest that this attempt can get."""
-        if self.base == 0 or self.factor == 1:
-            return min(self.cap, self.base)
-        if self.cap == 0:
+        if self.base == 0:
             return 0.0
-        # The power of a late attempt overflows; past this exponent the cap holds anyway.
-        reached = math.log(self.cap / self.base, self.factor)
-        exponent = max(attempt, 1) - 1
-        return self.cap if exponent >= reached else min(self.cap, self.base * self.factor**exponent)
+        try:
+            return min(self.cap, self.base * float(self.factor) ** (max(attempt, 1) - 1))
+        except OverflowError:  # a late attempt, far past the cap
+            return self.cap
 
 
 @dataclass(frozen=True, slots=True)
