@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection
 
 JSON_BYTES_MAX: Final = 64 * 1024 * 1024
-"""What is never sent: the highest that can be set. The service's own limit (256 KiB of args) is the database's to check."""
+"""What is never sent: the highest that can be set. The limit that holds (256 KiB of args) the database checks."""
 META_BYTES_MAX: Final = 16 * 1024
 BATCH_MAX: Final = 10_000
 TAGS_MAX: Final = 32

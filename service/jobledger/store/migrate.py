@@ -93,6 +93,9 @@ async def migrate(
                     await connection.execute(statement(name))
             for migration in todo.migrations:
                 await _apply_migration(connection, migration, say, version, lock_timeout)
+            if todo.drops and await connection.fetchval(statement("close_exists")):
+                # Workers then stand back at once instead of queueing for the tables; `rebuild` opens again.
+                await connection.execute(statement("close"), 0)
             if todo.projections or todo.forgotten:
                 await _insist(lambda: _apply_projections(connection, todo, say, version, lock_timeout), say)
             if todo and await connection.fetchval(statement("partitions_exist_function")):

@@ -39,7 +39,12 @@ class TickResult:
     """The whole answer."""
 
     @property
-    def busy(self) -> bool:
+    def skipped(self) -> bool:
+        """Whether another process was at it, so that this call did nothing."""
+        return bool(self.facts.get("busy"))
+
+    @property
+    def found_work(self) -> bool:
         """Whether it did something, so that another call may find more at once."""
         return bool(self.promoted or self.rescued or self.timed_out or self.killed or self.held or self.released_holds)
 
