@@ -89,7 +89,7 @@ def socket_folder(folder: DataFolder, account: Account | None) -> Path:
             continue
         with suppress(OSError):
             _own(place, account)
-            _clear(place)
+            clear(place)
             _try_bind(place)
             return place
     raise PostgresFailed(
@@ -125,7 +125,8 @@ def _own(place: Path, account: Account | None) -> None:
         raise PermissionError(str(place))
 
 
-def _clear(place: Path) -> None:
+def clear(place: Path) -> None:
+    """Remove what a server that is gone left in its socket folder; under the lock."""
     # Like postmaster.pid, the socket's lock file stops a start when any process has the number that stands in it.
     for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
         (place / name).unlink(missing_ok=True)

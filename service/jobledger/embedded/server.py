@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from jobledger.embedded.account import choose_account
 from jobledger.embedded.binaries import Binaries, find_binaries, reachable
 from jobledger.embedded.cluster import check_version, ensure_cluster, major_of, reach, remove_stale_pid
-from jobledger.embedded.door import DATABASE, PORT, Answer, dsn_of, knock, socket_folder
+from jobledger.embedded.door import DATABASE, PORT, Answer, clear, dsn_of, knock, socket_folder
 from jobledger.embedded.folder import DataFolder, default_data_directory
 from jobledger.embedded.spawn import Process, spawn
 from jobledger.errors import InvalidArgument, PostgresFailed, PostgresNotFound
@@ -56,6 +56,7 @@ _FIXED = frozenset(
 )  # fmt: skip
 _NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
 _STEP_S = 0.005
+_LONG_STEP_S = 0.1
 _GRACE_S = 30.0
 _LAST_S = 10.0
 
@@ -167,7 +168,7 @@ class Server:
                     f"The server on {self._folder.root} answers nobody, and did not end within {self._timeout:g} s.",
                     hint=f"See the end of {self._folder.log}.",
                 )
-            time.sleep(_STEP_S)
+            time.sleep(self._step(deadline))
         try:
             # Between the knock and the lock another may have started one: then it would hold the lock. It does not.
             self._launch(lock)
@@ -205,6 +206,7 @@ class Server:
         lock = self._folder.try_lock()  # held by nobody, unless another process starts the server just now
         if lock is not None:
             with suppress(OSError):
+                clear(self._socket)
                 self._socket.rmdir()
             os.close(lock)
 
@@ -280,10 +282,15 @@ class Server:
                 if time.monotonic() > deadline:
                     what = f"Postgres took no connection within {self._timeout:g} s"
                     raise PostgresFailed(f"{what}: {self._tail()}", hint=self._see_log())
-                time.sleep(_STEP_S)
+                time.sleep(self._step(deadline))
         except BaseException:  # also an interrupt: nothing may run that the caller believes not started
             self.stop()
             raise
+
+    def _step(self, deadline: float) -> float:
+        # Soon at first; rarely once it takes long, for Postgres logs each knock while it recovers.
+        waited = self._timeout - (deadline - time.monotonic())
+        return min(_LONG_STEP_S, max(_STEP_S, waited / 20))
 
     def _tail(self) -> str:
         with suppress(OSError), self._folder.log.open("rb") as log:
