@@ -187,9 +187,16 @@ class Store:
 
 
 async def connect(
-    dsn: str, *, pooler: Pooler = "none", timeout_s: float = 10.0, application_name: str = "jobledger"
+    dsn: str,
+    *,
+    pooler: Pooler = "none",
+    timeout_s: float = 10.0,
+    application_name: str = "jobledger",
+    database: str | None = None,
 ) -> asyncpg.Connection[asyncpg.Record]:
     """Open one connection under the same rules as a store's pool; the caller closes it.
+
+    `database` is one of the same server in place of the address's own.
 
     Raises:
         Unreachable: the server does not answer, or refuses the user, password or database.
@@ -197,7 +204,7 @@ async def connect(
     options = _options(pooler, timeout_s, application_name)
     options.pop("reset", None)
     with translated(place_of(dsn), connecting=True):
-        return await asyncpg.connect(dsn, **options)
+        return await asyncpg.connect(dsn, database=database, **options)
 
 
 def _options(pooler: Pooler, timeout_s: float, application_name: str) -> dict[str, Any]:
