@@ -32,7 +32,7 @@ def test_every_room_has_its_place() -> None:
 
 
 def test_no_room_takes_names_from_the_package_itself() -> None:
-    """`jobledger` re-exports names of most rooms, so through it an arrow could point anywhere; only its version is free."""
+    """`jobledger` re-exports names of most rooms, so an arrow could point anywhere; only its version is free."""
     rooms = {path.stem for path in PACKAGE.glob("*.py")} | {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     taken = {
         f"{path.relative_to(ROOT)}: {name.name}"
