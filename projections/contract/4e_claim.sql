@@ -91,7 +91,7 @@ begin
         p_room := array(select r.room - (select count(*) from unnest(v_taken.queues) as t where t = r.name)::int from unnest(p_queues, p_room) with ordinality as r (name, room, ord) order by r.ord);
       end if;
     end if;
-    exit when not (true = any (v_taken.more)) and v_round > 1 and not (true = any (l_more));
+    exit when not (true = any (l_more));
   end loop;
   if ids is not null then
     select t.ranks, t.datas into ranks, datas from jobledger.enqueued_texts(p_shard, ids) as t;

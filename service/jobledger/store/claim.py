@@ -1,0 +1,189 @@
+"""Claiming: one round trip takes jobs for a worker, fairly over tenants, and remembers where it read.
+
+A `Claimer` belongs to one incarnation of a worker in one process. Two calls may be under way at once: each reads from
+the keys as they stood when it was planned, SKIP LOCKED lets them pass each other, and keys only move forward.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jobledger.errors import NotOpen
+from jobledger.store.lanes import START, WINDOW, LaneRead, Lanes
+from jobledger.store.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    import asyncpg
+
+    from jobledger.store.pool import Connection, Store
+
+
+class ClaimedJob(NamedTuple):
+    """A job as its claim gives it. `data` is the JSON text of its `job.enqueued` event; `timeout` is in seconds."""
+
+    id: UUID
+    tenant: str
+    queue: str
+    kind: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    claim: int
+    run_at: datetime
+    kill_at: datetime | None
+    timeout: int
+    data: str
+    owner: str | None
+    at: datetime
+
+
+class Claimer:
+    """Claims for one worker from the queues, kinds and tenants it is bound to (None: every one)."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: UUID,
+        queues: Mapping[str, int | None] | None = None,
+        kinds: Sequence[str] = (),
+        tenants: Sequence[str] | None = None,
+        *,
+        window: int = WINDOW,
+    ) -> None:
+        """Know nothing yet. The tenants are the worker's own, registered with it; they are kept here for the reader."""
+        self.store = store
+        self.worker = worker
+        self.kinds = list(kinds)
+        self.tenants = None if tenants is None else tuple(tenants)
+        self._any_queue = queues is None
+        self._window = window
+        self.lanes = Lanes(queues or (), window=window)
+
+    async def claim(
+        self,
+        n: int,
+        held: Mapping[str, int],
+        call: int,
+        conn: Connection | None = None,
+        queues: Mapping[str, int] | None = None,
+    ) -> list[ClaimedJob]:
+        """Take up to `n` jobs; `held` is how many of each tenant this process has, `queues` the free slots of each.
+
+        `call` is the number of this claim call, which the running rows keep: a heartbeat tells by it which answers
+        were lost.
+
+        Raises:
+            NotOpen: the live tables are not rebuilt.
+            LeaseOver: the worker's lease has run out.
+            UnknownWorker: the worker is not registered.
+        """
+        if conn is None:
+            async with self.store.connection() as own:
+                return await self.claim(n, held, call, own, queues)
+        names = None if queues is None or self._any_queue else [queue for queue, room in queues.items() if room > 0]
+        plan = self.lanes.plan(held, names)
+        room_of = queues or {}
+        known = names if names is not None else self.lanes.queues
+        segments = plan.segments
+        gaps = plan.gaps
+        try:
+            row = await conn.fetchrow(
+                statement("claim"),
+                self.store.shard,
+                self.worker,
+                call,
+                n,
+                self.kinds,
+                known,
+                [room_of.get(queue, n) for queue in known] if queues is not None else None,
+                self._any_queue,
+                [segment.lane.name[0] for segment in segments],
+                [segment.lane.name[1] for segment in segments],
+                [segment.lane.name[2] for segment in segments],
+                [segment.after[0] for segment in segments],
+                [segment.after[1] for segment in segments],
+                [segment.upto[0] for segment in segments],
+                [segment.upto[1] for segment in segments],
+                [segment.most for segment in segments],
+                [segment.held for segment in segments],
+                [segment.lane.mixed for segment in segments],
+                [gap.queue for gap in gaps],
+                [gap.after[0] for gap in gaps],
+                [gap.after[1] for gap in gaps],
+                [gap.before[0] for gap in gaps],
+                [gap.before[1] for gap in gaps],
+                self.lanes.fresh(n),
+            )
+        except NotOpen:
+            self.lanes.forget_all()
+            raise
+        assert row is not None  # noqa: S101 - a function with out parameters always returns one row
+        jobs = _jobs(row)
+        self.lanes.learn(plan, _reads(row), missing=n - len(jobs), asked=n)
+        self.lanes.served([(job.queue, job.tenant) for job in jobs[-1:]])
+        return jobs
+
+    async def claim_job(self, job: UUID, call: int, conn: Connection | None = None) -> ClaimedJob:
+        """Take one waiting job by its id.
+
+        Raises:
+            NotFound: no such job, or it is another tenant's.
+            NotWaiting: it is running, finished or parked.
+            UnknownKind: the worker does not know its kind.
+        """
+        if conn is None:
+            async with self.store.connection() as own:
+                return await self.claim_job(job, call, own)
+        row = await conn.fetchrow(statement("claim_job"), self.store.shard, self.worker, call, job, self.kinds)
+        assert row is not None  # noqa: S101 - the function raises where it has no row
+        return ClaimedJob(**dict(row.items()))
+
+
+def _jobs(row: asyncpg.Record) -> list[ClaimedJob]:
+    ids: list[UUID] | None = row["ids"]
+    if not ids:
+        return []
+    at: datetime = row["at"]
+    datas: list[str] = row["datas"]
+    columns: tuple[Any, ...] = (
+        ids,
+        row["tenants"],
+        row["queues"],
+        row["kinds"],
+        row["priorities"],
+        row["attempts"],
+        row["max_attempts"],
+        row["claims"],
+        row["run_ats"],
+        row["kill_ats"],
+        row["timeouts"],
+        row["ranks"],
+        row["owners"],
+    )
+    return [
+        ClaimedJob._make((*first, datas[rank - 1], owner, at)) for *first, rank, owner in zip(*columns, strict=True)
+    ]
+
+
+def _reads(row: asyncpg.Record) -> list[LaneRead]:
+    # A lane that was found but not read has no key yet: minus infinity, which the driver gives without a zone.
+    keys = [START if at.tzinfo is None else (at, last) for at, last in zip(row["l_at"], row["l_id"], strict=True)]
+    return [
+        LaneRead(*read)
+        for read in zip(
+            row["l_queue"],
+            row["l_tenant"],
+            row["l_priority"],
+            keys,
+            row["l_asked"],
+            row["l_got"],
+            row["l_strange"],
+            row["l_looked"],
+            row["l_more"],
+            strict=True,
+        )
+    ]
