@@ -77,10 +77,10 @@ as $$
       array_agg(case when looked < quota and stop_at is not null then stop_id else last_id end order by ord) as last_id
     from read
   ) as r, (
-    select array_agg(id order by ord, run_at, id) as ids, array_agg(tenant order by ord, run_at, id) as tenants, array_agg(queue order by ord, run_at, id) as queues,
-      array_agg(kind order by ord, run_at, id) as kinds, array_agg(priority order by ord, run_at, id) as priorities, array_agg((attempt + 1)::smallint order by ord, run_at, id) as attempts,
-      array_agg(max_attempts order by ord, run_at, id) as max_attempts, array_agg(head + 1 order by ord, run_at, id) as claims, array_agg(run_at order by ord, run_at, id) as run_ats,
-      array_agg(kill_at order by ord, run_at, id) as kill_ats, array_agg(timeout order by ord, run_at, id) as timeouts, array_agg(owner order by ord, run_at, id) as owners
-    from look where fit
+    select array_agg(id) as ids, array_agg(tenant) as tenants, array_agg(queue) as queues,
+      array_agg(kind) as kinds, array_agg(priority) as priorities, array_agg((attempt + 1)::smallint) as attempts,
+      array_agg(max_attempts) as max_attempts, array_agg(head + 1) as claims, array_agg(run_at) as run_ats,
+      array_agg(kill_at) as kill_ats, array_agg(timeout) as timeouts, array_agg(owner) as owners
+    from (select * from look where fit order by ord, run_at, id) as fit
   ) as j
 $$;
