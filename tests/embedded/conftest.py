@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 import pytest
 
+from jobledger.embedded import Server
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from jobledger.embedded import Server
 
 
 class Held(NamedTuple):
@@ -85,6 +85,23 @@ def hold() -> Iterator[Callable[[Server], Server]]:
             return server
 
         yield keep
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one data folder, at rest, for all tests that do not look at how one is made."""
+    made = tmp_path_factory.mktemp("made") / "data"
+    with Server(made):
+        pass
+    return made
+
+
+@pytest.fixture
+def data(tmp_path: Path, made_once: Path) -> Path:
+    """Copy it for one test."""
+    copy = tmp_path / "data"
+    subprocess.run(["/bin/cp", "-a", str(made_once), str(copy)], check=True)  # noqa: S603 - our own paths
+    return copy
 
 
 @pytest.fixture

@@ -64,19 +64,19 @@ async def test_a_new_folder_becomes_a_database_that_both_drivers_reach(tmp_path:
 
 
 def test_port_and_host_of_the_environment_do_not_matter(
-    tmp_path: Path, hold: Hold, asking: Any, monkeypatch: pytest.MonkeyPatch
+    data: Path, hold: Hold, asking: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Variables meant for another server change neither the server nor the way to it."""
     monkeypatch.setenv("PGPORT", "6543")
     monkeypatch.setenv("PGHOST", "elsewhere.invalid")
     monkeypatch.setenv("PGDATA", "/nowhere")
-    assert asking.ask(hold(Server(tmp_path / "data")).start(), "select 1") == "1"
+    assert asking.ask(hold(Server(data)).start(), "select 1") == "1"
 
 
 @linux_only
-def test_it_listens_on_its_socket_only(tmp_path: Path, hold: Hold, asking: Any) -> None:
+def test_it_listens_on_its_socket_only(data: Path, hold: Hold, asking: Any) -> None:
     """No TCP listener, not by our settings, nor by one that somebody stored in the database."""
-    server = hold(Server(tmp_path / "data"))
+    server = hold(Server(data))
     asking.ask(server.start(), "alter system set listen_addresses = '*'")
     server.stop()
     dsn = server.start()
@@ -95,19 +95,19 @@ def test_settings_that_would_open_it_are_refused(tmp_path: Path, name: str) -> N
     assert not (tmp_path / "data").exists()
 
 
-def test_settings_are_postgres_own_and_a_wrong_one_is_told(tmp_path: Path, hold: Hold, asking: Any) -> None:
+def test_settings_are_postgres_own_and_a_wrong_one_is_told(data: Path, hold: Hold, asking: Any) -> None:
     """A setting reaches the server; one that it does not take ends the start with the log's last words."""
-    server = hold(Server(tmp_path / "data", settings={"work_mem": "5MB"}))
+    server = hold(Server(data, settings={"work_mem": "5MB"}))
     assert asking.ask(server.start(), "show work_mem") == "5MB"
     server.stop()
     with pytest.raises(PostgresFailed, match="invalid value for parameter") as caught:
-        Server(tmp_path / "data", settings={"work_mem": "much"}).start()
+        Server(data, settings={"work_mem": "much"}).start()
     assert "--data" in str(caught.value)
 
 
-def test_a_killed_postgres_comes_back_with_its_data(tmp_path: Path, hold: Hold, asking: Any) -> None:
+def test_a_killed_postgres_comes_back_with_its_data(data: Path, hold: Hold, asking: Any) -> None:
     """SIGKILL of the server loses nothing that was committed, and the next start works at once, by the same DSN."""
-    server = hold(Server(tmp_path / "data"))
+    server = hold(Server(data))
     dsn = server.start()
     asking.ask(dsn, "create table kept (a int)")
     asking.ask(dsn, "insert into kept select generate_series(1, 1000)")
@@ -117,12 +117,12 @@ def test_a_killed_postgres_comes_back_with_its_data(tmp_path: Path, hold: Hold, 
     assert asking.ask(dsn, "select count(*) from kept") == "1000"
 
 
-def test_a_stale_pid_of_a_living_process_is_neither_trusted_nor_killed(tmp_path: Path, hold: Hold, asking: Any) -> None:
+def test_a_stale_pid_of_a_living_process_is_neither_trusted_nor_killed(data: Path, hold: Hold, asking: Any) -> None:
     """Pid files that name a living foreign process do not stop a start, and that process lives on."""
-    server = hold(Server(tmp_path / "data"))
+    server = hold(Server(data))
     server.start()
     place = Path(asking.ask(server.dsn, "select trim(both '\"' from current_setting('unix_socket_directories'))"))
-    files = [tmp_path / "data" / "cluster" / "postmaster.pid", place / ".s.PGSQL.5432.lock"]
+    files = [data / "cluster" / "postmaster.pid", place / ".s.PGSQL.5432.lock"]
     texts = [path.read_text() for path in files]
     server.stop()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as foreign:
@@ -137,28 +137,28 @@ def test_a_stale_pid_of_a_living_process_is_neither_trusted_nor_killed(tmp_path:
 
 
 @linux_only
-def test_a_server_started_by_hand_on_the_data_is_left_alone(tmp_path: Path, hold: Hold) -> None:
+def test_a_server_started_by_hand_on_the_data_is_left_alone(data: Path, hold: Hold) -> None:
     """A Postgres that others started on the cluster is recognised; no second one starts beside it."""
-    by_hand = hold(Server(tmp_path / "data"))
+    by_hand = hold(Server(data))
     by_hand.start()
     assert by_hand.pid is not None
-    (tmp_path / "data" / "server.json").unlink()
-    (tmp_path / "data" / "lock").unlink()
+    (data / "server.json").unlink()
+    (data / "lock").unlink()
     with pytest.raises(DataDirectoryUnusable, match=rf"process {by_hand.pid}\) runs on"):
-        Server(tmp_path / "data")._launch(os.open(os.devnull, os.O_RDONLY))
+        Server(data)._launch(os.open(os.devnull, os.O_RDONLY))
     assert by_hand.running
 
 
-def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path, hold: Hold) -> None:
+def test_a_second_server_on_the_same_folder_is_refused(data: Path, hold: Hold) -> None:
     """Two owners of one folder there are not; the error names the way to share."""
-    hold(Server(tmp_path / "data")).start()
+    hold(Server(data)).start()
     with pytest.raises(PostgresFailed, match="attach"):
-        Server(tmp_path / "data").start()
+        Server(data).start()
 
 
-async def test_it_starts_and_stops_while_an_event_loop_runs(tmp_path: Path, hold: Hold) -> None:
+async def test_it_starts_and_stops_while_an_event_loop_runs(data: Path, hold: Hold) -> None:
     """The blocking and the awaited way both work inside a running loop, and the latter leaves the loop free."""
-    server = hold(Server(tmp_path / "data"))
+    server = hold(Server(data))
     server.start()
     server.stop()
     turns = 0
@@ -173,9 +173,9 @@ async def test_it_starts_and_stops_while_an_event_loop_runs(tmp_path: Path, hold
     assert not server.running
 
 
-def test_it_outlives_the_thread_that_started_it(tmp_path: Path, hold: Hold, asking: Any) -> None:
+def test_it_outlives_the_thread_that_started_it(data: Path, hold: Hold, asking: Any) -> None:
     """Started from a thread that ends, the server stays: the parent-death signal follows a lasting thread."""
-    server = hold(Server(tmp_path / "data"))
+    server = hold(Server(data))
     thread = threading.Thread(target=server.start)
     thread.start()
     thread.join()
@@ -188,11 +188,11 @@ def test_it_outlives_the_thread_that_started_it(tmp_path: Path, hold: Hold, aski
 
 @linux_only
 def test_the_callers_environment_does_not_reach_postgres(
-    tmp_path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
+    data: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A secret in the environment is not in that of Postgres, which runs as an account that others may share."""
     monkeypatch.setenv("API_TOKEN", "canary-7f1c")
-    server = hold(Server(tmp_path / "data"))
+    server = hold(Server(data))
     server.start()
     assert b"canary-7f1c" not in Path(f"/proc/{server.pid}/environ").read_bytes()
 

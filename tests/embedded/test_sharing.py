@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     Others = Callable[[Path], Any]
 
 
-def test_a_second_process_shares_the_server_of_the_first(tmp_path: Path, others: Others, asking: Any) -> None:
+def test_a_second_process_shares_the_server_of_the_first(data: Path, others: Others, asking: Any) -> None:
     """Two processes, one server: the second is not its owner, and letting go of it changes nothing."""
-    with attach(tmp_path / "data") as mine:
+    with attach(data) as mine:
         run = asking.started_at(mine.dsn)
-        other = others(tmp_path / "data")
+        other = others(data)
         held = other.held()
         assert (mine.owner, held.owner, held.dsn) == (True, False, mine.dsn)
         other.do("close")
@@ -36,12 +36,12 @@ def test_processes_that_start_together_on_an_empty_folder_get_one_server(
 
 
 def test_after_the_owners_sigkill_the_next_process_starts_it_with_the_data(
-    tmp_path: Path, others: Others, asking: Any
+    data: Path, others: Others, asking: Any
 ) -> None:
     """SIGKILL of the owner ends Postgres; whoever asks next owns a new one with all that was committed."""
-    owner = others(tmp_path / "data")
+    owner = others(data)
     dsn = owner.held().dsn
-    with attach(tmp_path / "data") as mine:
+    with attach(data) as mine:
         assert not mine.owner
         asking.ask(dsn, "create table kept as select generate_series(1, 1000)")
         owner.send("die")
@@ -53,36 +53,36 @@ def test_after_the_owners_sigkill_the_next_process_starts_it_with_the_data(
         assert asking.ask(dsn, "select count(*) from kept") == "1000"
 
 
-def test_when_the_owner_leaves_in_any_way_postgres_leaves_too(tmp_path: Path, others: Others) -> None:
+def test_when_the_owner_leaves_in_any_way_postgres_leaves_too(data: Path, others: Others) -> None:
     """Exit without letting go, end of input and SIGTERM all end the server, which then can be owned by another."""
     for leave in ("exit", "", "TERM"):
-        owner = others(tmp_path / "data")
+        owner = others(data)
         pid = owner.held().pid
         if leave == "TERM":
             owner.process.terminate()
         elif leave:
             owner.send(leave)
         owner.end()
-        with attach(tmp_path / "data") as mine:
+        with attach(data) as mine:
             while not mine.owner:
                 mine.ensure()
             assert mine.pid != pid
 
 
-def test_a_fork_of_the_owner_does_not_stop_the_server(tmp_path: Path, others: Others, asking: Any) -> None:
+def test_a_fork_of_the_owner_does_not_stop_the_server(data: Path, others: Others, asking: Any) -> None:
     """A forked child lets go and exits; the server stays its parent's."""
-    owner = others(tmp_path / "data")
+    owner = others(data)
     held = owner.held()
     run = asking.started_at(held.dsn)
     assert owner.do("fork").owner
     assert asking.started_at(held.dsn) == run
 
 
-def test_when_postgres_is_killed_any_of_its_users_brings_it_back(tmp_path: Path, others: Others, asking: Any) -> None:
+def test_when_postgres_is_killed_any_of_its_users_brings_it_back(data: Path, others: Others, asking: Any) -> None:
     """SIGKILL of Postgres: the one who shared it starts and owns it; its former owner then shares."""
-    owner = others(tmp_path / "data")
+    owner = others(data)
     held = owner.held()
-    with attach(tmp_path / "data") as mine:
+    with attach(data) as mine:
         asking.ask(mine.dsn, "create table kept as select generate_series(1, 1000)")
         os.kill(held.pid, signal.SIGKILL)
         while not mine.owner:
@@ -104,13 +104,13 @@ def test_a_first_start_killed_midway_leaves_a_folder_that_starts(tmp_path: Path,
         assert asking.ask(mine.dsn, "select 1") == "1"
 
 
-def test_nothing_is_left_behind(tmp_path: Path, others: Others) -> None:
+def test_nothing_is_left_behind(data: Path, others: Others) -> None:
     """After the owner has let go no process holds the lock, and no folder of the socket lies among temporary files."""
-    with attach(tmp_path / "data") as mine:
-        others(tmp_path / "data").held()
+    with attach(data) as mine:
+        others(data).held()
         place = mine._server._socket
     lock = mine._server._folder.try_lock()
     assert lock is not None
     os.close(lock)
     assert place is not None
-    assert place.parent == tmp_path / "data" or not place.exists()
+    assert place.parent == data or not place.exists()
