@@ -14,6 +14,7 @@ from jobledger.jobs.lifespan import Lifespan, lifespans
 from jobledger.jobs.options import whole_seconds
 from jobledger.jobs.secret import Resolvers
 from jobledger.lifecycle.retry import RetryPolicy
+from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
@@ -166,16 +167,11 @@ class App:
         async with store.connection() as conn:
             for job in sorted(self._jobs.values(), key=lambda job: job.name):
                 stated = job.declaration
-                if await conn.fetchval(
-                    statement("jobs/register_kind"),
-                    store.shard,
-                    job.name,
-                    stated.version,
-                    orjson.dumps(job.schema).decode(),
-                    list(stated.aliases),
-                    orjson.dumps(stated.defaults()).decode(),
-                ):
-                    changed.append(job.name)
+                schema, defaults = orjson.dumps(job.schema).decode(), orjson.dumps(stated.defaults()).decode()
+                facts = (store.shard, job.name, stated.version, schema, list(stated.aliases), defaults)
+                with translated():
+                    if await conn.fetchval(statement("jobs/register_kind"), *facts):
+                        changed.append(job.name)
         return changed
 
     @asynccontextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import asyncpg
 import orjson
 
+from jobledger.errors import Forbidden
+from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ class Catalogue:
     async def _ask(self, conn: Connection, name: str) -> RegisteredKind | None:
         try:
             # A savepoint where the caller's transaction is open: being refused must not end it.
-            async with conn.transaction():
-                row = await conn.fetchrow(statement("jobs/registered_kind"), self._shard, name)
-        except asyncpg.InsufficientPrivilegeError:
+            with translated():
+                async with conn.transaction():
+                    row = await conn.fetchrow(statement("jobs/registered_kind"), self._shard, name)
+        except Forbidden:
             return None
         if row is None:
             return None

@@ -15,6 +15,7 @@ from jobledger.jobs.catalogue import Catalogue
 from jobledger.jobs.handle import Handle
 from jobledger.jobs.kind import Call, new_job
 from jobledger.jobs.middleware import around_enqueue, send_together
+from jobledger.jobs.operations import Operations
 from jobledger.jobs.options import checked
 from jobledger.jobs.secret import Secret, refuse_plain
 from jobledger.store import enqueue as door
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Client:
+class Client(Operations):
     """Enqueues jobs, and looks at them and acts on them, through a pool of its own or the caller's.
 
     `Client(dsn)` opens a pool in `async with` (without a dsn: the settings' address); a `Store`, an asyncpg pool or
@@ -90,7 +91,7 @@ class Client:
             return []
         try:
             return await self.app.register(self.store)
-        except (Forbidden, asyncpg.InsufficientPrivilegeError):
+        except Forbidden:
             # A producer need not: the first worker does. Until then each job states what its kind declares.
             return []
         finally:

@@ -16,6 +16,7 @@ from jobledger.errors import (
     ResultTimeout,
     Unreachable,
 )
+from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ class Handle(Generic[R]):
             raise Unreachable("This handle has no client.", hint="Use `client.handle(id, tenant=…)`.")
         store = self._client.store
         async with store.connection() as conn:
-            row = await conn.fetchrow(statement("jobs/outcome"), store.shard, self.id, self.tenant)
+            with translated():
+                row = await conn.fetchrow(statement("jobs/outcome"), store.shard, self.id, self.tenant)
         if row is None:
             raise NotFound("There is no such job.", hint="Was the transaction committed that enqueued it?")
         return row

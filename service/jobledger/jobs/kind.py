@@ -139,6 +139,7 @@ class Enqueuer(Generic[P, R]):
         declares goes into the statement, because nothing can be asked of the database here.
         """
         call = self.call(*args, **kwargs)
+        call.new.check()
         return enqueue_statement(self._job.declared(call.new), call.options.get("actor"))
 
 
@@ -154,6 +155,7 @@ class Job(Enqueuer[P, R]):
     ) -> None:
         """Read the handler's signature."""
         super().__init__(self, {})
+        self.__name__ = function.__name__
         self.app = app
         self.function = function
         self.declaration = declaration
@@ -195,7 +197,9 @@ class Job(Enqueuer[P, R]):
         """Return `new` with what the kind declares where it is silent: for a database that does not know the kind."""
         declaration = self.declaration
         return replace(
-            new, max_attempts=new.max_attempts or declaration.max_attempts, timeout=new.timeout or declaration.timeout_s
+            new,
+            max_attempts=declaration.max_attempts if new.max_attempts is None else new.max_attempts,
+            timeout=declaration.timeout_s if new.timeout is None else new.timeout,
         )
 
 

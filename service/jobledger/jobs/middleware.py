@@ -66,6 +66,9 @@ async def send_together(
             tasks = [group.create_task(_seated(seat, layers)) for seat in seats]
             for seat in seats:
                 await seat.settled.wait()
+            for seat in seats:
+                if seat.fault is not None:
+                    raise seat.fault
             batch = [seat for seat in seats if seat.waiting is not None]
             if batch:
                 await _answer(batch, send_all)
@@ -81,6 +84,7 @@ class _Seat:
     def __init__(self, new: NewJob) -> None:
         self.new = new
         self.waiting: asyncio.Future[Enqueued] | None = None
+        self.fault: Exception | None = None
         self.settled = asyncio.Event()
 
     async def send(self, new: NewJob) -> Enqueued:
@@ -95,6 +99,9 @@ class _Seat:
 async def _seated(seat: _Seat, layers: Sequence[EnqueueMiddleware]) -> Enqueued:
     try:
         return await around_enqueue(layers, seat.send)(seat.new)
+    except Exception as error:
+        seat.fault = error
+        raise
     finally:
         seat.settled.set()
 

@@ -1,0 +1,254 @@
+"""Looking at jobs and acting on them, as the client's own methods; every act is on record with actor and reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from jobledger.errors import InvalidArgument, NotFound, UniqueTaken, WrongState
+from jobledger.jobs.handle import Handle
+from jobledger.jobs.masking import masked
+from jobledger.jobs.options import whole_seconds
+from jobledger.store import jobs_read, operate
+from jobledger.store.filters import JobFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from jobledger.events import Event
+    from jobledger.jobs.app import App
+    from jobledger.jobs.catalogue import Catalogue
+    from jobledger.store.jobs_read import JobDetail, JobPage
+    from jobledger.store.operate import Act, Acted, Limit, Preview, Scope
+    from jobledger.store.pool import Connection, Store
+
+Pausable = Literal["tenant", "queue", "kind"]
+
+
+class Operations:
+    """The part of the client that operators use. `tenant` None means: of any tenant this role may see."""
+
+    app: App | None
+    actor: str | None
+    _catalogue: Catalogue
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        raise NotImplementedError
+
+    async def job(self, job: UUID | Handle[Any], *, tenant: str | None = None) -> JobDetail:
+        """Return one job whole, marked arguments masked. Raises `NotFound`, also for another tenant's job."""
+        id_, tenant = _which(job, tenant)
+        async with self.store.connection() as conn:
+            detail = await jobs_read.show_job(conn, self.store.shard, id_, tenant=tenant)
+            schema = await self._schema_of(conn, detail.job.kind)
+        return detail._replace(enqueued=_masked_args(schema, detail.enqueued))
+
+    async def jobs(
+        self,
+        *,
+        tenant: str | None = None,
+        states: Collection[str] | None = None,
+        queue: str | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        tag: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Return a page of the jobs that fit, newest first; `limit` 1 to 1,000, `cursor` from the page before.
+
+        Other filters than tenant and state look at the newest 10,000 jobs, and the page says where they stopped; the
+        open jobs of one owner are always exact.
+        """
+        wanted = JobFilter(tenant=tenant, states=states, queue=queue, kind=kind, owner=owner, tag=tag)
+        async with self.store.connection() as conn:
+            return await jobs_read.list_jobs(conn, self.store.shard, wanted, limit=limit, cursor=cursor)
+
+    async def history(self, job: UUID | Handle[Any], *, tenant: str | None = None) -> list[Event]:
+        """Return every event of a job in order, marked arguments masked. Raises `NotFound`, `JobGone`."""
+        id_, tenant = _which(job, tenant)
+        async with self.store.connection() as conn:
+            events = await jobs_read.job_history(conn, self.store.shard, id_, tenant=tenant)
+            shown = []
+            for event in events:
+                if event.type == "job.enqueued" and event.data is not None:
+                    schema = await self._schema_of(conn, str(event.data.get("kind")))
+                    event = event.model_copy(update={"data": _masked_args(schema, event.data)})  # noqa: PLW2901
+                shown.append(event)
+        return shown
+
+    async def cancel(
+        self, job: UUID | Handle[Any], *, reason: str, tenant: str | None = None, actor: str | None = None
+    ) -> Acted:
+        """Cancel a job: one that waits at once, one that runs by asking its handler (verdict `requested`)."""
+        return await self._act("cancel", job, tenant, actor, reason)
+
+    async def kill(
+        self, job: UUID | Handle[Any], *, reason: str, tenant: str | None = None, actor: str | None = None
+    ) -> Acted:
+        """End a job at once, whatever its handler does; a report that comes later changes nothing."""
+        return await self._act("kill", job, tenant, actor, reason)
+
+    async def retry(
+        self,
+        job: UUID | Handle[Any],
+        *,
+        reason: str,
+        attempts: int | None = None,
+        run_at: datetime | None = None,
+        kill_at: datetime | None = None,
+        tenant: str | None = None,
+        actor: str | None = None,
+    ) -> Acted:
+        """Let a failed, killed or cancelled job run again, with `attempts` new ones (default: as many as it had)."""
+        return await self._act(
+            "retry", job, tenant, actor, reason, {"attempts": attempts, "run_at": run_at, "kill_at": kill_at}
+        )
+
+    async def unpark(
+        self, job: UUID | Handle[Any], *, reason: str, tenant: str | None = None, actor: str | None = None
+    ) -> Acted:
+        """Let a parked job go on."""
+        return await self._act("unpark", job, tenant, actor, reason)
+
+    async def reschedule(
+        self,
+        job: UUID | Handle[Any],
+        *,
+        run_at: datetime,
+        reason: str,
+        kill_at: datetime | None = None,
+        tenant: str | None = None,
+        actor: str | None = None,
+    ) -> Acted:
+        """Let a waiting job run at another time; its kill date moves with it."""
+        return await self._act("reschedule", job, tenant, actor, reason, {"run_at": run_at, "kill_at": kill_at})
+
+    async def reprioritise(
+        self,
+        job: UUID | Handle[Any],
+        *,
+        priority: int,
+        reason: str,
+        tenant: str | None = None,
+        actor: str | None = None,
+    ) -> Acted:
+        """Give a waiting job another priority, -1000 (first) to 1000."""
+        return await self._act("reprioritise", job, tenant, actor, reason, {"priority": priority})
+
+    async def move(
+        self, job: UUID | Handle[Any], *, queue: str, reason: str, tenant: str | None = None, actor: str | None = None
+    ) -> Acted:
+        """Move a waiting job to another queue."""
+        return await self._act("move", job, tenant, actor, reason, {"queue": queue})
+
+    async def act_on(
+        self,
+        act: Act,
+        jobs: JobFilter | Sequence[UUID],
+        *,
+        reason: str,
+        actor: str | None = None,
+        tenant: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Mapping[str, int]:
+        """Do one thing to many jobs, by filter in batches of 500 or by at most 10,000 ids; return counts by verdict."""
+        actor = actor or self.actor
+        if isinstance(jobs, JobFilter):
+            return await operate.act_on_all(self.store, act, jobs, actor=actor, reason=reason, data=data)
+        counts: dict[str, int] = {}
+        async with self.store.connection() as conn:
+            done = await operate.act(
+                conn, self.store.shard, act, jobs, actor=actor, reason=reason, tenant=tenant, data=data
+            )
+        for one in done:
+            counts[one.verdict] = counts.get(one.verdict, 0) + 1
+        return counts
+
+    async def preview(self, act: Act, jobs: JobFilter) -> Preview:
+        """Count the jobs that `act_on` would meet now."""
+        async with self.store.connection() as conn:
+            return await operate.preview(conn, self.store.shard, act, jobs)
+
+    async def pause(self, scope: Pausable, name: str, *, reason: str, actor: str | None = None) -> bool:
+        """Stop claiming the jobs of a tenant, queue or kind; false if that was so already. Running ones go on."""
+        async with self.store.connection() as conn:
+            return await operate.pause(conn, self.store.shard, scope, name, actor=actor or self.actor, reason=reason)
+
+    async def resume(self, scope: Pausable, name: str, *, reason: str, actor: str | None = None) -> bool:
+        """End a pause; false if there was none."""
+        async with self.store.connection() as conn:
+            return await operate.resume(conn, self.store.shard, scope, name, actor=actor or self.actor, reason=reason)
+
+    async def set_limit(
+        self,
+        scope: Scope,
+        name: str,
+        *,
+        reason: str,
+        actor: str | None = None,
+        **values: int | timedelta | None,
+    ) -> bool:
+        """Set defaults of a tenant, queue, kind, or (name "") the service, for jobs enqueued from now on.
+
+        `max_attempts`, `timeout` and `kill_after` (seconds or a timedelta), and the service's `args_limit` and
+        `result_limit` in bytes; None clears one.
+        """
+        found = {key: None if value is None else whole_seconds(key, value) for key, value in values.items()}
+        async with self.store.connection() as conn:
+            return await operate.set_limit(
+                conn, self.store.shard, scope, name, found, actor=actor or self.actor, reason=reason
+            )
+
+    async def limits(self, *, scope: Scope | None = None, name: str | None = None) -> list[Limit]:
+        """Return what was paused and set."""
+        async with self.store.connection() as conn:
+            return await operate.limits(conn, self.store.shard, scope=scope, name=name)
+
+    async def _act(
+        self,
+        act: Act,
+        job: UUID | Handle[Any],
+        tenant: str | None,
+        actor: str | None,
+        reason: str,
+        data: Mapping[str, Any] | None = None,
+    ) -> Acted:
+        id_, tenant = _which(job, tenant)
+        given = {key: value for key, value in (data or {}).items() if value is not None}
+        async with self.store.connection() as conn:
+            (done,) = await operate.act(
+                conn, self.store.shard, act, [id_], actor=actor or self.actor, reason=reason, tenant=tenant, data=given
+            )
+        facts = {"job": str(id_), "state": done.state, "act": act}
+        if done.verdict == "not_found":
+            raise NotFound("There is no such job.", detail={"job": str(id_)})
+        if done.verdict == "wrong_state":
+            raise WrongState(f"The job is {done.state}; {act} is not possible then.", detail=facts)
+        if done.verdict == "unique_taken":
+            raise UniqueTaken(detail=facts)
+        return done
+
+    async def _schema_of(self, conn: Connection, kind: str) -> Mapping[str, Any] | None:
+        if self.app is not None and kind in self.app.names:
+            return self.app.kind(kind).schema
+        found = await self._catalogue.find(conn, kind)
+        return found.schema if found is not None else None
+
+
+def _which(job: UUID | Handle[Any], tenant: str | None) -> tuple[UUID, str | None]:
+    if not isinstance(job, Handle):
+        return job, tenant
+    if tenant is not None and tenant != job.tenant:
+        raise InvalidArgument("The handle is another tenant's.")
+    return job.id, job.tenant
+
+
+def _masked_args(schema: Mapping[str, Any] | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(data)
+    if "args" in found:
+        found["args"] = masked(schema, found["args"])
+    return found
