@@ -7,7 +7,7 @@ from uuid import UUID  # noqa: TC003 - pydantic reads the annotations at run tim
 
 from pydantic import Field
 
-from jobledger.events.data import Count, EventData, WholeSeconds
+from jobledger.events.data import Count, EventData, Text
 
 
 class KindRegistered(EventData):
@@ -20,12 +20,12 @@ class KindRegistered(EventData):
 
     name: str
     version: int
-    args_schema: dict[str, Any] | bool | None = Field(default=None, alias="schema")
-    aliases: tuple[str, ...] = ()
-    queue: str | None = None
+    args_schema: Any = Field(default=None, alias="schema")
+    aliases: tuple[str | None, ...] = ()
+    queue: Text | None = None
     max_attempts: int | None = None
-    timeout: WholeSeconds | None = None
-    kill_after: WholeSeconds | None = None
+    timeout: int | None = None
+    kill_after: int | None = None
 
 
 class _Act(EventData):

@@ -5,21 +5,36 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+import pydantic_core
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
+def _as_text(value: object) -> object:
+    return value if value is None or isinstance(value, str) else pydantic_core.to_json(value).decode()
+
+
+def _if_measured(value: object) -> object:
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return value if sound else None
+
+
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment with an offset; ISO 8601 text in the log, UTC in Python. One without an offset is refused."""
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-"""A measured span of time in seconds, never negative."""
-
 WholeSeconds = Annotated[int, Field(ge=0)]
 """A span of time that someone set, in whole seconds: SQL reads it as an integer."""
+
+# A worker may be of any language, and its report goes into the log as it came: what it says beside the dates that SQL
+# reads must not make the stream unreadable.
+Text = Annotated[str, BeforeValidator(_as_text)]
+"""Text that a worker reported; what is no text is taken as its JSON."""
+
+Measured = Annotated[float | None, BeforeValidator(_if_measured)]
+"""A span of time in seconds that a worker reported; what is no such number is taken as none."""
 
 Count = Annotated[int, Field(ge=0)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from jobledger.events.data import Count, EventData, Moment, Seconds, WholeSeconds
+from jobledger.events.data import Count, EventData, Measured, Moment, Text, WholeSeconds
 
 KillRule = Literal["own", "kind", "tenant", "queue", "service"]
 """Whose rule set a kill date: the job's own, its kind's, tenant's or queue's default, or the service's."""
@@ -23,12 +23,25 @@ class ErrorClass(StrEnum):
 
 
 class ErrorFacts(EventData):
-    """What is kept of an error: the type's name, the message and the traceback (both limited), the class."""
+    """What is kept of an error: the type's name, the message and the traceback (both limited), the class.
 
-    type: str
-    message: str
-    traceback: str | None = None
+    What a worker left out is read as `Unknown`, an empty message, `transient`; an unknown class is `transient` too.
+    """
+
+    type: Text
+    message: Text
+    traceback: Text | None = None
     error_class: Annotated[ErrorClass, Field(alias="class")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: object) -> object:
+        if isinstance(given, ErrorFacts):
+            return given
+        facts = dict(given) if isinstance(given, dict) else {} if given is None else {"message": given}
+        known = facts.pop("error_class", facts.get("class"))
+        facts["class"] = known if isinstance(known, str) and known in set(ErrorClass) else ErrorClass.TRANSIENT
+        return {"type": "Unknown", "message": ""} | {key: value for key, value in facts.items() if value is not None}
 
 
 class Enqueued(EventData):
@@ -73,12 +86,12 @@ class Claimed(EventData):
 
 
 class Progressed(EventData):
-    """The handler told how far it is: a number of its own choice, a message, any detail. Costs nothing."""
+    """The handler told how far it is: a number of its own choice (or none), a message, any detail. Costs nothing."""
 
     TYPE: ClassVar[str] = "job.progressed"
 
-    progress: int | float | None
-    message: str | None = None
+    progress: Any = None
+    message: Text | None = None
     detail: Any = None
 
 
@@ -91,7 +104,7 @@ class Succeeded(EventData):
     TYPE: ClassVar[str] = "job.succeeded"
 
     result: Any = None
-    ran: Seconds | None = None
+    ran: Measured = None
 
 
 class Failed(EventData):
@@ -104,7 +117,12 @@ class Failed(EventData):
 
     error: ErrorFacts
     retry_at: Moment | None = None
-    ran: Seconds | None = None
+    ran: Measured = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _always_an_error(cls, given: object) -> object:
+        return {"error": {}} | given if isinstance(given, dict) else given
 
 
 class LeaseExpired(EventData):
@@ -124,7 +142,7 @@ class Snoozed(EventData):
     TYPE: ClassVar[str] = "job.snoozed"
 
     run_at: Moment
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class Interrupted(EventData):
@@ -132,7 +150,7 @@ class Interrupted(EventData):
 
     TYPE: ClassVar[str] = "job.interrupted"
 
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class Released(EventData):
@@ -150,7 +168,7 @@ class Parked(EventData):
 
     TYPE: ClassVar[str] = "job.parked"
 
-    reason: str
+    reason: Text | None = None
     needs: Any = None
 
 
@@ -175,7 +193,7 @@ class Cancelled(EventData):
 
     TYPE: ClassVar[str] = "job.cancelled"
 
-    reason: str | None = None
+    reason: Text | None = None
     error: ErrorFacts | None = None
 
 

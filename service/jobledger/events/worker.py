@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations at run time
 
-from jobledger.events.data import Count, EventData, WholeSeconds
+from jobledger.events.data import Count, EventData, Text, WholeSeconds
 
 
 class WorkerStarted(EventData):
@@ -13,12 +13,12 @@ class WorkerStarted(EventData):
 
     TYPE: ClassVar[str] = "worker.started"
 
-    queues: dict[str, int | None] | None = None
-    kinds: tuple[str, ...] = ()
-    tenants: tuple[str, ...] | None = None
-    host: str | None = None
-    pid: int | None = None
-    version: str | None = None
+    queues: dict[str, Any] | None = None
+    kinds: tuple[str | None, ...] = ()
+    tenants: tuple[str | None, ...] | None = None
+    host: Text | None = None
+    pid: Any = None
+    version: Text | None = None
     lease: WholeSeconds
 
 
@@ -32,14 +32,18 @@ class WorkerHeartbeat(EventData):
 
 
 class WorkerReportRejected(EventData):
-    """A report came for a claim that was over; it changed nothing, and is on record once for each job and claim."""
+    """A report came for a claim that was over; it changed nothing, and is on record once for each job and claim.
+
+    `worker` is the sender, where it is none that is registered; the event then lies in a stream of the job's tenant.
+    """
 
     TYPE: ClassVar[str] = "worker.report_rejected"
 
     job: UUID
-    claim: Count
+    claim: int
     outcome: str
     reason: str
+    worker: UUID | None = None
 
 
 class WorkerStopped(EventData):
