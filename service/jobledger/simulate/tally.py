@@ -45,6 +45,10 @@ class Tally:
         self.running = 0
         self.outcomes: Counter[str] = Counter()
         self._slots = slots
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to measure, now: what went before was preparation."""
         self._began = self._sampled = time.monotonic()
         self._cpu_began = self._cpu = time.process_time()
         self._slot_seconds = 0.0
@@ -56,6 +60,11 @@ class Tally:
     def finished(self) -> int:
         """Return how many jobs have ended."""
         return self.outcomes.total()
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether every job was seen to end."""
+        return self.finished >= self.total
 
     @property
     def elapsed_s(self) -> float:

@@ -1,0 +1,46 @@
+"""What a measurement is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jobledger.errors import InvalidArgument
+
+_LIMITS = {
+    "jobs": (1, 10_000_000),
+    "tenants": (1, 100_000),
+    "concurrency": (1, 10_000),
+    "processes": (1, 64),
+    "batch": (1, 10_000),
+    "clients": (1, 256),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The numbers of one measurement; which of them count depends on what is measured.
+
+    Raises `InvalidArgument` for a number out of its range.
+    """
+
+    jobs: int = 100_000
+    tenants: int = 20
+    concurrency: int = 1_000
+    processes: int = 1
+    batch: int = 1_000
+    clients: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, (least, most) in _LIMITS.items():
+            if not least <= getattr(self, name) <= most:
+                raise InvalidArgument(f"{name} lies between {least:,} and {most:,}.", detail={"option": name})
+
+    def document(self) -> dict[str, Any]:
+        """Return the numbers for the result."""
+        return asdict(self)
+
+    def tenant(self, number: int) -> str:
+        """Return the tenant of the job of this number: the tenants take turns."""
+        return f"tenant-{number % self.tenants}"

@@ -1,0 +1,2 @@
+-- Statistics of the filled tables, as autovacuum would have taken them in time.
+analyze

@@ -1,0 +1,60 @@
+"""The tree of commands: which there are, in which order and under which heading `--help` shows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobledger import __version__
+from jobledger.cli import bench, controls, database, jobs, migrate, operate, simulate, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+application = typer.Typer(
+    name="jobledger",
+    help="An event-sourced job queue on Postgres: every transition of a job is one row of a log.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"jobledger {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """An event-sourced job queue on Postgres: every transition of a job is one row of a log."""
+
+
+_COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Run": (worker.up, worker.worker, simulate.simulate, worker.tick),
+    "Jobs": (jobs.enqueue, jobs.jobs, jobs.show, jobs.history),
+    "Act on jobs": (
+        operate.cancel,
+        operate.kill,
+        operate.retry,
+        operate.unpark,
+        operate.reschedule,
+        operate.reprioritise,
+        operate.move,
+    ),
+    "Control": (controls.pause, controls.resume, controls.limits),
+    "Database": (database.open_, database.rebuild, database.repair),
+}
+
+for _panel, _functions in _COMMANDS.items():
+    for _function in _functions:
+        application.command(_function.__name__.rstrip("_"), rich_help_panel=_panel)(_function)
+application.add_typer(migrate.application, name="migrate", rich_help_panel="Database")
+application.add_typer(bench.application, name="bench", rich_help_panel="Run")

@@ -1,0 +1,100 @@
+"""Where a command finds its database: `--dsn`, JOBLEDGER_DSN, DATABASE_URL, else the embedded Postgres of `--data`."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobledger import embedded
+from jobledger.settings import Settings
+from jobledger.store import pool
+from jobledger.store.failures import place_of
+from jobledger.store.migrate import migrate
+from jobledger.store.recovery import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    import asyncpg
+
+    from jobledger.embedded import Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The database of a command; `attachment` is None for a server of somebody else's."""
+
+    dsn: str
+    settings: Settings
+    attachment: Attachment | None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Say whether it is the embedded Postgres."""
+        return self.attachment is not None
+
+    def shown(self) -> str:
+        """Return the address without a password."""
+        return self.dsn if self.is_embedded else place_of(self.dsn)
+
+    def of_database(self, name: str) -> str:
+        """Return the DSN of another database of the same server."""
+        if self.attachment is not None:
+            return self.attachment.dsn_for(name)
+        from urllib.parse import urlsplit, urlunsplit  # noqa: PLC0415 - only measurements need it
+
+        return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{name}"))
+
+
+def settings_of(dsn: str | None = None, data: Path | None = None, **more: Any) -> Settings:
+    """Return the settings with what the command line gave before the environment."""
+    given = {"dsn": dsn, "data": data, **more}
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def located(settings: Settings) -> Iterator[Place]:
+    """Find the database, starting or sharing the embedded Postgres where no address is set.
+
+    To be entered from the main thread, outside the event loop: Postgres ends with the thread that started it.
+    """
+    address = settings.address()
+    if address is not None:
+        yield Place(address, settings, None)
+        return
+    with embedded.attach(settings.data, pg_bin=settings.pg_bin, pg_user=settings.pg_user) as attachment:
+        yield Place(attachment.dsn, settings, attachment)
+
+
+@asynccontextmanager
+async def store_at(place: Place, **options: Any) -> AsyncIterator[pool.Store]:
+    """Open a pool at the place for one command."""
+    store = await pool.Store.connect(place.dsn, settings=place.settings, application_name="jobledger-cli", **options)
+    async with store:
+        yield store
+
+
+@asynccontextmanager
+async def prepared(place: Place, say: Callable[[str], None] | None = None) -> AsyncIterator[pool.Store]:
+    """Open a pool at a place that is brought up first: migrated, and its live tables open."""
+    async with connection_at(place.dsn) as connection:
+        await migrate(connection, say=say or _silent)
+    async with store_at(place) as store:
+        await open_store(store)
+        yield store
+
+
+@asynccontextmanager
+async def connection_at(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Open one connection for one command."""
+    connection = await pool.connect(dsn, application_name="jobledger-cli")
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _silent(_: str) -> None:
+    """Say nothing of each step: what brings things up by itself tells only what goes wrong."""

@@ -1,0 +1,241 @@
+"""`up`, `worker`, `tick`: everything at once, workers for an application, what time brings about."""
+# ruff: noqa: PLC0415 - the service is imported when a command runs, so that --help answers at once
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobledger.cli.options import Data, Dsn, Json  # noqa: TC001 - typer reads the annotations
+
+if TYPE_CHECKING:
+    from jobledger.cli.connect import Place
+    from jobledger.jobs.app import App
+    from jobledger.settings import Settings
+
+_MIB = 1024 * 1024
+_TICK_EVERY_S = 1.0
+_TICKS_MAX = 100_000
+
+AppName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[APP]", help="The application, as module:name. Default: JOBLEDGER_APP.", show_default=False
+    ),
+]
+AppOption = Annotated[str | None, typer.Option("--app", help="The same, as an option.", show_default=False)]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency", "-c", help="Jobs at a time in each process. Default: JOBLEDGER_CONCURRENCY, else 100."
+    ),
+]
+
+
+def worker(
+    app: AppName = None,
+    app_option: AppOption = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option("--queue", "-q", help="Only this queue; mail=20 gives it a concurrency of its own."),
+    ] = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", "-k", help="Only this kind of the application.")] = None,
+    tenant: Annotated[list[str] | None, typer.Option("--tenant", "-t", help="Only this tenant's jobs.")] = None,
+    concurrency: Concurrency = None,
+    processes: Annotated[int, typer.Option("--processes", help="So many worker processes.", min=1, max=256)] = 1,
+    max_seconds: Annotated[
+        str | None, typer.Option("--max-seconds", help="End after so long; claims nothing whose time-out passes it.")
+    ] = None,
+    max_jobs: Annotated[int | None, typer.Option("--max-jobs", help="End after so many jobs.", min=1)] = None,
+    max_memory: Annotated[int | None, typer.Option("--max-memory", help="End above so many MiB.", min=1)] = None,
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="End when no job is due and none runs here.")
+    ] = False,
+    dsn: Dsn = None,
+    data: Data = None,
+) -> None:
+    """Run the jobs of an application. Several --queue, --kind, --tenant may be given.
+
+    SIGTERM or ctrl-c: claims no more, lets jobs finish, hands the others back at no cost; a second one hurries.
+    """
+    from jobledger.cli import values
+    from jobledger.cli.connect import located, settings_of
+    from jobledger.cli.loading import load_app
+    from jobledger.worker.limits import Limits
+    from jobledger.worker.processes import REPLACE, die_with_supervisor, supervised
+
+    die_with_supervisor()
+    settings = settings_of(dsn, data, app=app or app_option)
+    bound: dict[str, Any] = {
+        "queues": _queues(queue) if queue else None,
+        "kinds": kind or None,
+        "tenants": tenant or None,
+        "concurrency": concurrency,
+        "until_empty": until_empty,
+        "limits": Limits(
+            max_jobs=max_jobs,
+            max_seconds=values.seconds("--max-seconds", max_seconds),
+            max_memory=max_memory * _MIB if max_memory else None,
+        ),
+    }
+    application = load_app(settings.app)
+    with located(settings) as place:
+        if processes > 1:
+            raise typer.Exit(_supervise(place, settings, processes, bound["limits"].max_seconds))
+        reason = _run(place, application, bound)
+    if supervised() and reason in _replaceable():
+        raise typer.Exit(REPLACE)
+
+
+def up(
+    app: AppName = None,
+    app_option: AppOption = None,
+    concurrency: Concurrency = None,
+    dsn: Dsn = None,
+    data: Data = None,
+) -> None:
+    """Bring everything up until ctrl-c: the embedded Postgres, the schema, and a worker if an application is named."""
+    from jobledger.cli.connect import located, prepared, settings_of
+    from jobledger.cli.loading import load_app
+
+    settings = settings_of(dsn, data, app=app or app_option)
+    application = load_app(settings.app) if settings.app else None
+
+    async def prepare(place: Place) -> None:
+        async with prepared(place):
+            pass
+
+    with located(settings) as place:
+        asyncio.run(prepare(place))
+        _greet(place, application)
+        if application is None:
+            asyncio.run(_tick_on(place))
+        else:
+            _run(place, application, {"concurrency": concurrency})
+
+
+def tick(dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
+    """Do once what time brings about: promote, rescue, time out, kill, and make the log's partitions ahead.
+
+    Every worker does this by itself; from cron it does it where none runs.
+    """
+    from jobledger.cli import output
+    from jobledger.cli.connect import connection_at, located, settings_of
+
+    async def run(place: Place) -> dict[str, int]:
+        async with connection_at(place.dsn) as connection:
+            return await _ticks(connection, place.settings.shard)
+
+    with located(settings_of(dsn, data)) as place:
+        done = asyncio.run(run(place))
+    if as_json:
+        output.document(done)
+    else:
+        output.facts([(name.replace("_", " "), count) for name, count in done.items()])
+
+
+async def _ticks(connection: Any, shard: int) -> dict[str, int]:
+    """Tick until nothing more is due and every kill date was looked at; return the sums."""
+    from jobledger.store.tick import tick as one
+
+    names = ("promoted", "rescued", "timed_out", "killed", "held", "released_holds", "repaired", "partitions")
+    sums = dict.fromkeys(names, 0)
+    after = None
+    for _ in range(_TICKS_MAX):
+        result = await one(connection, shard, after)
+        for name in names:
+            sums[name] += getattr(result, name)
+        after = result.next
+        if after is None and not result.found_work:
+            break
+    return sums
+
+
+async def _tick_on(place: Place) -> None:
+    from jobledger.cli.connect import connection_at
+    from jobledger.worker.stop import Stopping
+
+    stopping = Stopping()
+    async with connection_at(place.dsn) as connection:
+        with stopping.listening():
+            while not stopping.asked.is_set():
+                await _ticks(connection, place.settings.shard)
+                try:
+                    async with asyncio.timeout(_TICK_EVERY_S):
+                        await stopping.asked.wait()
+                except TimeoutError:
+                    continue
+
+
+def _run(place: Place, application: App, bound: dict[str, Any]) -> str:
+    """Run one worker in this process until it ends, and return why it did."""
+    from jobledger.telemetry import configure
+    from jobledger.worker.worker import Worker, loops
+
+    end = configure(place.settings)
+    try:
+        worker = Worker(application, place.dsn, settings=place.settings, **bound)
+        return loops.run(worker.run())
+    finally:
+        end()
+
+
+def _supervise(place: Place, settings: Settings, processes: int, until_s: float | None) -> int:
+    """Run this same command in several processes, and put fresh ones in the place of those that end."""
+    from jobledger.telemetry import configure
+    from jobledger.worker.processes import Supervisor
+
+    words = list(sys.argv[1:])
+    for place_of, word in enumerate(words):
+        if word == "--processes":
+            del words[place_of : place_of + 2]
+            break
+        if word.startswith("--processes="):
+            del words[place_of]
+            break
+    # The children share this process's embedded Postgres; the address goes by the environment, where no list of
+    # processes shows it.
+    environment = {"JOBLEDGER_DSN": place.dsn}
+    end = configure(settings)
+    try:
+        command = [sys.executable, "-m", "jobledger", *words]
+        return asyncio.run(Supervisor(command, processes, env=environment, until_s=until_s).run())
+    finally:
+        end()
+
+
+def _queues(given: list[str]) -> dict[str, int | None]:
+    from jobledger.errors import InvalidArgument
+
+    queues: dict[str, int | None] = {}
+    for item in given:
+        name, equals, number = item.partition("=")
+        if not name or (equals and not (number.isascii() and number.isdigit() and 0 < int(number) <= 10_000)):
+            raise InvalidArgument("--queue is a name, or name=concurrency.", hint="--queue mail=20 --queue reports")
+        queues[name] = int(number) if equals else None
+    return queues
+
+
+def _replaceable() -> frozenset[str]:
+    from jobledger.worker.worker import REPLACEABLE
+
+    return REPLACEABLE
+
+
+def _greet(place: Place, application: App | None) -> None:
+    from jobledger.cli import output
+
+    output.say(f"jobledger is up at {place.shown()}")
+    output.say("In another terminal:")
+    if application is None:
+        output.say("  jobledger worker shop:app        run the jobs of an application of yours")
+        output.say("  jobledger simulate FILE.swf      replay a workload log")
+    else:
+        kinds = ", ".join(sorted(application.jobs))
+        output.say(f"  jobledger enqueue KIND '{{…}}'     {kinds}")
+    output.say("  jobledger jobs                   list jobs")
+    output.say("  jobledger doctor                 compare the live tables with the log")
+    output.say("Ctrl-c ends it.")
