@@ -1,0 +1,117 @@
+"""What a worker does on the side: ticks, its own limits, a new incarnation every day, and showing that its loop turns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from jobledger.errors import JobledgerError, NotOpen
+from jobledger.observations import ConnectionLost, emit
+from jobledger.store.pool import COLLISIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
+
+    from jobledger.store.tick import TickResult
+
+_log = logging.getLogger("jobledger.worker")
+
+TICK_S = 0.5
+_BUSY_TICK_S = 0.02
+_TURN_S = 1.0
+
+
+class Ticker:
+    """Calls `tick` twice a second, and again at once while it finds work."""
+
+    def __init__(
+        self,
+        tick: Callable[[UUID | None], Awaitable[TickResult]],
+        *,
+        reopen: Callable[[], Awaitable[object]],
+        ticked: Callable[[TickResult], None],
+        every_s: float = TICK_S,
+    ) -> None:
+        """Prepare; `ticked` gets each answer."""
+        self._tick = tick
+        self._reopen = reopen
+        self._ticked = ticked
+        self._every_s = every_s
+        self._after: UUID | None = None
+        self._wake = asyncio.Event()
+        self._lock = asyncio.Lock()
+
+    def hint(self) -> None:
+        """Tick now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            result = await self.once()
+            pause_s = _BUSY_TICK_S if result is not None and result.found_work else self._every_s
+            self._wake.clear()
+            try:
+                # Many workers that started together must not tick together.
+                async with asyncio.timeout(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter, no secret
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def once(self) -> TickResult | None:
+        """Tick once; None where the store could not."""
+        async with self._lock:
+            try:
+                result = await self._tick(self._after)
+            except NotOpen:
+                await self._reopen()
+            except COLLISIONS:
+                return None
+            except (JobledgerError, OSError, asyncpg.InterfaceError) as error:
+                emit(ConnectionLost(where="tick", error=type(error).__name__))
+            except Exception:
+                # A worker goes on without ticks: others do them, too.
+                _log.exception("a tick failed")
+            else:
+                self._after = result.next
+                self._ticked(result)
+                return result
+            return None
+
+
+async def show_turning(turned: Callable[[], None], stall_after_s: float) -> None:
+    """Tell the heartbeat's thread that this loop turns, at least four times in `stall_after_s`, until cancelled."""
+    while True:
+        turned()
+        await asyncio.sleep(min(_TURN_S, stall_after_s / 4))
+
+
+async def watch(look: Callable[[], None], every_s: float = 0.25) -> None:
+    """Call `look` four times a second until cancelled."""
+    while True:
+        look()
+        await asyncio.sleep(every_s)
+
+
+class Renewal:
+    """When a worker is due for a new incarnation: a day after the last, spread over an hour."""
+
+    def __init__(self, after_s: float = 86_400.0) -> None:
+        """Begin counting now."""
+        self._after_s = after_s
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now."""
+        self._due = time.monotonic() + self._after_s * random.uniform(0.96, 1.0)  # noqa: S311 - spread, no secret
+
+    @property
+    def due(self) -> bool:
+        """Say whether it is time."""
+        return time.monotonic() >= self._due

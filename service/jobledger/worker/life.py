@@ -1,0 +1,402 @@
+"""One run of a worker: its parts put together, from the first lease to the last report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jobledger.errors import JobledgerError
+from jobledger.observations import (
+    JobsReleased,
+    LeaseLost,
+    ReportAccepted,
+    WorkerStarted,
+    WorkerStopped,
+    emit,
+    listeners,
+)
+from jobledger.store.recovery import open_store
+from jobledger.worker.conclude import DROPPED, ended_early
+from jobledger.worker.fetch import Fetcher, places
+from jobledger.worker.heartbeat import Heartbeat
+from jobledger.worker.housekeeping import Renewal, Ticker, show_turning, watch
+from jobledger.worker.limits import Budget, Limits
+from jobledger.worker.link import Link
+from jobledger.worker.report import Reporter
+from jobledger.worker.slots import Ending, SlotPool
+from jobledger.worker.stop import Stopping, wind_down
+from jobledger.worker.workshop import Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from jobledger.jobs.app import App
+    from jobledger.settings import Settings
+    from jobledger.store.claim import ClaimedJob
+    from jobledger.store.pool import Store
+    from jobledger.store.tick import TickResult
+    from jobledger.store.workers import Told
+    from jobledger.worker.incarnation import Incarnation
+    from jobledger.worker.slots import Outcome, Slot
+
+_log = logging.getLogger("jobledger.worker")
+
+_ENDINGS = {"lost": Ending.LEASE_LOST, "killed": Ending.KILLED, "cancel": Ending.CANCELLED}
+_UNFIT = {"reason": "its time-out passes the worker's end"}
+_HEARTBEAT_PATIENCE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a worker goes about its work; the defaults are right, tests are quicker.
+
+    ignore_s: how long a handler may ignore its end before it is recorded and its slot counted as lost;
+    renew_after_s: age at which a worker takes a new incarnation; patience_s: when a claim or report that was not
+    answered is given up; poll_s: longest wait between two looks for jobs; tick_s: between two ticks.
+    """
+
+    ignore_s: float = 10.0
+    renew_after_s: float = 86_400.0
+    patience_s: float = 60.0
+    poll_s: float = 0.25
+    tick_s: float = 0.5
+
+
+class Life:
+    """One run of a worker. Lives in one event loop, but for the heartbeat's thread."""
+
+    def __init__(
+        self,
+        app: App,
+        store: Store,
+        *,
+        names: Sequence[str],
+        queues: Mapping[str, int | None] | None,
+        tenants: Sequence[str] | None,
+        concurrency: int,
+        settings: Settings,
+        limits: Limits,
+        manner: Manner,
+        stopping: Stopping,
+    ) -> None:
+        """Put the parts together; nothing is sent yet."""
+        self._app = app
+        self._store = store
+        self._settings = settings
+        self._manner = manner
+        self._concurrency = concurrency
+        self._names = list(names)
+        self._stopping = stopping
+        self._loop = asyncio.get_running_loop()
+        self._opening = asyncio.Lock()
+        self._changing: asyncio.Task[None] | None = None
+        self._budget = Budget(limits)
+        self._renewal = Renewal(manner.renew_after_s)
+        self._switching = False
+        self._incarnations: list[Incarnation] = []
+        self._link = Link(store, kinds=names, queues=queues, tenants=tenants, lease_s=settings.lease_s)
+        self._workshop = Workshop(app, self._link, ignore_s=manner.ignore_s)
+        self._heartbeat = Heartbeat(
+            self._link.pulse,
+            every_s=settings.heartbeat_s,
+            patience_s=max(settings.heartbeat_s, settings.lease_s * _HEARTBEAT_PATIENCE),
+            stall_after_s=settings.stall_after_s,
+            told=self._told,
+            over=self._lease_ended,
+        )
+        self._ticker = Ticker(self._link.tick, reopen=self._reopen, ticked=self._ticked, every_s=manner.tick_s)
+        self.pool: SlotPool
+        self.fetcher: Fetcher
+
+    @property
+    def home(self) -> Incarnation:
+        """The incarnation that claims now."""
+        return self.pool.home
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """The heartbeat's thread."""
+        return self._heartbeat
+
+    async def run(self, ready: asyncio.Event, *, until_empty: bool) -> str:
+        """Work until asked to stop, then wind down; return the reason."""
+        await self._open()
+        await self._app.register(self._store)
+        self._prepare(await self._incarnate())
+        self._heartbeat.turned()
+        self._heartbeat.start()
+        fetching = self._loop.create_task(self.fetcher.run(), name="jobledger-fetch")
+        sides = [
+            self._loop.create_task(show_turning(self._heartbeat.turned, self._settings.stall_after_s)),
+            self._loop.create_task(self._ticker.run(), name="jobledger-tick"),
+            self._loop.create_task(watch(self._look_after), name="jobledger-watch"),
+        ]
+        if until_empty:
+            sides.append(self._loop.create_task(self._stop_when_empty(), name="jobledger-until-empty"))
+        ready.set()
+        try:
+            await self._stopping.asked.wait()
+        finally:
+            await self._end(fetching, sides)
+        return self._stopping.reason
+
+    # ---- beginning and ending
+
+    def _prepare(self, home: Incarnation) -> None:
+        self.pool = SlotPool(
+            home,
+            self._workshop.runners(self._names),
+            concurrency=self._concurrency,
+            concluded=self._concluded,
+            early=self._early,
+            wanted=self._wanted,
+            ignore_s=self._manner.ignore_s + 1.0,
+        )
+        self._workshop.pool = self.pool
+        self.fetcher = Fetcher(
+            self.pool,
+            self._claim,
+            lease_over=self._renew,
+            reopen=self._reopen,
+            room=self._room,
+            taken=self._taken,
+            patience_s=self._manner.patience_s,
+            poll_s=self._manner.poll_s,
+        )
+
+    async def _end(self, fetching: asyncio.Task[None], sides: list[asyncio.Task[None]]) -> None:
+        if not self._stopping.asked.is_set():  # this task was cancelled
+            self._stopping.ask("cancelled", hurry=True)
+        turning, *others = sides
+        if self._changing is not None:
+            others.append(self._changing)
+        for side in others:
+            side.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await wind_down(
+            self._stopping,
+            self.fetcher,
+            fetching,
+            self.pool,
+            self._incarnations,
+            grace_s=self._settings.stop_grace_s,
+            ignore_s=self._manner.ignore_s,
+        )
+        await self._workshop.close()
+        self._heartbeat.stop()
+        turning.cancel()
+        await asyncio.to_thread(self._heartbeat.join, 5.0)
+        for incarnation in self._incarnations:
+            await self._say_ended(incarnation, self._stopping.reason)
+
+    async def _incarnate(self) -> Incarnation:
+        home = await self._link.start()
+        home.reporter = Reporter(
+            home.id,
+            home.held,
+            self._link.send,
+            reopen=self._reopen,
+            answered=self._wanted,
+            patience_s=self._manner.patience_s,
+        )
+        self._incarnations.append(home)
+        self._heartbeat.keep(home)
+        queues = None if self._link.queues is None else tuple(self._link.queues)
+        emit(WorkerStarted(home.id, queues, tuple(self._names), self._concurrency, self._settings.lease_s))
+        return home
+
+    async def _say_ended(self, incarnation: Incarnation, reason: str) -> None:
+        emit(WorkerStopped(incarnation.id, reason))
+        try:
+            async with asyncio.timeout(5.0):
+                await self._link.end(incarnation.id, reason)
+        except (JobledgerError, OSError, TimeoutError) as error:
+            _log.warning("the end of worker %s could not be recorded (%s); its lease runs out", incarnation.id, error)
+
+    # ---- claiming
+
+    async def _claim(self, home: Incarnation, n: int, call: int) -> Sequence[ClaimedJob]:
+        if self._budget.ends:
+            home.claimer.kinds = self._fitting(home.claimer.kinds)
+        free = None
+        if self._link.queues is not None:
+            occupied = Counter([job.queue for job in home.held.waiting])
+            occupied.update(job.queue for _, job in self.pool.busy())
+            free = places(self._link.queues, occupied, n)
+        return await self._link.claim(home, n, call, free)
+
+    def _room(self, room: int) -> int:
+        return 0 if self._switching else self._budget.jobs(room, self.fetcher.asked)
+
+    def _taken(self, home: Incarnation, jobs: Sequence[ClaimedJob]) -> None:
+        """Look at what was just taken in, before any slot can: hand back what would outlast the worker."""
+        self._budget.taken += len(jobs)
+        if self._budget.ends and not all(map(self._budget.fits, jobs)):
+            for job in home.held.hand_over():
+                if self._budget.fits(job):
+                    home.held.waiting.append(job)
+                    continue
+                self._budget.taken -= 1
+                home.reporter.add(job, "interrupted", _UNFIT)
+                home.claimer.kinds = [kind for kind in home.claimer.kinds if kind != job.kind]
+
+    def _fitting(self, kinds: Sequence[str]) -> list[str]:
+        """Return the kinds whose time-out lies before the worker's end; a job's own may still be longer."""
+        left = self._budget.left_s() or 0.0
+        return [kind for kind in kinds if self._app.kind(kind).declaration.timeout_s <= left]
+
+    def _wanted(self) -> None:
+        self.fetcher.hint()
+
+    def _concluded(self, home: Incarnation, job: ClaimedJob, outcome: Outcome, slot: Slot) -> None:
+        if not slot.recorded and outcome is not DROPPED:
+            home.reporter.add(job, *outcome)
+            return
+        home.held.ended({job.tenant: 1})
+        home.held.answered([(job.id, job.claim)])
+        if slot.recorded and listeners:
+            emit(ReportAccepted(1))
+        self._wanted()
+
+    def _early(self, job: ClaimedJob, slot: Slot) -> Outcome:
+        return ended_early(job, self._app.kind(job.kind).declaration.policy, slot.ending, None)
+
+    # ---- what the heartbeat was told (in its thread, then in the loop)
+
+    def _told(self, incarnation: Incarnation, held: Mapping[UUID, ClaimedJob], answer: Sequence[Told]) -> None:
+        named = {told.job: told.what for told in answer if told.what in _ENDINGS and told.job in held}
+        released = sum(told.what == "released" for told in answer)
+        if released:
+            emit(JobsReleased(incarnation.id, released))
+        if not named:
+            return
+        for slot, job in self.pool.busy():
+            # A sync handler hears it now, even if the loop stands still.
+            if job.id in named and held[job.id].claim == job.claim and slot.token is not None:
+                slot.token.set(_ENDINGS[named[job.id]].value)
+        self._loop.call_soon_threadsafe(self._told_in_loop, incarnation, held, named)
+
+    def _told_in_loop(self, incarnation: Incarnation, held: Mapping[UUID, ClaimedJob], named: dict[UUID, str]) -> None:
+        begun = {job.id: (slot, job) for slot, job in self.pool.busy() if job.id in named}
+        for id_, (slot, job) in begun.items():
+            if held[id_].claim == job.claim:
+                if named[id_] == "lost" and slot.ending is None:
+                    emit(LeaseLost(id_, incarnation.id))
+                self.pool.stop(slot, _ENDINGS[named[id_]])
+        for job in incarnation.held.lose({id_: held[id_] for id_ in named if id_ not in begun}):
+            if named[job.id] == "lost":
+                emit(LeaseLost(job.id, incarnation.id))
+            elif named[job.id] == "cancel":
+                incarnation.held.keep(job)
+                incarnation.reporter.add(job, "cancelled", None)
+        self.pool.offer()
+        self._wanted()
+
+    def _lease_ended(self, incarnation: Incarnation) -> None:
+        self._loop.call_soon_threadsafe(self._lose, incarnation)
+
+    def _lose(self, incarnation: Incarnation) -> None:
+        """The database says that this incarnation has ended: nothing it holds is ours any more."""
+        incarnation.over = True
+        for job in incarnation.held.withdraw():
+            emit(LeaseLost(job.id, incarnation.id))
+        for slot, job in self.pool.busy():
+            if slot.home is incarnation:
+                emit(LeaseLost(job.id, incarnation.id))
+                self.pool.stop(slot, Ending.LEASE_LOST)
+        if incarnation is self.pool.home and not self._stopping.asked.is_set():
+            self._change(abrupt=True)
+
+    # ---- incarnations
+
+    async def _renew(self, home: Incarnation) -> None:
+        """A claim was told that the lease is over: claim under a new id. The heartbeat tells what became of the jobs."""
+        if home is self.pool.home and self._changing is None:
+            self._change(abrupt=True)
+        if self._changing is not None:
+            await asyncio.wait([self._changing])
+
+    def _change(self, *, abrupt: bool) -> None:
+        if self._changing is None or self._changing.done():
+            self._changing = self._loop.create_task(self._change_home(abrupt=abrupt), name="jobledger-renewal")
+
+    async def _change_home(self, *, abrupt: bool) -> None:
+        try:
+            old = self.pool.home
+            if abrupt:
+                old.held.withdraw()
+            new = await self._incarnate()
+            # Jobs at hand were claimed under the old id; the slots take from one incarnation only.
+            self._switching = True
+            while old.held.waiting or self.fetcher.asked:
+                await asyncio.sleep(0.02)
+                if abrupt:
+                    old.held.withdraw()
+                    break
+            old.retired = True
+            self.pool.home = new
+            self._renewal.begin()
+        except (JobledgerError, OSError) as error:
+            _log.warning("no new incarnation (%s); tried again", type(error).__name__)
+            await asyncio.sleep(0.5)
+        finally:
+            self._switching = False
+            self._changing = None
+            self.fetcher.worth()
+
+    def _look_after(self) -> None:
+        """Four times a second: the worker's own limits, the daily renewal, old incarnations that are done."""
+        held = sum(len(incarnation.held) for incarnation in self._incarnations)
+        met = self._budget.met(self.pool.lost + self._workshop.lost, held)
+        if met is None and self._budget.ends and not held and not self._fitting(self._names):
+            met = "max_seconds"
+        if met is not None:
+            self._stopping.ask(met)
+        if self._renewal.due:
+            self._change(abrupt=False)
+        for incarnation in [one for one in self._incarnations if one.done or one.over]:
+            if incarnation is not self.pool.home and not len(incarnation.held):
+                self._heartbeat.drop(incarnation)
+                self._incarnations.remove(incarnation)
+                self._loop.create_task(self._say_ended(incarnation, "renewed"))
+
+    # ---- the store
+
+    async def _open(self) -> None:
+        async with self._opening:
+            await open_store(self._store)
+
+    async def _reopen(self) -> None:
+        try:
+            await self._open()
+        except (JobledgerError, OSError) as error:
+            _log.warning("the store could not be opened (%s); tried again", type(error).__name__)
+            await asyncio.sleep(0.5)
+
+    def _ticked(self, result: TickResult) -> None:
+        if result.promoted or result.rescued or result.released_holds:
+            self.fetcher.worth()
+        if result.killed or result.timed_out:
+            self._heartbeat.hurry()
+
+    async def _stop_when_empty(self) -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            if self.fetcher.empty_polls == 0 or any(len(one.held) for one in self._incarnations):
+                continue
+            result = await self._ticker.once()
+            if result is None or result.found_work:
+                continue
+            # Two polls that both began after the tick, and found nothing.
+            self.fetcher.empty_polls = 0
+            before = self.fetcher.completed + self.fetcher.under_way
+            while self.fetcher.completed < before + 2 and not any(len(one.held) for one in self._incarnations):
+                self.fetcher.worth()
+                await asyncio.sleep(0.005)
+            if self.fetcher.empty_polls >= 2 and not any(len(one.held) for one in self._incarnations):
+                self._stopping.ask("empty")
+                return

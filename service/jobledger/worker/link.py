@@ -1,0 +1,134 @@
+"""The worker's ways to the database: the heartbeat's own connection, reports, claims, ticks, starts and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import platform
+from typing import TYPE_CHECKING
+
+from jobledger import __version__
+from jobledger.errors import InvalidArgument
+from jobledger.store.claim import Claimer
+from jobledger.store.pool import connect
+from jobledger.store.reports import report
+from jobledger.store.tick import TickResult, tick
+from jobledger.store.workers import heartbeat, start_worker, stop_worker
+from jobledger.worker.incarnation import Incarnation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    import asyncpg
+
+    from jobledger.store.claim import ClaimedJob
+    from jobledger.store.pool import Store
+    from jobledger.store.reports import Report, Verdict
+    from jobledger.store.workers import Told
+    from jobledger.worker.held import Beat
+
+
+class DatabasePulse:
+    """One connection of the heartbeat's thread."""
+
+    def __init__(self, connection: asyncpg.Connection[asyncpg.Record], shard: int) -> None:
+        """Keep the connection."""
+        self._connection = connection
+        self._shard = shard
+
+    async def beat(self, worker: UUID, beat: Beat, stalled_s: float) -> Sequence[Told]:
+        """Send one heartbeat and return what its answer tells of jobs."""
+        renewed = await heartbeat(
+            self._connection,
+            self._shard,
+            worker,
+            beat=beat.number,
+            settled=beat.settled,
+            held=beat.held,
+            stalled_s=stalled_s,
+        )
+        return renewed.told
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._connection.close(timeout=1.0)
+
+
+class Link:
+    """What one worker is bound to (queues, kinds, tenants), and its calls under whichever incarnation."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        kinds: Sequence[str],
+        queues: Mapping[str, int | None] | None,
+        tenants: Sequence[str] | None,
+        lease_s: float,
+    ) -> None:
+        """Keep what every incarnation states."""
+        if store.dsn is None:
+            raise InvalidArgument(
+                "A worker's heartbeat needs a connection of its own, and the store has no address.",
+                hint="Give the store its dsn beside the pool.",
+            )
+        self.store = store
+        self.kinds = list(kinds)
+        self.queues = queues
+        self.tenants = tenants
+        self.lease_s = lease_s
+        self._dsn = store.dsn
+
+    async def pulse(self) -> DatabasePulse:
+        """Open the heartbeat's connection, in whichever loop runs it."""
+        connection = await connect(self._dsn, pooler=self.store.pooler, application_name="jobledger heartbeat")
+        return DatabasePulse(connection, self.store.shard)
+
+    async def start(self) -> Incarnation:
+        """Register a new incarnation."""
+        about = {"host": platform.node(), "pid": os.getpid(), "version": __version__}
+        async with self.store.connection() as connection:
+            started = await start_worker(
+                connection,
+                self.store.shard,
+                kinds=self.kinds,
+                queues=self.queues,
+                tenants=self.tenants,
+                lease_s=math.ceil(self.lease_s),
+                about=about,
+            )
+        return Incarnation(started.worker, Claimer(self.store, started.worker, self.queues, self.kinds, self.tenants))
+
+    async def end(self, worker: UUID, reason: str) -> None:
+        """Say that an incarnation has ended."""
+        async with self.store.connection() as connection:
+            await stop_worker(connection, self.store.shard, worker, reason)
+
+    async def send(self, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
+        """Send reports on a connection of their own."""
+        async with self.store.connection() as connection:
+            return await report(connection, self.store.shard, worker, reports)
+
+    async def claim(self, home: Incarnation, n: int, call: int, free: Mapping[str, int] | None) -> Sequence[ClaimedJob]:
+        """Claim up to n jobs; the answer also tells the database's clock."""
+        jobs = await home.claimer.claim(n, home.held.shares(), call, queues=free)
+        if jobs:
+            home.saw(jobs[0].at)
+        return jobs
+
+    async def tick(self, after: UUID | None) -> TickResult:
+        """Do once what time brings about."""
+        async with self.store.connection() as connection:
+            return await tick(connection, self.store.shard, after)
+
+
+async def no_longer_than(seconds: float, event: asyncio.Event) -> bool:
+    """Wait for an event for so long at most; say whether it came."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,162 @@
+"""The worker: claims jobs, runs their handlers, reports how they ended, and says that it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Self
+
+from jobledger.errors import InvalidArgument
+from jobledger.jobs.client import Client
+from jobledger.settings import Settings
+from jobledger.store.pool import Store
+from jobledger.worker.life import Life, Manner
+from jobledger.worker.limits import Limits
+from jobledger.worker.stop import Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from types import TracebackType
+
+    from jobledger.jobs.app import App
+
+REPLACEABLE = frozenset({"max_jobs", "max_memory", "max_lost"})
+"""Reasons for which a supervisor puts a fresh process in the place of one that ended."""
+
+_CONNECTIONS = 8
+
+
+class Worker:
+    """Runs the jobs of an app: `await Worker(app, dsn).run()`, or `async with Worker(app, store): …`.
+
+    `database` is a DSN (default: the settings' one) or a `Store`, which needs to know its dsn, because heartbeats have
+    a connection of their own in a thread of their own. `queues` binds the worker to queues, each with a concurrency of
+    its own or None; `kinds` and `tenants` bind it to some of the app's kinds, and to tenants. `concurrency` is how many
+    jobs run at a time. `settings` give lease, heartbeat, stall and grace; `limits` say when the worker ends by itself.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        database: Store | str | None = None,
+        *,
+        queues: Mapping[str, int | None] | Sequence[str] | None = None,
+        kinds: Sequence[str] | None = None,
+        tenants: Sequence[str] | None = None,
+        concurrency: int | None = None,
+        settings: Settings | None = None,
+        limits: Limits | None = None,
+        manner: Manner | None = None,
+        until_empty: bool = False,
+    ) -> None:
+        """Prepare; nothing is opened before `run`. `until_empty` ends it when no job is due and none runs here.
+
+        Raises:
+            InvalidArgument, UnknownKind: nothing to run, a kind that the app does not have, a number out of range.
+        """
+        names = list(app.names) if kinds is None else with_aliases(app, kinds)
+        if not names:
+            raise InvalidArgument("The app has no kind of job to run.")
+        self.app = app
+        self.settings = settings or Settings()
+        self.concurrency = self.settings.concurrency if concurrency is None else concurrency
+        if not 1 <= self.concurrency <= 10_000:
+            raise InvalidArgument("The concurrency of a worker lies between 1 and 10000.")
+        self.stopping = Stopping()
+        self.ready = asyncio.Event()
+        self.life: Life | None = None
+        self._database = database
+        self._names = names
+        self._queues = bound_queues(queues)
+        self._tenants = tenants
+        self._limits = limits or Limits()
+        self._manner = manner or Manner()
+        self._until_empty = until_empty
+        self._task: asyncio.Task[str] | None = None
+
+    async def run(self, *, signals: bool | None = None) -> str:
+        """Work until `stop`, a signal, a limit, or (`until_empty`) nothing is left; return the reason.
+
+        SIGTERM and SIGINT are handled while it runs (default: when called in the main thread, outside `async with`).
+
+        Raises:
+            Unreachable, SchemaError: at start; once it runs, a lost database is waited for.
+        """
+        wanted = threading.current_thread() is threading.main_thread() if signals is None else signals
+        with self.stopping.listening() if wanted else contextlib.nullcontext():
+            async with self._store() as store, self._bound(store):
+                life = Life(
+                    self.app,
+                    store,
+                    names=self._names,
+                    queues=self._queues,
+                    tenants=self._tenants,
+                    concurrency=self.concurrency,
+                    settings=self.settings,
+                    limits=self._limits,
+                    manner=self._manner,
+                    stopping=self.stopping,
+                )
+                self.life = life
+                async with self.app.running():
+                    return await life.run(self.ready, until_empty=self._until_empty)
+
+    def stop(self, reason: str = "asked", *, hurry: bool = False) -> None:
+        """Ask the worker to stop: claim no more, finish within the grace (`hurry`: at once), hand back the rest."""
+        self.stopping.ask(reason, hurry=hurry)
+
+    async def __aenter__(self) -> Self:
+        """Start working in the background; returns once the worker claims."""
+        self._task = asyncio.create_task(self.run(signals=False), name="jobledger-worker")
+        ready = asyncio.ensure_future(self.ready.wait())
+        try:
+            await asyncio.wait([self._task, ready], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if self._task.done():
+            await self._task
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, within the grace; after an error at once."""
+        self.stop("the block ended", hurry=error is not None)
+        if self._task is not None:
+            await self._task
+
+    @contextlib.asynccontextmanager
+    async def _store(self) -> AsyncIterator[Store]:
+        if isinstance(self._database, Store):
+            yield self._database
+            return
+        most = max(self.settings.pool_max, _CONNECTIONS)
+        settings = self.settings.model_copy(update={"pool_max": most})
+        async with await Store.connect(self._database, settings=settings, application_name="jobledger worker") as store:
+            yield store
+
+    @contextlib.asynccontextmanager
+    async def _bound(self, store: Store) -> AsyncIterator[None]:
+        """Let handlers enqueue by the worker's own store."""
+        async with Client(store, app=self.app) as client, self.app.bound(client):
+            yield
+
+
+def with_aliases(app: App, kinds: Sequence[str]) -> list[str]:
+    """Return the given kinds with their aliases. Raises `UnknownKind` for one that the app does not have."""
+    names: dict[str, None] = {}
+    for kind in kinds:
+        declared = app.kind(kind)
+        names.update(dict.fromkeys([declared.name, *declared.declaration.aliases]))
+    return list(names)
+
+
+def bound_queues(queues: Mapping[str, int | None] | Sequence[str] | None) -> dict[str, int | None] | None:
+    """Return the queues a worker is bound to with their concurrency. Raises `InvalidArgument` for one below 1."""
+    if queues is None:
+        return None
+    bound: dict[str, int | None] = dict(queues.items()) if hasattr(queues, "items") else dict.fromkeys(queues)
+    if not bound or any(limit is not None and limit < 1 for limit in bound.values()):
+        raise InvalidArgument("A worker is bound to at least one queue, each with a concurrency of 1 or more, or none.")
+    return bound

@@ -1,0 +1,103 @@
+"""What the runners of one worker share: threads, child processes, the store, and the way to put progress on record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import orjson
+
+from jobledger import tracing
+from jobledger.errors import NotOpen, Unavailable
+from jobledger.observations import ConnectionLost, ReportRejected, SlotLost, emit
+from jobledger.store.pool import COLLISIONS
+from jobledger.store.reports import Report, report
+from jobledger.worker.execute import runner_for
+from jobledger.worker.isolation import Children, isolated_runner
+from jobledger.worker.slots import Ending
+from jobledger.worker.threads import Threads
+from jobledger.worker.transaction import transaction_runner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobledger.jobs.app import App
+    from jobledger.jobs.kind import Job
+    from jobledger.store.claim import ClaimedJob
+    from jobledger.store.pool import Connection
+    from jobledger.store.reports import Verdict
+    from jobledger.worker.link import Link
+    from jobledger.worker.slots import Runner, Slot, SlotPool
+
+_log = logging.getLogger("jobledger.worker")
+_PROGRESS_TRIES = 4
+
+
+class Workshop:
+    """Makes the runners of an app's kinds, and serves them."""
+
+    def __init__(self, app: App, link: Link, *, ignore_s: float) -> None:
+        """Prepare; `ignore_s` is how long a sync handler may ignore its end."""
+        self.threads = Threads(ignore_s=ignore_s)
+        self.children = Children(self.threads)
+        self.middleware = tuple(app.run_layers)
+        self.tracing = tracing.enabled()
+        self.store = link.store
+        self.pool: SlotPool
+        self.lost = 0
+        self._app = app
+        self._link = link
+
+    def runners(self, kinds: Sequence[str]) -> dict[str, Runner]:
+        """Return a runner for each of these names or aliases."""
+        made: dict[str, Runner] = {}
+        for name in kinds:
+            kind = self._app.kind(name)
+            made[name] = self._runner(kind)
+        return made
+
+    async def progress(self, slot: Slot, job: ClaimedJob, data: dict[str, Any]) -> None:
+        """Put progress on record, once or not at all; a handler does not fail because it could not say how far it is."""
+        home = slot.home
+        if home is None or slot.job is not job:
+            return
+        reports = [Report(job.id, job.claim, "progressed", orjson.dumps(data))]
+        for attempt in range(_PROGRESS_TRIES):
+            try:
+                verdicts = await self._link.send(home.id, reports)
+            except (NotOpen, Unavailable, OSError, asyncpg.InterfaceError, *COLLISIONS) as error:
+                emit(ConnectionLost(where="progress", error=type(error).__name__))
+                await asyncio.sleep(0.05 * 2**attempt * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+                continue
+            for verdict in verdicts:
+                if verdict.verdict == "rejected":
+                    emit(ReportRejected(job.id, job.claim, home.id, verdict.reason or "unknown"))
+                    if slot.job is job:
+                        self.pool.stop(slot, Ending.KILLED if verdict.state == "killed" else Ending.LEASE_LOST)
+            return
+
+    def slot_lost(self, job: ClaimedJob) -> None:
+        """Count a thread whose handler ignores its end."""
+        self.lost += 1
+        _log.warning("the handler of job %s (%s) ignores its end; its thread is lost", job.id, job.kind)
+        emit(SlotLost(job.id, job.kind))
+
+    async def report_on(self, connection: Connection, slot: Slot, reports: list[Report], /) -> Sequence[Verdict]:
+        """Send reports on the given connection, inside its transaction."""
+        assert slot.home is not None  # noqa: S101 - a slot that runs a job has a home
+        return await report(connection, self.store.shard, slot.home.id, reports)
+
+    async def close(self) -> None:
+        """Let threads and children go."""
+        self.threads.close()
+        await self.children.close()
+
+    def _runner(self, kind: Job[..., Any]) -> Runner:
+        if kind.declaration.transaction:
+            return transaction_runner(kind, self)
+        if kind.declaration.isolation == "process":
+            return isolated_runner(kind, self)
+        return runner_for(kind, self)
