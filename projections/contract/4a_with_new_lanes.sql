@@ -5,7 +5,8 @@ create function jobledger.with_new_lanes(
   p_queues text[], p_any_queue boolean,
   inout s_queue text[], inout s_tenant text[], inout s_priority smallint[], inout s_after_at timestamptz[], inout s_after_id uuid[], inout s_upto_at timestamptz[], inout s_upto_id uuid[],
   inout s_most int[], inout s_held int[], inout s_mixed boolean[],
-  g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_most int, p_tenants text[]
+  g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_most int, p_tenants text[],
+  h_tenant text[], h_count int[]
 )
 language plpgsql stable
 as $$
@@ -57,7 +58,7 @@ begin
     s_upto_at := array_fill('infinity'::timestamptz, array[n]) || s_upto_at;
     s_upto_id := array_fill('ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid, array[n]) || s_upto_id;
     s_most := array_fill(null::int, array[n]) || s_most;
-    s_held := array_fill(0, array[n]) || s_held;
+    s_held := array(select coalesce(h_count[array_position(h_tenant, t.tenant)], 0) from unnest(n_tenant) with ordinality as t (tenant, ord) order by t.ord) || s_held;
     s_mixed := array_fill(false, array[n]) || s_mixed;
   end if;
 end

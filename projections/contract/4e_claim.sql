@@ -12,7 +12,7 @@ drop function if exists jobledger.claim;
 create function jobledger.claim(
   p_shard smallint, p_worker uuid, p_call int, p_n int, p_kinds text[], p_queues text[], p_room int[], p_any_queue boolean,
   s_queue text[], s_tenant text[], s_priority smallint[], s_after_at timestamptz[], s_after_id uuid[], s_upto_at timestamptz[], s_upto_id uuid[], s_most int[], s_held int[], s_mixed boolean[],
-  g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_new_lanes int,
+  g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_new_lanes int, h_tenant text[], h_count int[],
   out at timestamptz, out ids uuid[], out tenants text[], out queues text[], out kinds text[], out priorities smallint[], out attempts smallint[], out max_attempts smallint[],
   out claims int[], out run_ats timestamptz[], out kill_ats timestamptz[], out timeouts int[], out owners text[], out ranks int[], out datas text[],
   out l_queue text[], out l_tenant text[], out l_priority smallint[], out l_at timestamptz[], out l_id uuid[], out l_asked int[], out l_looked int[], out l_got int[], out l_strange int[], out l_more boolean[]
@@ -35,7 +35,7 @@ begin
   select w.head into v_beat from jobledger.workers as w where w.shard = p_shard and w.id = p_worker;
   select t.* into s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed
   from jobledger.with_new_lanes(p_queues, p_any_queue, s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
-    g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority, p_new_lanes, v_tenants) as t;
+    g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority, p_new_lanes, v_tenants, h_tenant, h_count) as t;
   n := coalesce(cardinality(s_queue), 0);
   l_queue := s_queue;
   l_tenant := s_tenant;

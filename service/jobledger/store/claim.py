@@ -117,6 +117,8 @@ class Claimer:
                 [gap.before[0] for gap in gaps],
                 [gap.before[1] for gap in gaps],
                 self.lanes.fresh(n),
+                list(held),
+                list(held.values()),
             )
         except NotOpen:
             self.lanes.forget_all()
