@@ -1,9 +1,8 @@
-"""A worker's desk: the calls of the SQL contract in one line each, for tests that are about the functions themselves."""
+"""A worker's desk: each call of the SQL contract in one line, for tests that are about the functions themselves."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import asyncpg
 import orjson
@@ -13,6 +12,7 @@ from jobledger.store.claim import ClaimedJob, Claimer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from uuid import UUID
 
     from jobledger.store.pool import Store
 
@@ -48,7 +48,7 @@ class Desk:
         names = ["kind", *options]
         values = [kind, *(orjson.dumps(v).decode() if isinstance(v, dict) else v for v in options.values())]
         call = ", ".join(f"{name} => ${at}" for at, name in enumerate(names, 1))
-        id: UUID = await self.sql.fetchval(f"select jobledger.enqueue({call})", *values)  # noqa: A001, S608 - names from the test itself
+        id: UUID = await self.sql.fetchval(f"select jobledger.enqueue({call})", *values)  # noqa: A001 - the domain's word
         return id
 
     async def fill(self, count: int, tenant: str = "default", kind: str = "noop") -> None:

@@ -16,9 +16,10 @@ from jobledger.store.claim import Claimer
 from jobledger.store.lanes import Lanes
 
 if TYPE_CHECKING:
+    from tests.contract.conftest import Desk
+
     from jobledger.store.pool import Store
     from jobledger.testing.clock import Clock
-    from tests.contract.conftest import Desk
 
 
 async def test_hundred_claimers_share_a_hundred_jobs_without_overlap(store: Store, desk: Desk) -> None:
@@ -33,7 +34,7 @@ async def test_hundred_claimers_share_a_hundred_jobs_without_overlap(store: Stor
     assert len(taken) == len(set(taken)) == 100
 
 
-async def test_two_workers_racing_for_one_job_give_it_to_one(store: Store, desk: Desk, database: str) -> None:
+async def test_two_workers_racing_for_one_job_give_it_to_one(store: Store, desk: Desk) -> None:
     """The second of two claimers of one job by its id is told that it is not waiting."""
     job = await desk.enqueue()
     outcomes = await asyncio.gather(
@@ -100,7 +101,7 @@ async def test_a_lone_tenant_gets_every_slot(desk: Desk) -> None:
     assert len(await desk.claim(50)) == 50
 
 
-async def test_kinds_a_worker_does_not_know_are_passed_over(store: Store, desk: Desk) -> None:
+async def test_kinds_a_worker_does_not_know_are_passed_over(desk: Desk) -> None:
     """A thousand jobs of a kind the worker does not know do not hide the one it does."""
     await desk.fill(1000, kind="strange")
     known = await desk.enqueue()
@@ -216,7 +217,7 @@ def test_lanes_probe_every_gap_in_turn() -> None:
     for number in range(50):
         lane = lanes._add(("q", f"t{number:02}", 0))
         lane.key = (at, lane.key[1])
-    seen = set()
+    seen: set[object] = set()
     for _ in range(20):
         seen.update((gap.after, gap.before) for gap in lanes.plan({}).gaps)
     assert len(seen) == 51

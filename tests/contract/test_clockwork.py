@@ -9,8 +9,9 @@ from uuid import UUID
 import orjson
 
 if TYPE_CHECKING:
-    from jobledger.testing.clock import Clock
     from tests.contract.conftest import Desk
+
+    from jobledger.testing.clock import Clock
 
 
 async def test_a_scheduled_job_waits_for_its_time(desk: Desk, clock: Clock) -> None:
@@ -141,7 +142,7 @@ async def test_a_kill_sweep_goes_round_in_pages(desk: Desk, clock: Clock) -> Non
 
 
 async def test_what_is_not_held_is_released_and_what_is_stays(desk: Desk) -> None:
-    """Jobs of settled calls that the worker does not hold go back at no cost; those of open calls and held ones stay."""
+    """Jobs of settled calls that the worker does not hold go back at no cost; those of open calls and held stay."""
     await desk.fill(3)
     lost = (await desk.claim(1))[0]
     kept = (await desk.claim(1))[0]
@@ -187,7 +188,8 @@ async def test_pauses_move_waiting_jobs_out_of_the_lanes_and_back(desk: Desk) ->
     assert (await desk.tick())["released_holds"] == 5
     assert len(await desk.claim()) == 5
     said = await desk.sql.fetch(
-        "select type::text, actor, data ->> 'reason' as reason from jobledger.events where type in ('tenant.paused', 'tenant.resumed') order by version"
+        "select type::text, actor, data ->> 'reason' as reason from jobledger.events"
+        " where type in ('tenant.paused', 'tenant.resumed') order by version"
     )
     assert [tuple(row.values()) for row in said] == [
         ("tenant.paused", "ada", "unpaid"),
