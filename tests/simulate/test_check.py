@@ -9,6 +9,7 @@ import pytest
 
 from jobledger.simulate import swf
 from jobledger.simulate.check import Load, Recorded, compare
+from jobledger.simulate.holdups import Holdups
 from jobledger.simulate.plan import Plan, draw
 
 DATA = Path(__file__).parents[1] / "data"
@@ -86,4 +87,28 @@ def test_run_times_are_judged_below_half_load_only(plan: Plan, recorded: list[Re
     loaded = compare(plan, recorded, Load(0.3, 0.6))
     assert loaded.is_good
     assert loaded.runs_off == 1
-    assert "not judged, because the load was above 50%" in loaded.run_times()
+    assert "The load was above 50%, so none was judged" in loaded.run_times()
+
+
+def test_a_job_that_ended_while_the_loop_was_held_up_is_told_apart(plan: Plan, recorded: list[Recorded]) -> None:
+    """Its run time is off, and is counted as not judged; another one that is off still is a finding."""
+    recorded[0] = replace(recorded[0], ran_s=99.0, held_up=True)
+    verdict = compare(plan, recorded, Load(0.1, 0.2, longest_holdup_s=0.06))
+    assert verdict.is_good
+    assert (verdict.runs_off, verdict.runs_held_up) == (0, 1)
+    assert "(for 60 ms at most): not judged" in verdict.run_times()
+    recorded[1] = replace(recorded[1], ran_s=99.0)
+    assert not compare(plan, recorded, CALM).is_good
+
+
+def test_holdups_are_met_only_while_they_last() -> None:
+    """A timer that fires late marks the time from before it was due until its backlog is worked off."""
+    holdups = Holdups()
+    holdups.note(due=10.0, fired=10.005)
+    holdups.note(due=20.0, fired=20.050)
+    assert not holdups.met(10.002)
+    assert holdups.met(20.02)
+    assert holdups.met(20.06)
+    assert not holdups.met(19.9)
+    assert not holdups.met(20.2)
+    assert holdups.longest_s == pytest.approx(0.05)

@@ -13,7 +13,8 @@ import sys
 from jobledger.bench.noop import Noop
 from jobledger.settings import Settings
 from jobledger.store.pool import Store
-from jobledger.worker.worker import Worker, loops
+from jobledger.worker import loops
+from jobledger.worker.worker import Worker
 
 _EVERY_S = 0.05
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,6 +53,8 @@ def simulate(
         _introduce(log, drawn)
     # Cancellations reach a running handler with the next heartbeat; its usual pace is made for jobs of minutes.
     settings = settings_of(dsn, data, concurrency=concurrency, heartbeat_s=0.5, lease_s=30.0)
+    # The plan lives to the end: walking through it in every full collection would hold up the jobs.
+    gc.freeze()
     with located(settings) as place:
         result, verdict = loops.run(_replayed(place, drawn, check, as_json))
     _conclude(file, dsn, data, log, drawn, result, verdict, as_json)

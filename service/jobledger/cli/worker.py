@@ -173,7 +173,8 @@ async def _tick_on(place: Place) -> None:
 def _run(place: Place, application: App, bound: dict[str, Any]) -> str:
     """Run one worker in this process until it ends, and return why it did."""
     from jobledger.telemetry import configure
-    from jobledger.worker.worker import Worker, loops
+    from jobledger.worker import loops
+    from jobledger.worker.worker import Worker
 
     end = configure(place.settings)
     try:

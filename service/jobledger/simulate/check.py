@@ -29,6 +29,8 @@ class Recorded:
     position: int
     outcome: str | None
     ran_s: float | None
+    held_up: bool = False
+    """Whether the worker's loop was held up when the job ended, so that it could not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Load:
 
     mean: float
     busiest: float
+    longest_holdup_s: float = 0.0
+    """The longest time for which the worker's loop did not turn when it should have."""
 
     @property
     def is_below_half(self) -> bool:
@@ -54,6 +58,7 @@ class Verdict:
     jobs: int
     findings: list[str] = field(default_factory=list)
     runs_off: int = 0
+    runs_held_up: int = 0
     runs_worst_s: float = 0.0
     runs_judged: bool = True
     load: Load = Load(0.0, 0.0)
@@ -64,15 +69,21 @@ class Verdict:
         return not self.findings
 
     def run_times(self) -> str:
-        """Say in one sentence how the run times compare, and whether they were judged."""
-        load = f"load {self.load.mean:.2f} on average, {self.load.busiest:.2f} in the busiest second"
+        """Say in one sentence how the run times compare, which were not judged, and why."""
+        within = self.jobs - self.runs_off - self.runs_held_up
         facts = (
-            f"{self.jobs - self.runs_off:,} of {self.jobs:,} run times within {RUN_SLACK_S * 1000:.0f} ms + "
-            f"{RUN_SLACK_SHARE:.0%}, the worst off by {self.runs_worst_s * 1000:.1f} ms ({load})"
+            f"{within:,} of {self.jobs:,} run times within {RUN_SLACK_S * 1000:.0f} ms + {RUN_SLACK_SHARE:.0%}, "
+            f"the worst off by {self.runs_worst_s * 1000:.1f} ms; load {self.load.mean:.2f} on average, "
+            f"{self.load.busiest:.2f} in the busiest second."
         )
-        if self.runs_judged:
-            return f"{facts}."
-        return f"{facts}; not judged, because the load was above {LOAD_MAX:.0%}: take a lower speed."
+        if self.runs_held_up:
+            facts += (
+                f" {self.runs_held_up:,} that are off ended while the worker's loop was held up "
+                f"(for {self.load.longest_holdup_s * 1000:.0f} ms at most): not judged."
+            )
+        if not self.runs_judged:
+            facts += f" The load was above {LOAD_MAX:.0%}, so none was judged: take a lower speed."
+        return facts
 
     def document(self) -> dict[str, Any]:
         """Return the verdict for programs."""
@@ -81,13 +92,18 @@ class Verdict:
             "findings": self.findings,
             "run_times": {
                 "judged": self.runs_judged,
-                "within": self.jobs - self.runs_off,
+                "within": self.jobs - self.runs_off - self.runs_held_up,
                 "off": self.runs_off,
+                "off_while_held_up": self.runs_held_up,
                 "worst_off_s": round(self.runs_worst_s, 6),
                 "slack_s": RUN_SLACK_S,
                 "slack_share": RUN_SLACK_SHARE,
             },
-            "load": {"mean": round(self.load.mean, 4), "busiest_second": round(self.load.busiest, 4)},
+            "load": {
+                "mean": round(self.load.mean, 4),
+                "busiest_second": round(self.load.busiest, 4),
+                "longest_holdup_s": round(self.load.longest_holdup_s, 6),
+            },
         }
 
 
@@ -156,7 +172,10 @@ def _compare_run_times(plan: Plan, recorded: Sequence[Recorded], verdict: Verdic
         difference = abs(job.ran_s - wanted.run_s)
         verdict.runs_worst_s = max(verdict.runs_worst_s, difference)
         if difference > slack_s(wanted):
-            off.append(job.line)
+            if job.held_up:
+                verdict.runs_held_up += 1
+            else:
+                off.append(job.line)
     verdict.runs_off = len(off) + sum(job.ran_s is None for job in recorded)
     if verdict.runs_off and verdict.runs_judged:
         verdict.findings.append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from jobledger.simulate.check import Recorded
-from jobledger.simulate.plan import Outcome
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ async def read(store: Store, ids: Sequence[UUID]) -> dict[UUID, Recorded]:
 
 def _recorded(row: asyncpg.Record) -> Recorded:
     outcome = row["outcome"]
-    if outcome == Outcome.CANCELLED.value:
-        ran_s = row["cancelled_after_s"]
-    else:
-        # The log leaves out a run time below a millisecond.
-        ran_s = (row["ran_s"] or 0.0) if outcome is not None else None
+    ran_s = None
+    if outcome is not None:
+        # The log leaves out a run time below a millisecond. A cancelled job's own time ends with the operator's act:
+        # that it then waits for a heartbeat is not the record's.
+        ran_s = max(0.0, (row["ran_s"] or 0.0) - (row["unwinding_s"] or 0.0))
     return Recorded(row["line"] or 0, row["tenant"], row["position"], outcome, ran_s)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from jobledger.errors import Unavailable
@@ -13,6 +14,7 @@ from jobledger.ids import new_id
 from jobledger.jobs.client import Client
 from jobledger.observations import JobFinished, JobStarted, Observation, subscribe
 from jobledger.simulate import log
+from jobledger.simulate.holdups import Holdups
 from jobledger.simulate.results import Result
 from jobledger.simulate.tally import Tally
 from jobledger.simulate.workload import Workload
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from jobledger.simulate.plan import Plan, PlannedJob
     from jobledger.store.pool import Store
 
-_BATCH_MAX: Final = 1_000
+# Checking and sending a batch holds up the loop that the jobs run on: a millisecond for a few dozen.
+_BATCH_MAX: Final = 100
 # What becomes due within this time goes in one statement: a statement a job would cost more than the jobs themselves.
 _BATCH_S: Final = 0.01
 _DISPLAY_S: Final = 0.25
@@ -52,7 +55,8 @@ class Replay:
         self._display = display
         self._workload = Workload()
         self._known: set[UUID] = set()
-        self._ended: set[UUID] = set()
+        self._ended_at: dict[UUID, float] = {}
+        self._holdups = Holdups()
         self._changed_at = time.monotonic()
         self._changed = asyncio.Event()
 
@@ -71,6 +75,7 @@ class Replay:
         helpers = [
             asyncio.create_task(self._show(), name="simulate-display"),
             asyncio.create_task(self._operate(), name="simulate-operator"),
+            asyncio.create_task(self._holdups.probe(), name="simulate-probe"),
         ]
         replaying = asyncio.create_task(self._replay(client, worker), name="simulate-replay")
         try:
@@ -81,7 +86,8 @@ class Replay:
             if not replaying.done():
                 raise Unavailable("The worker ended before the jobs did.", hint="Run the simulation again.")
             found = replaying.result()
-            return Result(self.tally, found, self.tally.load(), self.tally.elapsed_s)
+            load = replace(self.tally.load(), longest_holdup_s=self._holdups.longest_s)
+            return Result(self.tally, found, load, self.tally.elapsed_s)
         finally:
             for task in (replaying, *helpers):
                 task.cancel()
@@ -101,7 +107,9 @@ class Replay:
             await self._something_to_read(len(pending))
             for job, recorded in (await log.read(self._store, sorted(pending))).items():
                 if recorded.outcome is not None:
-                    found[job] = recorded
+                    at = self._ended_at.get(job)
+                    held_up = at is not None and self._holdups.met(at)
+                    found[job] = replace(recorded, held_up=held_up)
                     pending.discard(job)
         self.tally.sample()
         self._display.update(self.tally)
@@ -147,11 +155,14 @@ class Replay:
         self.tally.enqueue(jobs)
 
     async def _operate(self) -> None:
-        """Cancel, as a person would, the running jobs whose record says so."""
+        """Cancel, as a person would, running jobs whose record says so; all whose time has come in one statement."""
+        wanted_away = self._workload.wanted_away
         while True:
-            tenant, job = await self._workload.wanted_away.get()
+            jobs = [await wanted_away.get()]
+            while not wanted_away.empty() and len(jobs) < _BATCH_MAX:
+                jobs.append(wanted_away.get_nowait())
             async with self._store.connection() as connection:
-                await act(connection, self._store.shard, "cancel", [job], tenant=tenant, actor=OPERATOR, reason=REASON)
+                await act(connection, self._store.shard, "cancel", jobs, actor=OPERATOR, reason=REASON)
 
     async def _show(self) -> None:
         while True:
@@ -164,6 +175,7 @@ class Replay:
             self.tally.start(observation.tenant)
         elif isinstance(observation, JobFinished) and observation.job in self._known:
             self.tally.finish(observation.tenant, observation.outcome)
+            self._ended_at[observation.job] = time.monotonic()
         else:
             return
         self._changed_at = time.monotonic()

@@ -25,7 +25,7 @@ class Workload:
     def __init__(self) -> None:
         """Declare the kind."""
         self.app = App("simulate")
-        self.wanted_away: asyncio.Queue[tuple[str, UUID]] = asyncio.Queue()
+        self.wanted_away: asyncio.Queue[UUID] = asyncio.Queue()
         wanted_away = self.wanted_away
 
         @self.app.job(name=KIND, queue=QUEUE, max_attempts=1)
@@ -35,7 +35,7 @@ class Workload:
             if outcome is Outcome.FAILED:
                 raise SimulatedFailure("The record says: failed.")
             if outcome is Outcome.CANCELLED:
-                wanted_away.put_nowait((context.tenant, context.id))
+                wanted_away.put_nowait(context.id)
                 await context.cancellation.wait()
 
         self.run = run
