@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobledger.cli import reference
 from jobledger.events import catalogue
 from jobledger.lifecycle import chart
 
@@ -22,6 +23,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 GENERATED: Mapping[str, tuple[str, Callable[[], str]]] = {
     "state machine": ("lifecycle.md", chart.page),
     "events": ("events.md", catalogue.page),
+    "commands": ("cli.md", reference.page),
 }
 
 

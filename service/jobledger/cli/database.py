@@ -31,7 +31,7 @@ def open_(dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
     from jobledger.cli import output
     from jobledger.store.recovery import open_store
 
-    async def run(store: Store, _: Place) -> None:
+    async def run(store: Store) -> None:
         opened = await open_store(store)
         if as_json:
             output.document(opened._asdict())
@@ -53,7 +53,7 @@ def rebuild(
     from jobledger.cli import output
     from jobledger.store import recovery
 
-    async def run(store: Store, _: Place) -> None:
+    async def run(store: Store) -> None:
         rows = await recovery.rebuild(store, projection.value)
         if as_json:
             output.document({"projection": projection.value, "rows": rows})
@@ -77,7 +77,7 @@ def repair(
 
     jobs = values.ids(ids or [])
 
-    async def run(store: Store, _: Place) -> None:
+    async def run(store: Store) -> None:
         wrong = jobs
         if not wrong:
             async with store.connection() as connection:
@@ -93,13 +93,44 @@ def repair(
     _with_store(run, dsn, data)
 
 
-def _with_store(run: Callable[[Store, Place], Awaitable[Any]], dsn: str | None, data: Path | None) -> None:
+def doctor(
+    mend: Annotated[bool, typer.Option("--repair", help="Make anew from the log what differs from it.")] = False,
+    compare: Annotated[
+        bool, typer.Option(help="Compare the tables with the log, job by job: seconds per million events.")
+    ] = True,
+    dsn: Dsn = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Look at the database from all sides: the tables against the log, partitions, long transactions, settings.
+
+    The worst comes first; an alarm makes the status 8.
+    """
+    from jobledger.cli import output
+    from jobledger.errors import CheckFailed
+    from jobledger.store.doctor import examine
+
+    async def run(store: Store) -> None:
+        findings = await examine(store, repaired=mend, compared=compare)
+        alarms = sum(one.severity == "alarm" for one in findings)
+        if as_json:
+            output.document({"ok": not alarms, "findings": [one._asdict() for one in findings]})
+        else:
+            for one in findings:
+                output.finding(one.severity, one.topic, one.sentence, one.way_out)
+        if alarms:
+            raise CheckFailed(f"The doctor found {alarms} alarms.", detail={"alarms": alarms})
+
+    _with_store(run, dsn, data)
+
+
+def _with_store(run: Callable[[Store], Awaitable[Any]], dsn: str | None, data: Path | None) -> None:
     """Run a coroutine with a store at the place that the options name."""
     from jobledger.cli.connect import located, settings_of, store_at
 
     async def connected(place: Place) -> None:
         async with store_at(place) as store:
-            await run(store, place)
+            await run(store)
 
     with located(settings_of(dsn, data)) as place:
         asyncio.run(connected(place))

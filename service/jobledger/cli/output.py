@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 200
 _SENTENCE_MAX = 300
+_SEVERITIES = {"alarm": "bold red", "warning": "yellow", "note": "cyan", "good": "green"}
 # What an event needs for rebuilding and nobody for reading.
 _MACHINERY = frozenset({"call", "beat", "trace"})
 _COLOURS = {
@@ -104,6 +105,17 @@ def note(sentence: str) -> None:
     Console(stderr=True).print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
+def finding(severity: str, topic: str, said: str, way_out: str | None) -> None:
+    """Print one finding of the doctor, with the way out below it."""
+    text = Text()
+    text.append(f"{severity:<8}", style=_SEVERITIES.get(severity, ""))
+    text.append(f"{topic:<13}", style="bold")
+    text.append(said)
+    if way_out and severity != "good":
+        text.append(f"\n{'':<21}{way_out}", style="dim")
+    console().print(text, soft_wrap=True)
+
+
 def state(name: str) -> Text:
     """Return a job's state in its colour."""
     return Text(name, style=_COLOURS.get(name, ""))
@@ -120,7 +132,7 @@ def word(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:,.3f}"
+        return f"{value:,.4f}".rstrip("0").rstrip(".")
     if isinstance(value, (list, tuple)):
         return ", ".join(word(item) for item in value)
     if isinstance(value, dict):
