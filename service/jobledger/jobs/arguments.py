@@ -18,7 +18,7 @@ from jobledger.errors import BadInput, InvalidArgs, InvalidArgument
 from jobledger.jobs.context import Context
 from jobledger.jobs.outcomes import Outcome
 from jobledger.jobs.refusal import declared_names, invalid_args, refusal
-from jobledger.jobs.secret import Concealer, Resolvers, Secret, by_reference, holds_hidden_secret
+from jobledger.jobs.secret import Concealer, Resolvers, Secret, by_reference, conceal_here, holds_hidden_secret
 
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -110,7 +110,9 @@ class Arguments:
             if isinstance(reference, Secret):
                 values[name] = found = await resolvers.resolve(reference)
                 plain.append(found.get_secret_value())
-        return Concealer(plain)
+        conceal = Concealer(plain)
+        conceal_here(conceal)
+        return conceal
 
     def _dumped(self, checked: dict[str, Any], resolvers: Resolvers | None) -> bytes:
         if self.secrets and resolvers is not None:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final
 
 from jobledger.errors import InvalidArgument
 from jobledger.events import ErrorClass
-from jobledger.jobs.secret import Concealer
+from jobledger.jobs.secret import Concealer, concealer_here
 from jobledger.lifecycle.retry import classify
 
 MESSAGE_LIMIT: Final = 2_000
@@ -112,7 +112,7 @@ def error_record(
     `error_class` is what the kind's policy decided; without it the error is classified here.
     The end of a long traceback is kept: it says where the error was raised. The message keeps its beginning.
     """
-    conceal = conceal or Concealer()
+    conceal = conceal or concealer_here()
     trace = "".join(traceback.format_exception(error, limit=-50, chain=True))
     record = {
         "type": type(error).__name__[:200],

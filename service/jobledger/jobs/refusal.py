@@ -32,13 +32,14 @@ def refusal(kind: str, error: ValidationError, names: frozenset[str]) -> BadInpu
     fields = [{"at": location(detail, names), "reason": reason(detail)} for detail in found[:_FIELDS_LIMIT]]
     if any(detail["type"] == "secret_in_plain" for detail in found):
         return SecretInPlain(detail={"kind": kind, "fields": [field["at"] for field in fields]})
-    return invalid_args(kind, fields)
+    made_up = any(field["at"].endswith("*") for field in fields)
+    return invalid_args(kind, fields, hint=f"Known names: {', '.join(sorted(names)) or 'none'}." if made_up else None)
 
 
-def invalid_args(kind: str, fields: list[dict[str, str]]) -> InvalidArgs:
+def invalid_args(kind: str, fields: list[dict[str, str]], *, hint: str | None = None) -> InvalidArgs:
     """Return an `InvalidArgs` that lists each field with its reason."""
     facts = "; ".join(f"{field['at']}: {field['reason']}" for field in fields)
-    return InvalidArgs(f"The arguments do not fit {kind}: {facts}.", detail={"kind": kind, "fields": fields})
+    return InvalidArgs(f"The arguments do not fit {kind}: {facts}.", hint=hint, detail={"kind": kind, "fields": fields})
 
 
 def location(detail: ErrorDetails, names: frozenset[str]) -> str:

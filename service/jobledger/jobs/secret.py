@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
@@ -230,6 +231,21 @@ class Concealer:
         if isinstance(value, list):
             return [self.value(item) for item in value]
         return value
+
+
+# What the task that runs here was given, also after its handler ended: a record of a failure that is made later, by
+# whoever ended the handler, must not depend on being handed the secrets again.
+_given: ContextVar[Concealer | None] = ContextVar("jobledger_secrets", default=None)
+
+
+def concealer_here() -> Concealer:
+    """Return what conceals the secrets last resolved in this task."""
+    return _given.get() or Concealer()
+
+
+def conceal_here(conceal: Concealer) -> None:
+    """Remember, for this task, what to conceal."""
+    _given.set(conceal)
 
 
 def _json_form(value: str) -> str:
