@@ -15,6 +15,9 @@ begin
   if p_queues is not null and jsonb_typeof(p_queues) <> 'object' then
     perform jobledger.refuse('JL101', 'queues is an object of queue names and their concurrency (or null).', 'Mend the call.');
   end if;
+  if jsonb_typeof(coalesce(p_about, '{}')) <> 'object' or pg_column_size(p_about) > 16384 then
+    perform jobledger.refuse('JL101', 'about is an object of at most 16 KiB.', 'Mend the call.');
+  end if;
   if p_worker is not null then
     perform jobledger.check_given_id(p_shard, p_worker, v_now);
   end if;

@@ -1,11 +1,12 @@
 -- One round of a claim, one statement. Of each (queue, tenant) the first lane that is not exhausted is read; the share of a tenant is what it may run of all the
 -- slots in play, less what the process already runs for it; the sum never passes what is left, nor the room of a queue.
 -- In a lane that holds kinds the worker does not know, at most four rows are looked at for each row of quota, and only known ones are locked.
--- What is past its kill date is passed over: `tick` kills it.
+-- Stretches behind the keys take no share: they get what their place in the order leaves them.
+-- What is past its kill date (older than p_oldest, where the row has no date) is passed over: `tick` kills it.
 drop function if exists jobledger.claim_round;
 
 create function jobledger.claim_round(
-  p_shard smallint, p_worker uuid, p_call int, p_beat int, p_at timestamptz, p_left int, p_kinds text[], p_fewer boolean, p_queues text[], p_room int[],
+  p_shard smallint, p_worker uuid, p_call int, p_beat int, p_at timestamptz, p_left int, p_kinds text[], p_fewer boolean, p_queues text[], p_room int[], p_oldest uuid,
   s_queue text[], s_tenant text[], s_priority smallint[], s_after_at timestamptz[], s_after_id uuid[], s_upto_at timestamptz[], s_upto_id uuid[], s_most int[], s_held int[],
   s_mixed boolean[], s_more boolean[]
 ) returns jobledger.taken_lanes
@@ -17,10 +18,10 @@ as $$
       as s (queue, tenant, priority, after_at, after_id, upto_at, upto_id, most, held, mixed, more, ord)
     where s.more
   ), share as (
-    select l.*, (p_left + sum(l.held) over ()) / count(*) over () as each, (p_left + sum(l.held) over ()) % count(*) over () as over, row_number() over (order by l.ord) as turn
-    from lane as l where l.nth = 1 or l.most is not null
+    select l.*, (p_left + sum(l.held) over one) / count(*) over one as each, (p_left + sum(l.held) over one) % count(*) over one as over, row_number() over (one order by l.ord) as turn
+    from lane as l where l.nth = 1 or l.most is not null window one as (partition by l.most is null)
   ), wish as (
-    select s.*, greatest(0, least(s.each + case when s.turn <= s.over then 1 else 0 end - s.held, coalesce(s.most, 2147483647))) as want from share as s
+    select s.*, coalesce(s.most, greatest(0, s.each + case when s.turn <= s.over then 1 else 0 end - s.held)) as want from share as s
   ), capped as (
     select w.*, least(w.want, greatest(0, p_left - coalesce(sum(w.want) over (order by w.ord rows between unbounded preceding and 1 preceding), 0)),
       greatest(0, coalesce(p_room[array_position(p_queues, w.queue)], p_left)
@@ -38,7 +39,7 @@ as $$
     ) as stop on true
     where c.quota > 0
   ), look as materialized (
-    select q.ord, r.*, r.kind = any (p_kinds) and coalesce(r.kill_at > p_at, r.id > jobledger.first_id_at(p_at - interval '7 days')) as fit
+    select q.ord, r.*, r.kind = any (p_kinds) and coalesce(r.kill_at > p_at, r.id > p_oldest) as fit
     from quota as q
     cross join lateral (
       select r.ctid as place, r.* from jobledger.ready as r

@@ -25,6 +25,7 @@ declare
   v_kinds text[] := p_kinds;
   v_beat int;
   v_left int := p_n;
+  v_oldest uuid;
   v_round int := 0;
   v_paused text[];
   v_taken jobledger.taken_lanes;
@@ -32,6 +33,7 @@ declare
 begin
   at := jobledger.now();
   v_tenants := jobledger.may_claim(p_shard, p_worker, at);
+  v_oldest := jobledger.first_id_at(at - interval '7 days');
   select w.head into v_beat from jobledger.workers as w where w.shard = p_shard and w.id = p_worker;
   select t.* into s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed
   from jobledger.with_new_lanes(p_queues, p_any_queue, s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
@@ -56,7 +58,7 @@ begin
   end if;
   while v_left > 0 and n > 0 and v_round < 8 loop
     v_round := v_round + 1;
-    select * into v_taken from jobledger.claim_round(p_shard, p_worker, p_call, v_beat, at, v_left, v_kinds, cardinality(v_kinds) < cardinality(p_kinds), p_queues, p_room,
+    select * into v_taken from jobledger.claim_round(p_shard, p_worker, p_call, v_beat, at, v_left, v_kinds, cardinality(v_kinds) < cardinality(p_kinds), p_queues, p_room, v_oldest,
       s_queue, s_tenant, s_priority, l_at, l_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed, l_more);
     exit when v_taken.ords is null;
     for i in 1 .. cardinality(v_taken.ords) loop

@@ -63,8 +63,9 @@ begin
   ), logged as (
     insert into jobledger.events (position, xid, at, stream_id, version, type, shard, attempt, worker, tenant, data)
     select nextval('jobledger.position'), pg_current_xact_id(), v_now, j.id, j.head + 1, ('job.' || j.outcome)::jobledger.event_type, j.shard, j.attempt, p_worker, j.tenant,
-      case when j.outcome <> 'failed' then j.data else (j.data - 'final' - 'retry_in' - 'retry_at')
-        || case j.next_state when 'ready' then jsonb_build_object('retry_at', j.next_run_at) else '{}' end end
+      case j.outcome when 'failed' then (coalesce(j.data, '{}') - 'final' - 'retry_in' - 'retry_at')
+          || case j.next_state when 'ready' then jsonb_build_object('retry_at', j.next_run_at) else '{}' end
+        when 'snoozed' then j.data || jsonb_build_object('run_at', j.next_run_at) else j.data end
     from judged as j
   )
   select array_agg(j.id order by j.id), array_agg(j.next_state::text order by j.id), array_agg(j.id) filter (where j.unique_key is not null and j.next_state in ('succeeded', 'failed', 'cancelled'))

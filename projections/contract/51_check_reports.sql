@@ -20,6 +20,20 @@ begin
       or (d.outcome = 'snoozed' and (d.data ->> 'run_at') is null)) then
     perform jobledger.refuse('JL101', 'The data of a report is an object; snoozed names its run_at; retry_in is a number of seconds from 0 to 3153600000.', 'Mend the call.');
   end if;
+  if exists (select from unnest(p_outcomes, p_datas) as d (outcome, data) where (d.data ? 'error' and jsonb_typeof(d.data -> 'error') <> 'object')
+      or jsonb_typeof(d.data -> 'reason') not in ('string', 'null') or jsonb_typeof(d.data -> 'progress') not in ('number', 'null')
+      or jsonb_typeof(d.data #> '{error,type}') not in ('string', 'null') or jsonb_typeof(d.data #> '{error,message}') not in ('string', 'null')
+      or jsonb_typeof(d.data -> 'ran') not in ('number', 'null')) then
+    perform jobledger.refuse('JL101', 'In the data of a report error is an object with texts, reason a text, progress and ran are numbers.', 'Mend the call.');
+  end if;
+  begin
+    if exists (select from unnest(p_outcomes, p_datas) as d (outcome, data) where (d.outcome = 'snoozed' and not (d.data ->> 'run_at')::timestamptz between '2000-01-01Z' and '2200-01-01Z')
+        or (d.outcome = 'failed' and not (d.data ->> 'retry_at')::timestamptz between '2000-01-01Z' and '2200-01-01Z')) then
+      perform jobledger.refuse('JL101', 'run_at and retry_at of a report lie between the years 2000 and 2200.', 'Mend the call.');
+    end if;
+  exception when invalid_datetime_format or datetime_field_overflow or invalid_parameter_value then
+    perform jobledger.refuse('JL101', 'run_at and retry_at of a report are timestamps with a time zone.', 'Mend the call.');
+  end;
   if exists (select from unnest(p_datas) as d where pg_column_size(d) > 16384) then
     select coalesce(max(l.result_limit), 262144) into v_limit from jobledger.limits as l where l.shard = p_shard and l.scope = 'service' and l.name = '';
     perform jobledger.check_size('result', d, v_limit + 1024) from unnest(p_datas) as d where d is not null;

@@ -132,6 +132,7 @@ class Lanes:
         self._gap: Name = ("", "", -32768)
         self._short = True
         self._empty = True
+        self._plans = 0
         self._random = random.Random(seed)  # noqa: S311 - where to begin is no secret
         for queue in queues:
             self.add_queue(queue)
@@ -163,11 +164,16 @@ class Lanes:
         for name in self._turn(self._aside, most, wanted):
             lane = self._lanes[name]
             plan.segments.append(Segment(lane, lane.key, END, None, held.get(name[1], 0)))
+        behind: list[Segment] = []
         for name in self._turn(self._walk, BEHIND_SHORT if self._short else BEHIND_BUSY, wanted):
             lane = self._lanes[name]
             stretch = lane.behind()
             if stretch is not None:
-                plan.segments.append(Segment(lane, *stretch, BEHIND_ROWS, held.get(name[1], 0)))
+                behind.append(Segment(lane, *stretch, BEHIND_ROWS, held.get(name[1], 0)))
+        # What comes first is read first, and the rest only with what that left free: under full load the stretches
+        # behind the keys would never be read if they did not come first now and then.
+        self._plans += 1
+        plan.segments = behind + plan.segments if self._plans % 8 == 0 else plan.segments + behind
         return plan
 
     def fresh(self, n: int) -> int:
