@@ -87,7 +87,7 @@ def timed_out(job: ClaimedJob, policy: RetryPolicy) -> Outcome:
     return _failed(job, record, decision)
 
 
-def invalid_args(job: ClaimedJob, error: JobledgerError) -> Outcome:
+def invalid_args(error: JobledgerError) -> Outcome:
     """Return the outcome of a job whose arguments do not fit the handler: final at once, whatever the policy."""
     record: dict[str, Any] = {"type": "invalid_args", "message": error.message, "class": "permanent"}
     if error.detail:

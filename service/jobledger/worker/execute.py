@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -23,7 +22,7 @@ from jobledger.jobs.secret import Concealer
 from jobledger.worker.conclude import DONE, ended_early, failed_with, invalid_args, succeeded, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from jobledger.jobs.kind import Job
     from jobledger.jobs.middleware import RunMiddleware
@@ -69,9 +68,11 @@ def runner_for(kind: Job[..., Any], host: Host) -> Runner:
 
 def arguments_of(kind: Job[..., Any], job: ClaimedJob) -> dict[str, Any]:
     """Return the checked arguments of a job. Raises `BadInput` when they do not fit the handler."""
-    args = orjson.loads(job.data).get("args") or {}
-    if not args and not kind.arguments.schema.get("required"):
-        return {}
+    args = orjson.loads(job.data).get("args")
+    if args is None or args == {}:
+        if not kind.arguments.schema.get("required"):
+            return {}
+        args = {}
     return kind.arguments.load(orjson.dumps(args))
 
 
@@ -83,7 +84,7 @@ def _plain(kind: Job[..., Any]) -> Runner:
         try:
             values = arguments_of(kind, job)
         except BadInput as error:
-            return invalid_args(job, error)
+            return invalid_args(error)
         try:
             result = await function(**values)
             if result is None:
@@ -149,7 +150,7 @@ async def handled(
     try:
         values = arguments_of(kind, job)
     except BadInput as error:
-        raise Ended(invalid_args(job, error)) from None
+        raise Ended(invalid_args(error)) from None
     try:
         if kind.arguments.secrets:
             conceal = await kind.arguments.resolve(values, kind.app.resolvers)
@@ -158,7 +159,7 @@ async def handled(
         return told(job, slot, result, conceal) if isinstance(result, Told) else succeeded(kind, result, conceal)
     except Told as outcome:
         raise Ended(told(job, slot, outcome, conceal)) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a handler raises is the outcome of its job
         if slot.ending is not None:
             raise Ended(ended_early(job, policy, slot.ending, error)) from None
         raise Ended(failed_with(job, policy, error, conceal)) from None

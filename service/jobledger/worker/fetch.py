@@ -132,7 +132,7 @@ class Fetcher:
             await asyncio.wait(self._calls)
 
     def room(self) -> int:
-        """Return how many jobs to ask for: free slots, and the jobs to have at hand, less what is there or asked for."""
+        """Return how many jobs to ask for: free slots, and jobs to have at hand, less what is there or asked for."""
         pool = self._pool
         ahead = self._ahead()
         pool.low_water = ahead // 2
@@ -201,8 +201,7 @@ class Fetcher:
         except (JobledgerError, OSError, TimeoutError, asyncpg.InterfaceError) as error:
             emit(ConnectionLost(where="claim", error=type(error).__name__))
             self._pause()
-        except Exception:
-            # A claim that fails in an unknown way must not end the worker: what it runs has to be reported.
+        except Exception:  # noqa: BLE001 - an unknown fault must not end the worker: what it runs has to be reported
             _log.exception("a claim failed")
             self._pause()
         else:

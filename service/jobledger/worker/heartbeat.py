@@ -142,8 +142,7 @@ class Heartbeat(threading.Thread):
                 emit(HeartbeatFailed(worker=incarnation.id, error=type(error).__name__))
                 await self._disconnect()
                 return False
-            except Exception as error:
-                # Whatever it is, a worker without heartbeats loses all its jobs: say so and go on.
+            except Exception as error:  # noqa: BLE001 - a worker without heartbeats loses all its jobs: say so, go on
                 _log.exception("a heartbeat failed")
                 emit(HeartbeatFailed(worker=incarnation.id, error=type(error).__name__))
                 await self._disconnect()
@@ -152,7 +151,7 @@ class Heartbeat(threading.Thread):
         return True
 
     async def _beat(self, incarnation: Incarnation, stalled_s: float) -> None:
-        assert self._pulse is not None
+        assert self._pulse is not None  # noqa: S101 - the caller has just connected
         stalled = stalled_s >= self._stall_after_s
         beat, withdrawn = incarnation.held.beat(withdraw=stalled)
         if stalled and not self._stalled:

@@ -1,4 +1,4 @@
-"""What a worker does on the side: ticks, its own limits, a new incarnation every day, and showing that its loop turns."""
+"""What a worker does on the side: ticks, its own limits, a new incarnation a day, and showing that its loop turns."""
 
 from __future__ import annotations
 
@@ -75,8 +75,7 @@ class Ticker:
                 return None
             except (JobledgerError, OSError, asyncpg.InterfaceError) as error:
                 emit(ConnectionLost(where="tick", error=type(error).__name__))
-            except Exception:
-                # A worker goes on without ticks: others do them, too.
+            except Exception:  # noqa: BLE001 - a worker goes on without ticks: others do them, too
                 _log.exception("a tick failed")
             else:
                 self._after = result.next

@@ -185,8 +185,8 @@ async def _followed(child: Child, host: IsolationHost, job: ClaimedJob, slot: Sl
         if what == "progress":
             await host.progress(slot, job, said)
             continue
-        outcome = said
-        return outcome
+        ended: Outcome = said
+        return ended
 
 
 # ---- in the child
@@ -203,7 +203,7 @@ class _ChildHost:
         self.tracing = False
         self._pipe = pipe
 
-    async def progress(self, slot: Slot, job: ClaimedJob, data: dict[str, Any]) -> None:  # noqa: ARG002 - the host's form
+    async def progress(self, slot: Slot, job: ClaimedJob, data: dict[str, Any]) -> None:  # noqa: ARG002
         self._pipe.send(("progress", data))
 
     def slot_lost(self, job: ClaimedJob) -> None:

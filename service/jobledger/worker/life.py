@@ -314,7 +314,7 @@ class Life:
     # ---- incarnations
 
     async def _renew(self, home: Incarnation) -> None:
-        """A claim was told that the lease is over: claim under a new id. The heartbeat tells what became of the jobs."""
+        """A claim was told that the lease is over: claim under a new id. The heartbeat hears what became of jobs."""
         if home is self.pool.home and self._changing is None:
             self._change(abrupt=True)
         if self._changing is not None:

@@ -85,7 +85,7 @@ class Reporter:
 
     @property
     def outstanding(self) -> int:
-        """Count the outcomes that are not known to be durable; an estimate, as those under way count as full batches."""
+        """Estimate the outcomes that are not known to be durable; statements under way count as full batches."""
         return len(self._pending) + len(self._sending) * self._batch
 
     @property

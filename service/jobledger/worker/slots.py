@@ -107,6 +107,7 @@ class SlotPool:
         self._scan: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._base = copy_context()
+        self._all_rest: asyncio.Future[None] | None = None
 
     @property
     def free(self) -> int:
@@ -143,6 +144,12 @@ class SlotPool:
             wake = self._idle.pop().wake
             if wake is not None and not wake.done():
                 wake.set_result(None)
+
+    async def rested(self) -> None:
+        """Wait until no slot runs a job."""
+        while self.running:
+            self._all_rest = self._loop.create_future()
+            await self._all_rest
 
     async def closing(self) -> None:
         """Close, and wait until every slot has ended that is not lost."""
@@ -215,9 +222,8 @@ class SlotPool:
                 await self._rest(slot)
                 self._waking -= not self.closed
                 continue
-            now = clock()
             slot.home = home
-            slot.started = now
+            slot.started = clock()
             slot.job = job
             self.running += 1
             if len(waiting) <= self.low_water:
@@ -225,11 +231,7 @@ class SlotPool:
             if waiting and not self._waking:
                 self._wake_one()
             if not self._turn_noted:
-                self._turn_noted = True
-                self._turn_at = now
-                self._loop.call_soon(self._note_turn)
-                if self._scan is None:
-                    self._watch()
+                self._begin_turn(slot.started)
             await self._run(slot, home, job)
             if slot.abandoned:
                 return
@@ -243,6 +245,12 @@ class SlotPool:
                 self._slots.discard(slot)
                 self.offer()
                 return
+
+    def _begin_turn(self, now: float) -> None:
+        self._turn_noted = True
+        self._turn_at = now
+        self._loop.call_soon(self._note_turn)
+        self._watch()
 
     async def _run(self, slot: Slot, home: Incarnation, job: ClaimedJob) -> None:
         if listeners:
@@ -273,6 +281,8 @@ class SlotPool:
         slot.token = None
         slot.ending = None
         slot.recorded = False
+        if self._all_rest is not None and not self.running and not self._all_rest.done():
+            self._all_rest.set_result(None)
         if listeners:
             data = outcome[1] or {}
             emit(

@@ -110,8 +110,8 @@ def _hand_back(incarnations: Sequence[Incarnation]) -> None:
 async def _interrupt(pool: SlotPool, ignore_s: float) -> None:
     for slot, _ in pool.busy():
         pool.stop(slot, Ending.INTERRUPTED)
-    end = asyncio.get_running_loop().time() + ignore_s
-    while pool.running and asyncio.get_running_loop().time() < end:
-        await asyncio.sleep(_LOOK_S)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ignore_s):
+            await pool.rested()
     for slot, _ in pool.busy():
         pool.abandon(slot)

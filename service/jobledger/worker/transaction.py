@@ -58,7 +58,7 @@ def transaction_runner(kind: Job[..., Any], host: TransactionHost) -> Runner:
             return ended.outcome
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - no connection, or its commit failed: the outcome is recorded all the same
+        except Exception as error:  # noqa: BLE001 - no connection, or no commit: the outcome is recorded all the same
             return failed_with(job, kind.declaration.policy, error)
 
     return traced(run) if host.tracing else run

@@ -60,7 +60,7 @@ class Workshop:
         return made
 
     async def progress(self, slot: Slot, job: ClaimedJob, data: dict[str, Any]) -> None:
-        """Put progress on record, once or not at all; a handler does not fail because it could not say how far it is."""
+        """Put progress on record, or give up after a few tries: no handler fails because it could not say this."""
         home = slot.home
         if home is None or slot.job is not job:
             return
