@@ -282,6 +282,27 @@ def test_two_kinds_of_one_name_are_refused() -> None:
     assert sorted(own.names) == ["old", "one"]
 
 
+@pytest.mark.parametrize("handler", [int, 5, lambda: (yield), Address])
+def test_a_handler_is_a_function(handler: Any) -> None:
+    """Classes, values and generators are refused when declared."""
+    with pytest.raises(InvalidArgument):
+        App().job("it")(handler)
+
+
+def test_a_modules_own_context_is_not_jobledgers() -> None:
+    """A class of the application may have the name of one of ours."""
+    module: dict[str, Any] = {"App": App}
+    code = (
+        "from __future__ import annotations\n"
+        "from pydantic import BaseModel\n"
+        "class Context(BaseModel):\n    x: int\n"
+        "app = App()\n"
+        "@app.job()\ndef own(context: Context) -> None: ...\n"
+    )
+    exec(code, module)  # noqa: S102 - a module of its own
+    assert list(module["own"].schema["properties"]) == ["context"]
+
+
 async def test_a_kind_is_still_the_plain_function() -> None:
     """Calling a kind calls the handler."""
     own = App()

@@ -163,7 +163,8 @@ PROJECT = """
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Give a runner of pytest in a user's own project."""
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n")
+    settings = ("asyncio_mode = auto", "asyncio_default_fixture_loop_scope = function", "filterwarnings = error")
+    (tmp_path / "pytest.ini").write_text("\n".join(["[pytest]", *settings]))
     (tmp_path / "test_app.py").write_text(textwrap.dedent(PROJECT))
 
     def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -244,6 +244,12 @@ class KindOf:
     def __call__(self, function: Callable[P, R | Snooze | Retry | Cancel | Park]) -> SyncJob[P, R]: ...
     def __call__(self, function: Callable[..., Any]) -> Any:
         """Make the kind and put it into the app."""
+        if (
+            not inspect.isroutine(function)
+            or inspect.isasyncgenfunction(function)
+            or inspect.isgeneratorfunction(function)
+        ):
+            raise InvalidArgument("A handler is an async or a sync function that returns its result.")
         declaration = Declaration(name=self._name or function.__name__, **self._stated)
         job: Job[..., Any] = Job(self._app, function, declaration, self._namespace)
         self._app.add(job)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Final, NotRequired, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, NotRequired, Union, get_args, get_origin, get_type_hints
 
 import orjson
 from pydantic import ConfigDict, PydanticUserError, SecretStr, TypeAdapter, ValidationError
@@ -19,6 +18,9 @@ from jobledger.jobs.context import Context
 from jobledger.jobs.outcomes import Outcome
 from jobledger.jobs.refusal import declared_names, invalid_args, refusal
 from jobledger.jobs.secret import Concealer, Resolvers, Secret, by_reference, conceal_here, holds_hidden_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _NAMED: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _CONFIG: Final = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -192,7 +194,10 @@ def _positional(parameters: list[inspect.Parameter], name: str) -> bool:
 
 
 def _hints(kind: str, function: Callable[..., Any], namespace: Mapping[str, Any] | None) -> dict[str, Any]:
-    known = {"Context": Context, "Awaitable": Awaitable, **(namespace or {})}
+    known = {**(namespace or {})}
+    if "Context" not in getattr(inspect.unwrap(function), "__globals__", {}):
+        # Often imported for type checkers only; the one name that can be known without an import.
+        known.setdefault("Context", Context)
     try:
         return get_type_hints(function, localns=known, include_extras=True)
     except NameError as error:
