@@ -28,6 +28,7 @@ LOOKED_AT_MAX: Final = 10_000
 PAGE_MAX: Final = 1_000
 HISTORY_MAX: Final = 10_000
 _TOP = UUID(int=2**128 - 1)
+_WAITING = frozenset(OPEN_STATES) - {"running"}
 _CLAIM_ENDS = frozenset(
     {
         *("job.succeeded", "job.failed", "job.lease_expired", "job.snoozed", "job.interrupted", "job.released"),
@@ -198,7 +199,7 @@ async def _looked_at(connection: Connection, shard: int, wanted: JobFilter, limi
     with translated():
         if wanted.tenant is not None:
             sql, first = statement("jobs_of_tenant"), (shard, wanted.tenant, states, below)
-            rows = await connection.fetch(sql, *first, window, *narrow, limit + 1)
+            rows = await connection.fetch(sql, *first, window, *narrow, limit + 1, _WAITING <= set(states))
         else:
             rows = await connection.fetch(statement("jobs_of_all"), shard, states, below, window, *narrow, limit + 1)
     looked_at, last_id = rows[0]["looked_at"], rows[0]["last_id"]
