@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from jobledger.errors import (
+    Forbidden,
     IdempotencyMismatch,
     IdOutOfWindow,
     InvalidArgs,
@@ -320,3 +321,22 @@ async def test_a_database_without_jobledger_says_so(empty_database: str) -> None
             await greet.using(client=Client(pool, app=app)).enqueue("x")
     finally:
         await pool.close()
+
+
+async def test_a_producer_that_may_read_nothing_enqueues_all_the_same(store: Store) -> None:
+    """Being refused the catalogue of kinds neither fails the call nor ends the caller's transaction."""
+    await app.register(store)
+    async with store.connection() as conn:
+        await conn.execute("insert into jobledger.grants (role, tenant) values ('jobledger_producer', 'acme')")
+        await conn.execute("revoke select on jobledger.kinds from jobledger_producer")
+        async with conn.transaction():
+            await conn.execute("set local role jobledger_producer")
+            handle = await greet.using(conn=conn, tenant="acme").enqueue("Ada")
+            assert await Client(conn, app=app).register() == []
+            (second,) = await Client(conn, app=app).enqueue_many([greet.using(tenant="acme").call("Bob")])
+            with pytest.raises(Forbidden):
+                async with conn.transaction():
+                    await greet.using(conn=conn, tenant="other").enqueue("Eve")
+    assert (await enqueued(store, handle.id))["max_attempts"] == 3
+    assert (await enqueued(store, second.id))["tenant"] == "acme"
+    assert await count(store) == 2

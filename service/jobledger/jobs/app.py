@@ -169,9 +169,11 @@ class App:
                 stated = job.declaration
                 schema, defaults = orjson.dumps(job.schema).decode(), orjson.dumps(stated.defaults()).decode()
                 facts = (store.shard, job.name, stated.version, schema, list(stated.aliases), defaults)
+                # A savepoint where the caller's transaction is open: being refused must not end it.
                 with translated():
-                    if await conn.fetchval(statement("jobs/register_kind"), *facts):
-                        changed.append(job.name)
+                    async with conn.transaction():
+                        if await conn.fetchval(statement("jobs/register_kind"), *facts):
+                            changed.append(job.name)
         return changed
 
     @asynccontextmanager
