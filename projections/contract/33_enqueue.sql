@@ -44,6 +44,8 @@ begin
   end if;
   perform jobledger.check_size('args', v_args, v_default.args_limit);
   perform jobledger.check_size('meta', enqueue.meta, 16384);
+  perform jobledger.check_size('backoff', enqueue.backoff, 16384);
+  perform jobledger.check_size('trace', enqueue.trace, 16384);
   v_timeout := coalesce(enqueue.timeout, v_default.timeout);
   v_attempts := coalesce(enqueue.max_attempts, v_default.max_attempts);
   if v_kill_at is null and (v_default.kill_after is not null or v_later is not null) then

@@ -1,4 +1,5 @@
 -- An id made by a client: a version 7 uuid within -1 h and +5 min of the database's clock, in a partition that is there, and not taken.
+-- Ids are one space for all tenants: who names a taken one learns that it is taken and nothing else (62 random bits in it: not to be guessed).
 -- The race of two callers with one id ends at the log's primary key.
 create or replace function jobledger.check_given_id(p_shard smallint, p_id uuid, p_now timestamptz) returns void
 language plpgsql

@@ -1,4 +1,5 @@
 -- Register one incarnation of a worker and give it its lease. The lease is the worker's, not the job's.
+-- The worker belongs to the role that registers it, the actor of the event: no other role that is bound to tenants can heartbeat, claim, report or stop under its id.
 drop function if exists jobledger.worker_start;
 
 create function jobledger.worker_start(p_shard smallint, p_worker uuid, p_queues jsonb, p_kinds text[], p_tenants text[], p_lease_s int, p_about jsonb default '{}')
@@ -23,7 +24,7 @@ begin
   end if;
   insert into jobledger.workers (id, lease_until, started_at, seen_at, head, lease, shard, queues, kinds, tenants, about)
   values (v_id, v_now + make_interval(secs => p_lease_s), v_now, v_now, 0, p_lease_s, p_shard, p_queues, coalesce(p_kinds, '{}'), p_tenants, coalesce(p_about, '{}'));
-  perform jobledger.append_worker(p_shard, v_id, 'worker.started', v_now, null, coalesce(p_about, '{}') || jsonb_build_object('queues', p_queues, 'kinds', coalesce(p_kinds, '{}'),
+  perform jobledger.append_worker(p_shard, v_id, 'worker.started', v_now, jobledger.caller(), coalesce(p_about, '{}') || jsonb_build_object('queues', p_queues, 'kinds', coalesce(p_kinds, '{}'),
     'tenants', p_tenants, 'lease', p_lease_s));
   return query select v_id, v_now + make_interval(secs => p_lease_s);
 end

@@ -1,4 +1,4 @@
--- A worker says that it has ended. Its lease ends now, so what it still holds is rescued at the next tick.
+-- A worker says that it has ended (another role's worker is unknown, see worker_is_mine). Its lease ends now, so what it still holds is rescued at the next tick.
 drop function if exists jobledger.worker_stop;
 
 create function jobledger.worker_stop(p_shard smallint, p_worker uuid, p_reason text default null) returns void
@@ -7,7 +7,7 @@ as $$
 declare
   v_now timestamptz := jobledger.now();
 begin
-  if not jobledger.append_worker(p_shard, p_worker, 'worker.stopped', v_now, null, jsonb_strip_nulls(jsonb_build_object('reason', p_reason))) then
+  if not jobledger.worker_is_mine(p_shard, p_worker) or not jobledger.append_worker(p_shard, p_worker, 'worker.stopped', v_now, null, jsonb_strip_nulls(jsonb_build_object('reason', p_reason))) then
     perform jobledger.refuse('JL504', 'No worker of this id is registered.', 'Start it with jobledger.worker_start().');
   end if;
   update jobledger.workers as w set stopped_at = coalesce(w.stopped_at, v_now), lease_until = least(w.lease_until, v_now) where w.shard = p_shard and w.id = p_worker;

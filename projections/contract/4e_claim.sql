@@ -5,6 +5,8 @@
 -- ones, and the free slots of each queue. Each round gives every tenant its fair share of what is left and reads its most urgent lane that is not exhausted;
 -- what a tenant cannot use goes round again, so a lone tenant gets everything. Cost grows with the lanes named, not with tenants or backlog.
 --
+-- The wall: a lane of a tenant that the caller or the worker may not serve is never read, whoever names it.
+--
 -- Races: SKIP LOCKED lets two claims pass each other; a row that another claim had locked and rolled back is found by the caller's second cursor behind its key.
 -- The position is drawn after the row is locked. Plans: the SET clauses keep the index order whatever the statistics of tables that empty and fill say.
 drop function if exists jobledger.claim;
@@ -48,11 +50,11 @@ begin
   l_looked := l_asked;
   l_got := l_asked;
   l_strange := l_asked;
-  l_more := array_fill(true, array[n]);
+  l_more := array(select v_tenants is null or l.tenant = any (v_tenants) from unnest(s_tenant) with ordinality as l (tenant, ord) order by l.ord);
   if exists (select from jobledger.limits as l where l.shard = p_shard and l.paused) then
     v_kinds := array(select k from unnest(p_kinds) as k where k <> all (jobledger.paused(p_shard, 'kind', p_kinds)));
     v_paused := jobledger.paused(p_shard, 'tenant', s_tenant);
-    select array_agg(coalesce(l.queue <> all (q.names) and l.tenant <> all (v_paused), true) order by l.ord) into l_more
+    select array_agg(l_more[l.ord] and coalesce(l.queue <> all (q.names) and l.tenant <> all (v_paused), true) order by l.ord) into l_more
     from unnest(s_queue, s_tenant) with ordinality as l (queue, tenant, ord), (select jobledger.paused(p_shard, 'queue', s_queue) as names) as q;
     l_more := coalesce(l_more, '{}');
   end if;

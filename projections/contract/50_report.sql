@@ -1,7 +1,8 @@
 -- Report how jobs ended, in a batch; ids ascending. Law 4: a report whose claim is not the row's changes nothing and is recorded once.
 --
 -- Races: the rows are locked in the order of their ids (unordered batches deadlock); a row that a kill, a rescue or another report took away meanwhile is not
--- there any more and its report is judged by `report_rejected`. Plans: no nested loop, so an estimate gone wrong cannot turn n reports into n x n.
+-- there any more and its report is judged by `report_rejected`; a row that an act had taken and put back under the same claim is not lost: the report is made again.
+-- A worker of another role, or a job of a tenant that the caller may not see, is unknown. Plans: no nested loop, so an estimate gone wrong cannot turn n reports into n x n.
 -- Outcomes: succeeded, failed, snoozed, interrupted, cancelled, parked, progressed. `failed` may say retry_at or retry_in (seconds) or final: true; where it says
 -- nothing the delay is 2^attempt seconds, at most an hour. A job that was asked to cancel is cancelled by whatever ends it but success.
 drop function if exists jobledger.report;
@@ -14,11 +15,14 @@ as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := jobledger.now();
+  v_tenants text[] := jobledger.worker_tenants(null);
+  v_worker uuid := case when jobledger.worker_is_mine(p_shard, p_worker) then p_worker end;
   v_low uuid := p_ids[1];
   v_high uuid := p_ids[cardinality(p_ids)];
   v_ids uuid[];
   v_states text[];
   v_keyed uuid[];
+  v_back int[];
 begin
   perform jobledger.must_be_open(p_shard);
   perform jobledger.check_reports(p_shard, p_ids, p_claims, p_outcomes, p_datas);
@@ -26,11 +30,11 @@ begin
     select a.* from unnest(p_ids, p_claims, p_outcomes, p_datas) as a (id, claim, outcome, data)
   ), locked as materialized (
     select r.ctid as place, r.* from jobledger.running as r
-    where r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and r.worker = p_worker
+    where r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and r.worker = v_worker
     order by r.id for update
   ), heard as (
     select l.*, a.data, case when l.cancel_requested and a.outcome not in ('succeeded', 'progressed', 'cancelled') then 'cancelled' else a.outcome end as outcome
-    from locked as l join asked as a on a.id = l.id and a.claim = l.claim
+    from locked as l join asked as a on a.id = l.id and a.claim = l.claim and (v_tenants is null or l.tenant = any (v_tenants))
   ), judged as materialized (
     select h.*,
       case when h.outcome = 'failed' and h.attempt < h.max_attempts and (h.data -> 'final') is distinct from 'true'
@@ -78,6 +82,14 @@ begin
     return query select a.id, 'accepted', a.state, null::text from unnest(v_ids, v_states) as a (id, state);
   end if;
   if coalesce(cardinality(v_ids), 0) < cardinality(p_ids) then
+    select array_agg(a.ord::int order by a.ord) into v_back from unnest(p_ids, p_claims) with ordinality as a (id, claim, ord)
+      join jobledger.running as r on r.shard = p_shard and r.id = a.id and r.claim = a.claim and r.worker = v_worker and (v_tenants is null or r.tenant = any (v_tenants))
+      where a.id <> all (coalesce(v_ids, '{}'));
+    if v_back is not null then
+      return query select r.* from jobledger.report(p_shard, p_worker, array(select p_ids[o] from unnest(v_back) as o), array(select p_claims[o] from unnest(v_back) as o),
+        array(select p_outcomes[o] from unnest(v_back) as o), array(select p_datas[o] from unnest(v_back) as o)) as r;
+      v_ids := v_ids || array(select p_ids[o] from unnest(v_back) as o);
+    end if;
     return query select r.* from unnest(p_ids, p_claims, p_outcomes) as a (id, claim, outcome)
       cross join lateral jobledger.report_rejected(p_shard, p_worker, a.id, a.claim, a.outcome, v_now) as r
       where a.id <> all (coalesce(v_ids, '{}')) order by a.id;

@@ -1,6 +1,7 @@
 -- A worker says that it lives, and what it holds. In one transaction, under the worker's row lock: the lease is renewed, and this worker's running jobs of claim
 -- calls up to p_settled that are not in p_held are released at no cost: the worker has said that it will never run them, so no clock decides.
 -- A heartbeat whose number is not above the last changes nothing (it was overtaken). First row: the lease; then what in p_held is lost, killed or to be cancelled.
+-- Another role's worker is unknown (see worker_is_mine); of a job that the caller may not see it says `lost`, as of an id that nobody has.
 -- The event lists only what was held since before the last heartbeat.
 drop function if exists jobledger.heartbeat;
 
@@ -12,13 +13,14 @@ as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := jobledger.now();
+  v_tenants text[] := jobledger.worker_tenants(null);
   v_worker jobledger.workers;
   v_long uuid[];
   v_gone uuid[];
   v_id uuid;
 begin
   perform jobledger.must_be_open(p_shard);
-  select w.* into v_worker from jobledger.workers as w where w.shard = p_shard and w.id = p_worker for update;
+  select w.* into v_worker from jobledger.workers as w where w.shard = p_shard and w.id = p_worker and jobledger.worker_is_mine(p_shard, p_worker) for update;
   if not found then
     perform jobledger.refuse('JL504', 'No worker of this id is registered.', 'Start it with jobledger.worker_start().');
   end if;
@@ -46,7 +48,7 @@ begin
     select case when f.state = 'killed' then 'killed' when r.id is null or r.worker <> p_worker then 'lost' else 'cancel' end, h.id, v_now
     from (select distinct u.id from unnest(p_held) as u (id)) as h
     left join jobledger.running as r on r.shard = p_shard and r.id = h.id and r.id = any (p_held)
-    left join jobledger.finished as f on f.shard = p_shard and f.id = h.id and f.id = any (p_held)
+    left join jobledger.finished as f on f.shard = p_shard and f.id = h.id and f.id = any (p_held) and (v_tenants is null or f.tenant = any (v_tenants))
     where r.id is null or r.worker <> p_worker or r.cancel_requested;
 end
 $$;

@@ -1,4 +1,5 @@
 -- One act on one job. A claim may carry the job from `ready` to `running` between our two looks (the lock is waited for, the row is gone): then look again.
+-- Of many acts on one job at once each round lets one through, hence the many looks; each waits at a lock, none spins.
 drop function if exists jobledger.act_on_job;
 
 create function jobledger.act_on_job(p_shard smallint, p_act text, p_tenant text, p_id uuid, p_actor text, p_reason text, p_data jsonb, p_now timestamptz, out verdict text, out state text)
@@ -10,7 +11,7 @@ declare
   v_said jsonb := jsonb_strip_nulls(jsonb_build_object('reason', p_reason));
   v_allowed text[];
 begin
-  for i in 1 .. 5 loop
+  for i in 1 .. 100 loop
     select j.tenant, j.state into v_job from jobledger.jobs as j where j.shard = p_shard and j.id = p_id;
     if not found or (p_tenant is not null and v_job.tenant <> p_tenant) or not jobledger.may(v_job.tenant) then
       verdict := 'not_found';
@@ -41,7 +42,7 @@ begin
     end if;
     -- What was locked may have moved on since the look; the transitions of evolve() are the last word, this only makes the answer kind.
     if s.state::text <> all (v_allowed) then
-      perform jobledger.place(s);
+      perform jobledger.place_back(s, p_now);
       state := s.state::text;
       verdict := 'wrong_state';
       return;

@@ -1,4 +1,5 @@
 -- Register a kind with the version and JSON Schema of its arguments; an event only when something differs. True: it did.
+-- Kinds are the application's words, shared by all tenants and readable by every role: what a worker registers holds for all.
 drop function if exists jobledger.register_kind;
 
 create function jobledger.register_kind(p_shard smallint, p_name text, p_version int, p_schema jsonb, p_aliases text[] default '{}', p_defaults jsonb default '{}') returns boolean
@@ -8,7 +9,7 @@ declare
   v_now timestamptz := jobledger.now();
   v_head int;
 begin
-  if p_name is null or p_name !~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]{0,127}$' then
+  if p_name is null or (p_name collate "C" !~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]*$' or length(p_name) > 128) then
     perform jobledger.refuse('JL101', 'A kind''s name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / - and begins with a letter, digit or _.', 'Nothing was written; mend the call.');
   end if;
   if jsonb_typeof(coalesce(p_defaults, '{}')) <> 'object' or pg_column_size(p_schema) > 262144 then

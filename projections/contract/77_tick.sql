@@ -1,5 +1,6 @@
 -- One call that keeps the clockwork going: promotes what is due, rescues, times out, kills, holds and releases what pauses say, drops expired idempotency keys,
 -- sees to partitions ahead. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
+-- A caller bound to tenants is not told how much it did, nor where it ended (an id): its sweep for kill dates begins at a random moment instead of at `p_after`.
 drop function if exists jobledger.tick;
 
 create function jobledger.tick(p_shard smallint default 0, p_after uuid default null) returns jsonb
@@ -8,6 +9,7 @@ set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = 
 as $$
 declare
   v_now timestamptz := jobledger.now();
+  v_every boolean := jobledger.every_tenant();
   v_promoted int;
   v_rescued int;
   v_timed_out int;
@@ -23,13 +25,18 @@ begin
   v_promoted := jobledger.promote(p_shard, v_now, 2000);
   v_rescued := jobledger.rescue(p_shard, v_now, 1000);
   v_timed_out := jobledger.time_out(p_shard, v_now, 200);
-  select * into v_killed from jobledger.kill_due(p_shard, v_now, 500, p_after);
+  select * into v_killed from jobledger.kill_due(p_shard, v_now, 500,
+    case when v_every then p_after else jobledger.first_id_at(v_now - interval '7 days' - random() * interval '30 days') end);
   if exists (select from jobledger.limits as l where l.shard = p_shard) then
     v_held := jobledger.hold(p_shard, v_now, 1000);
     v_unheld := jobledger.unhold(p_shard, v_now, 1000);
   end if;
   delete from jobledger.idempotency as i where i.ctid = any (array(select x.ctid from jobledger.idempotency as x where x.expires <= v_now order by x.expires limit 1000 for update skip locked));
   get diagnostics v_forgotten = row_count;
+  if not v_every then
+    perform jobledger.partitions_ensure(p_shard);
+    return '{"promoted": 0, "rescued": 0, "timed_out": 0, "killed": 0, "held": 0, "released_holds": 0, "keys_expired": 0, "partitions": 0, "next": null}';
+  end if;
   return jsonb_build_object('promoted', v_promoted, 'rescued', v_rescued, 'timed_out', v_timed_out, 'killed', v_killed.killed, 'held', v_held, 'released_holds', v_unheld,
     'keys_expired', v_forgotten, 'partitions', jobledger.partitions_ensure(p_shard), 'next', v_killed.next);
 end

@@ -1,5 +1,5 @@
 -- Open the database: rebuild the live tables from the log if `live` does not name this very server, and say so. The one recovery; harmless when already open.
--- Two openers meet at an advisory lock, and the second finds it done.
+-- A caller bound to tenants is not told how many rows there were. Two openers meet at an advisory lock, and the second finds it done.
 drop function if exists jobledger.open;
 
 create function jobledger.open(p_shard smallint default 0) returns jsonb
@@ -21,6 +21,6 @@ begin
   if v_rows > 0 then
     perform jobledger.append_control(p_shard, '_global', 'store', 'rebuild', 'store.rebuilt', jobledger.now(), null, jsonb_build_object('projection', 'queue', 'rows', v_rows));
   end if;
-  return jsonb_build_object('opened', true, 'rows', v_rows);
+  return jsonb_build_object('opened', true, 'rows', case when jobledger.every_tenant() then v_rows else 0 end);
 end
 $$;

@@ -25,7 +25,7 @@ begin
     if v_wrong.found is not null then
       delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
       delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
-      delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %');
+      delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %' or v_wrong.found like 'astray %');
       delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
     end if;
     perform jobledger.append_control(p_shard, '_global', 'store', 'repair', 'store.mismatch_repaired', v_now, null,
@@ -41,7 +41,7 @@ begin
   for v_wrong in select c.* from jobledger.compare(p_shard, v_none) as c where v_none is not null and c.found is not null loop
     delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
     delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
-    delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %');
+    delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %' or v_wrong.found like 'astray %');
     delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
   end loop;
 end
