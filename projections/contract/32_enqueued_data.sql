@@ -3,7 +3,7 @@ create or replace function jobledger.enqueued_data(
   p_kind text, p_args jsonb, p_queue text, p_priority int, p_run_at timestamptz, p_kill_at timestamptz, p_kill_rule text, p_timeout int, p_max_attempts int,
   p_owner text, p_tags text[], p_meta jsonb, p_key text, p_unique_key text, p_backoff jsonb, p_trace jsonb
 ) returns jsonb
-language sql immutable
+language sql stable
 as $$
   select jsonb_build_object('kind', p_kind, 'args', p_args)
     || case when p_queue <> 'default' then jsonb_build_object('queue', p_queue) else '{}' end

@@ -13,7 +13,7 @@ begin
     when p_act = 'retry' and p_data ? 'attempts' and (p_data ->> 'attempts' is null or p_data ->> 'attempts' !~ '^[0-9]{1,4}$' or (p_data ->> 'attempts')::int not between 1 and 1000) then 'attempts lies between 1 and 1000.'
     when p_act = 'reprioritise' and (p_data ->> 'priority' is null or jsonb_typeof(p_data -> 'priority') <> 'number' or p_data ->> 'priority' !~ '^-?[0-9]{1,4}$' or (p_data ->> 'priority')::int not between -1000 and 1000)
       then 'priority lies between -1000 (first) and 1000 (last).'
-    when p_act = 'move' and coalesce(p_data ->> 'queue', '') !~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]{0,127}$' then 'A queue''s name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / -.'
+    when p_act = 'move' and (coalesce(p_data ->> 'queue', '') collate "C" !~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]*$' or length(coalesce(p_data ->> 'queue', '')) > 128) then 'A queue''s name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / -.'
     when p_act = 'reschedule' and p_data ->> 'run_at' is null then 'reschedule names run_at.'
   end;
   if v_fault is null and p_act in ('retry', 'reschedule') then
