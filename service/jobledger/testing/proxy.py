@@ -78,6 +78,7 @@ class Proxy:
         self._down: asyncio.Event
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True, name="jobledger-proxy")
         self._lines: set[_Line] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._traps: list[Trap] = []
         self._refusing = False
         self._port = 0
@@ -163,8 +164,14 @@ class Proxy:
         await self._down.wait()
         server.close()
         self._cut_all()
+        while self._serving:
+            await asyncio.wait(self._serving)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - the server makes one for each connection
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         if self._refusing:
             writer.close()
             return

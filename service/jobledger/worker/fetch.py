@@ -56,17 +56,15 @@ class Fetcher:
         reopen: Callable[[], Awaitable[object]],
         room: Callable[[int], int],
         taken: Callable[[Incarnation, Sequence[ClaimedJob]], None],
-        patience_s: float = 60.0,
         poll_s: float = _POLL_S,
     ) -> None:
-        """Prepare. A call not answered within `patience_s` is given up; its late answer is thrown away."""
+        """Prepare. A call that ends in an error is given up; a late answer to it is thrown away."""
         self._pool = pool
         self._claim = claim
         self._lease_over = lease_over
         self._reopen = reopen
         self._room = room
         self._taken = taken
-        self._patience_s = patience_s
         self._poll_s = poll_s
         self._wake = asyncio.Event()
         self._asked = 0
@@ -190,8 +188,7 @@ class Fetcher:
     async def _answer(self, home: Incarnation, n: int, call: int) -> Sequence[ClaimedJob] | None:
         """Return the jobs of one claim call, None where it gave no answer that counts."""
         try:
-            async with asyncio.timeout(self._patience_s):
-                jobs = await self._claim(home, n, call)
+            jobs = await self._claim(home, n, call)
         except (LeaseOver, UnknownWorker):
             await self._lease_over(home)
         except NotOpen:

@@ -98,7 +98,14 @@ class Life:
         self._renewal = Renewal(manner.renew_after_s)
         self._switching = False
         self._incarnations: list[Incarnation] = []
-        self._link = Link(store, kinds=names, queues=queues, tenants=tenants, lease_s=settings.lease_s)
+        self._link = Link(
+            store,
+            kinds=names,
+            queues=queues,
+            tenants=tenants,
+            lease_s=settings.lease_s,
+            patience_s=manner.patience_s,
+        )
         self._workshop = Workshop(app, self._link, ignore_s=manner.ignore_s)
         self._heartbeat = Heartbeat(
             self._link.pulse,
@@ -164,7 +171,6 @@ class Life:
             reopen=self._reopen,
             room=self._room,
             taken=self._taken,
-            patience_s=self._manner.patience_s,
             poll_s=self._manner.poll_s,
         )
 
@@ -201,7 +207,6 @@ class Life:
             self._link.send,
             reopen=self._reopen,
             answered=self._wanted,
-            patience_s=self._manner.patience_s,
         )
         self._incarnations.append(home)
         self._heartbeat.keep(home)

@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobledger import __version__
 from jobledger.errors import InvalidArgument
@@ -18,16 +18,18 @@ from jobledger.store.workers import heartbeat, start_worker, stop_worker
 from jobledger.worker.incarnation import Incarnation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
     from uuid import UUID
 
     import asyncpg
 
     from jobledger.store.claim import ClaimedJob
-    from jobledger.store.pool import Store
+    from jobledger.store.pool import Connection, Store
     from jobledger.store.reports import Report, Verdict
     from jobledger.store.workers import Told
     from jobledger.worker.held import Beat
+
+T = TypeVar("T")
 
 
 class DatabasePulse:
@@ -67,8 +69,9 @@ class Link:
         queues: Mapping[str, int | None] | None,
         tenants: Sequence[str] | None,
         lease_s: float,
+        patience_s: float,
     ) -> None:
-        """Keep what every incarnation states."""
+        """Keep what every incarnation states. A call not answered within `patience_s` is given up."""
         if store.dsn is None:
             raise InvalidArgument(
                 "A worker's heartbeat needs a connection of its own, and the store has no address.",
@@ -79,6 +82,7 @@ class Link:
         self.queues = queues
         self.tenants = tenants
         self.lease_s = lease_s
+        self.patience_s = patience_s
         self._dsn = store.dsn
 
     async def pulse(self) -> DatabasePulse:
@@ -109,11 +113,14 @@ class Link:
     async def send(self, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
         """Send reports on a connection of their own."""
         async with self.store.connection() as connection:
-            return await report(connection, self.store.shard, worker, reports)
+            return await self._patiently(connection, report(connection, self.store.shard, worker, reports))
 
     async def claim(self, home: Incarnation, n: int, call: int, free: Mapping[str, int] | None) -> Sequence[ClaimedJob]:
         """Claim up to n jobs; the answer also tells the database's clock."""
-        jobs = await home.claimer.claim(n, home.held.shares(), call, queues=free)
+        async with self.store.connection() as connection:
+            jobs = await self._patiently(
+                connection, home.claimer.claim(n, home.held.shares(), call, connection, queues=free)
+            )
         if jobs:
             home.saw(jobs[0].at)
         return jobs
@@ -121,7 +128,24 @@ class Link:
     async def tick(self, after: UUID | None) -> TickResult:
         """Do once what time brings about."""
         async with self.store.connection() as connection:
-            return await tick(connection, self.store.shard, after)
+            return await self._patiently(connection, tick(connection, self.store.shard, after))
+
+    async def _patiently(self, connection: Connection, call: Coroutine[Any, Any, T]) -> T:
+        """Await a call on a connection; when it is given up the connection is closed, for its answer may never come.
+
+        Only cancelling it would wait for the server's answer to the cancellation, on a line that may be dead.
+        """
+        work = asyncio.ensure_future(call)
+        try:
+            await asyncio.wait([work], timeout=self.patience_s)
+        finally:
+            if not work.done():
+                connection.terminate()
+                await asyncio.wait([work])
+                work.exception()
+        if work.exception() is not None and connection.is_closed():
+            raise TimeoutError
+        return work.result()
 
 
 async def no_longer_than(seconds: float, event: asyncio.Event) -> bool:

@@ -60,11 +60,10 @@ class Reporter:
         answered: Callable[[], None],
         batch: int = BATCH,
         lanes: int = LANES,
-        patience_s: float = 60.0,
     ) -> None:
         """Prepare; at most `lanes` statements of at most `batch` reports are on their way at a time.
 
-        A statement not answered within `patience_s` is given up and sent anew; its second arrival changes nothing.
+        A statement that was not answered is sent anew; its second arrival changes nothing.
         `reopen` is awaited when the store says that it is not open, `answered` is called after each batch.
         """
         self._worker = worker
@@ -74,7 +73,6 @@ class Reporter:
         self._answered = answered
         self._batch = batch
         self._lanes = lanes
-        self._patience_s = patience_s
         self._loop = asyncio.get_running_loop()
         self._pending: list[tuple[ClaimedJob, str, dict[str, Any] | None]] = []
         self._armed = False
@@ -148,8 +146,7 @@ class Reporter:
         faults = 0
         while True:
             try:
-                async with asyncio.timeout(self._patience_s):
-                    verdicts = await self._send(self._worker, reports)
+                verdicts = await self._send(self._worker, reports)
             except NotOpen:
                 await self._reopen()
             except (
