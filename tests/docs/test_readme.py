@@ -37,7 +37,9 @@ def _script(blocks: list[Block]) -> str:
             lines.append(f"cat > {name} <<'@@@'\n{code}@@@")
         else:
             # What is installed already stays: only the last command of the line that sets everything up.
-            lines.append(code.replace(" \\\n", " ").rsplit(" && ", 1)[-1] if "pip install" in code else code)
+            # Status 8, a difference that the check found, is for the first test to tell; the hour goes on.
+            last = code.rstrip().rsplit(" && ", 1)[-1]
+            lines.append(f"{last} || [ $? -eq 8 ]" if "pip install" in code else code)
     return "\n".join(lines).replace(".venv/bin/", f"{Path(sys.executable).parent}/")
 
 
@@ -74,7 +76,7 @@ def _said(hour: list[str], word: str) -> str:
 def test_the_first_command_replays_the_log_and_finds_it_recorded(hour: list[str]) -> None:
     """18,239 jobs of 69 users, equal to the file, and three commands to try next."""
     assert "18,239 jobs" in hour[0]
-    assert "the log equals the file" in hour[0]
+    assert "the log equals the file" in hour[0], hour[0][-2000:]
     assert "Next:" in hour[0]
 
 
