@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobledger import __version__
-from jobledger.cli import bench, controls, database, jobs, migrate, operate, simulate, worker
+from jobledger.cli import bench, controls, database, enqueue, jobs, migrate, operate, simulate, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def _root(
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Run": (worker.up, worker.worker, simulate.simulate, worker.tick),
-    "Jobs": (jobs.enqueue, jobs.jobs, jobs.show, jobs.history),
+    "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, jobs.history),
     "Act on jobs": (
         operate.cancel,
         operate.kill,

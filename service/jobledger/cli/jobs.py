@@ -1,4 +1,4 @@
-"""`enqueue`, `jobs`, `show`, `history`: hand in one job, look at many, look at one, read how it got where it is."""
+"""`jobs`, `show`, `history`: look at many jobs, look at one, read how it got where it is."""
 # ruff: noqa: PLC0415 - the service is imported when a command runs, so that --help answers at once
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobledger.cli.options import (  # noqa: TC001 - typer reads the annotations
-    Actor,
     Data,
     Dsn,
     Json,
@@ -23,111 +22,9 @@ from jobledger.cli.options import (  # noqa: TC001 - typer reads the annotations
 if TYPE_CHECKING:
     from jobledger.cli.connect import Place
     from jobledger.events import Event
-    from jobledger.jobs.options import EnqueueOptions
     from jobledger.store.filters import JobFilter
     from jobledger.store.jobs_read import JobDetail
-
-
-def enqueue(
-    kind: Annotated[str, typer.Argument(help="The kind's name, as a worker has registered it.")],
-    document: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[ARGS]", help="Arguments by name: a JSON object, @FILE, or - for stdin.", show_default=False
-        ),
-    ] = None,
-    args: Annotated[str | None, typer.Option("--args", "-a", help="The same, as an option.")] = None,
-    tenant: Annotated[str, typer.Option("--tenant", "-t", help="Whose job it is.")] = "default",
-    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Default: the kind's.")] = None,
-    priority: Annotated[
-        int | None, typer.Option("--priority", help="-1000 (first) to 1000 (last) among the tenant's own jobs.")
-    ] = None,
-    run_at: Annotated[
-        str | None, typer.Option("--run-at", help="Not before: a time with its zone, or 10m, 2h, 3d from now.")
-    ] = None,
-    kill_at: Annotated[
-        str | None, typer.Option("--kill-at", help="Killed if not finished by then; the same forms.")
-    ] = None,
-    timeout: Annotated[str | None, typer.Option("--timeout", help="Of one attempt: seconds, or 10m, 2h.")] = None,
-    max_attempts: Annotated[int | None, typer.Option("--max-attempts", help="1 to 1000.")] = None,
-    owner: Annotated[str | None, typer.Option("--owner", help="The person it runs for.")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="May be given several times.")] = None,
-    meta: Annotated[str | None, typer.Option("--meta", help="Any JSON object, kept with the job.")] = None,
-    key: Annotated[
-        str | None, typer.Option("--key", help="Idempotency key: within 24 hours the same key enqueues once.")
-    ] = None,
-    unique_key: Annotated[
-        str | None, typer.Option("--unique-key", help="No other open job of the tenant may hold it.")
-    ] = None,
-    lax: Annotated[bool, typer.Option("--lax", help="Also a kind that no worker has registered.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the result.")] = False,
-    wait_timeout: Annotated[str | None, typer.Option("--wait-timeout", help="Wait no longer: seconds, or 10m.")] = None,
-    actor: Actor = None,
-    dsn: Dsn = None,
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Enqueue one job and print its id; with --wait also its result.
-
-    A job that ends without a result makes the status 9.
-    """
-    from jobledger.cli import values
-    from jobledger.cli.connect import located, settings_of
-    from jobledger.cli.options import actor_name
-    from jobledger.errors import InvalidArgument
-
-    if document is not None and args is not None:
-        raise InvalidArgument("Give the arguments once: in place or by --args.")
-    arguments = values.mapping("--args", args if document is None else document) or {}
-    settings = settings_of(dsn, data)
-    given: dict[str, Any] = {
-        "tenant": tenant,
-        "queue": queue,
-        "priority": priority,
-        "run_at": values.moment("--run-at", run_at),
-        "kill_at": values.moment("--kill-at", kill_at),
-        "timeout": values.seconds("--timeout", timeout),
-        "max_attempts": max_attempts,
-        "owner": owner,
-        "tags": tag or None,
-        "meta": values.mapping("--meta", meta),
-        "key": key,
-        "unique_key": unique_key,
-        "actor": actor_name(actor, settings.actor),
-    }
-    options: EnqueueOptions = {name: value for name, value in given.items() if value is not None}  # type: ignore[assignment]  # the names are those of EnqueueOptions
-    patience = values.seconds("--wait-timeout", wait_timeout)
-    with located(settings) as place:
-        asyncio.run(_enqueue(place, kind, arguments, options, not lax, wait, patience, as_json))
-
-
-async def _enqueue(
-    place: Place,
-    kind: str,
-    args: dict[str, Any],
-    options: EnqueueOptions,
-    strict: bool,
-    wait: bool,
-    patience_s: int | None,
-    as_json: bool,
-) -> None:
-    from jobledger.cli import output
-    from jobledger.cli.connect import store_at
-    from jobledger.jobs.client import Client
-
-    async with store_at(place) as store:
-        handle = await Client(store, strict=strict).enqueue(kind, args, **options)
-        said: dict[str, Any] = {"id": str(handle.id), "created": handle.created}
-        if wait:
-            if not as_json:
-                output.note(f"enqueued {handle.id}; waiting for its end")
-            said["result"] = await handle.result(timeout=patience_s)
-    if as_json:
-        output.document(said)
-    elif wait:
-        output.document(said["result"])
-    else:
-        output.say(said["id"])
+    from jobledger.store.pool import Connection
 
 
 def jobs(
@@ -240,7 +137,9 @@ def show(
 
     async def run(place: Place) -> JobDetail:
         async with connection_at(place.dsn) as connection:
-            return await show_job(connection, place.settings.shard, job, tenant=tenant)
+            detail = await show_job(connection, place.settings.shard, job, tenant=tenant)
+            await _mask(connection, place.settings.shard, detail.job.kind, detail.enqueued)
+            return detail
 
     with located(settings_of(dsn, data)) as place:
         detail = asyncio.run(run(place))
@@ -281,8 +180,12 @@ def history(
     (job,) = values.ids([id])
 
     async def run(place: Place) -> list[Event]:
+        shard = place.settings.shard
         async with connection_at(place.dsn) as connection:
-            return await job_history(connection, place.settings.shard, job, tenant=tenant, heartbeats=heartbeats)
+            events = await job_history(connection, shard, job, tenant=tenant, heartbeats=heartbeats)
+            if events[0].data:
+                await _mask(connection, shard, events[0].data.get("kind"), events[0].data)
+            return events
 
     with located(settings_of(dsn, data)) as place:
         events = asyncio.run(run(place))
@@ -307,6 +210,16 @@ def history(
             for event, earlier in zip(events, before, strict=False)
         ),
     )
+
+
+async def _mask(connection: Connection, shard: int, kind: str | None, enqueued: dict[str, Any]) -> None:
+    """Hide the arguments that the kind marks as masked, in the data of `job.enqueued`."""
+    from jobledger.jobs.catalogue import Catalogue
+    from jobledger.jobs.masking import masked
+
+    registered = await Catalogue(shard).find(connection, kind) if kind else None
+    if registered is not None and "args" in enqueued:
+        enqueued["args"] = masked(registered.schema, enqueued["args"])
 
 
 def _event(event: Event) -> dict[str, Any]:
