@@ -17,7 +17,8 @@ begin
   elsif p_scope <> 'tenant' and not jobledger.every_tenant() then
     perform jobledger.refuse('JL400', 'This role may not act for every tenant.', 'Ask the owner for membership in jobledger_every_tenant.');
   end if;
-  insert into jobledger.limits as l (id, head, shard, scope, name, changed_at) values (v_id, 0, p_shard, p_scope, coalesce(p_name, ''), v_now) on conflict do nothing;
+  insert into jobledger.limits as l (id, head, shard, scope, name, changed_at)
+  select v_id, 0, p_shard, p_scope, coalesce(p_name, ''), v_now where p_paused is distinct from false on conflict do nothing;
   update jobledger.limits as l set head = l.head + 1, changed_at = v_now, changed_by = p_actor, reason = p_reason, paused = coalesce(p_paused, l.paused),
     max_attempts = case when p_set ? 'max_attempts' then (p_set ->> 'max_attempts')::int else l.max_attempts end,
     timeout = case when p_set ? 'timeout' then (p_set ->> 'timeout')::int else l.timeout end,

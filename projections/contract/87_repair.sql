@@ -30,10 +30,8 @@ begin
     end if;
     perform jobledger.append_control(p_shard, '_global', 'store', 'repair', 'store.mismatch_repaired', v_now, null,
       jsonb_build_object('job', v_wrong.job, 'found', v_wrong.found, 'expected', v_wrong.expected));
-    job := v_wrong.job;
-    found := v_wrong.found;
-    expected := v_wrong.expected;
-    return next;
+    -- Not by assignment: `found` would be PL/pgSQL's own boolean.
+    return query select v_wrong.job, v_wrong.found, v_wrong.expected;
   end loop;
   select array_agg(i.id) into v_none from unnest(p_ids) as i (id) where not exists (select from jobledger.live_rows(p_shard, array[i.id]));
   perform jobledger.place(jobledger.folded_job(p_shard, n.id)) from unnest(v_none) as n (id)
