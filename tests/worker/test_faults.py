@@ -7,12 +7,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.worker.conftest import BRISK, quick, until
 
 from jobledger.jobs import App
 from jobledger.observations import JobFinished, LeaseLost, ReportRejected, WorkerStalled, observing
 from jobledger.testing.proxy import Proxy
 from jobledger.worker.life import Manner
-from tests.worker.conftest import BRISK, quick, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,9 +168,7 @@ async def test_a_report_whose_answer_is_lost_is_sent_again_and_counts_once(
     assert rejected == []
 
 
-async def test_a_reordered_heartbeat_releases_nothing(
-    bench: Bench, proxy: Proxy, apart: Callable[..., Apart]
-) -> None:
+async def test_a_reordered_heartbeat_releases_nothing(bench: Bench, proxy: Proxy, apart: Callable[..., Apart]) -> None:
     """A heartbeat that says less than a later one, and arrives after it, changes nothing."""
     app = App()
     running, go_on = threading.Event(), threading.Event()
@@ -199,7 +197,7 @@ async def test_a_reordered_heartbeat_releases_nothing(
 async def test_what_waits_behind_a_loop_that_stands_still_runs_elsewhere(
     bench: Bench, apart: Callable[..., Apart]
 ) -> None:
-    """A handler that blocks the loop past the stall limit keeps its own job; the five hundred behind it run elsewhere."""
+    """A handler that blocks the loop past the limit keeps its own job; the five hundred behind it run elsewhere."""
     app = App()
     blocked, go_on = threading.Event(), threading.Event()
     ran: list[int] = []
@@ -310,7 +308,9 @@ async def test_a_worker_takes_a_new_incarnation_when_due(bench: Bench) -> None:
         go_on.set()
         await handle.result(timeout=10)
         async with asyncio.timeout(10):
-            while await bench.value("select stopped_at is null from jobledger.workers where id = $1", first):
+            while await bench.value(  # noqa: ASYNC110 - the database sets no event
+                "select stopped_at is null from jobledger.workers where id = $1", first
+            ):
                 await asyncio.sleep(0.01)
     assert await bench.history(handle.id) == ["enqueued", "claimed", "succeeded"]
 

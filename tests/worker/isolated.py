@@ -1,0 +1,35 @@
+"""Kinds whose handlers run in a child process, which finds them here by name."""
+
+from __future__ import annotations
+
+import os
+
+from jobledger.jobs import App, Context
+
+app = App("isolated")
+
+
+@app.job(isolation="process")
+def add(context: Context, a: int, b: int) -> list[object]:
+    """Add, and say that half of it is done."""
+    context.wait_for(context.progress(0.5))
+    return [a + b, "half"]
+
+
+@app.job(isolation="process")
+def spin() -> None:
+    """Never end, and never look up."""
+    while True:
+        pass
+
+
+@app.job(isolation="process")
+def die() -> None:
+    """Take the process along."""
+    os._exit(9)
+
+
+@app.job(isolation="process")
+def fail() -> None:
+    """Fail."""
+    raise ValueError("no luck")

@@ -1,0 +1,322 @@
+"""How jobs are ended early and workers stop: time-outs, threads that ignore them, child processes, signals, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tests.worker import isolated
+from tests.worker.conftest import quick, until
+
+from jobledger.jobs import App, Context
+from jobledger.observations import JobTimedOut, SlotLost, observing
+from jobledger.worker.life import Manner
+from jobledger.worker.limits import Limits
+from jobledger.worker.processes import REPLACE, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+    from tests.worker.conftest import Apart, Bench
+
+
+async def test_an_async_handler_is_ended_at_its_time_out(bench: Bench) -> None:
+    """The attempt fails as timed out and is tried again while attempts are left."""
+    app = App()
+
+    @app.job(timeout=1, max_attempts=1)
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with bench.client(app):
+        handle = await hang.enqueue()
+        with observing(JobTimedOut) as seen:
+            await bench.worker(app, until_empty=True).run(signals=False)
+    assert [one.where for one in seen] == ["worker"]
+    assert (await bench.last(handle.id))["error"]["type"] == "TimedOut"
+
+
+async def test_a_sync_handler_hears_of_its_time_out_by_the_token(bench: Bench) -> None:
+    """A sync handler that looks at its token ends in time, and its thread is used again."""
+    app = App()
+
+    @app.job(timeout=1, max_attempts=1)
+    def patient(context: Context) -> None:
+        context.cancellation.wait_blocking(30)
+        context.cancellation.raise_if_cancelled()
+
+    async with bench.client(app):
+        handle = await patient.enqueue()
+        with observing(SlotLost) as lost:
+            await bench.worker(app, until_empty=True).run(signals=False)
+    assert (await bench.last(handle.id))["error"]["type"] == "TimedOut"
+    assert lost == []
+
+
+async def test_handlers_that_ignore_their_time_out_are_recorded_and_the_worker_is_replaced(bench: Bench) -> None:
+    """Their attempts fail, their slots count as lost, and after so many of them the worker asks to be replaced."""
+    app = App()
+    go_on = threading.Event()
+
+    @app.job(timeout=1, max_attempts=1)
+    def deaf() -> None:
+        go_on.wait(60)
+
+    @app.job(timeout=1, max_attempts=1)
+    async def stubborn() -> None:
+        while not go_on.is_set():
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                continue
+
+    async with bench.client(app):
+        jobs = [(await deaf.enqueue()).id, (await stubborn.enqueue()).id]
+        with observing(SlotLost) as lost:
+            reason = await bench.worker(app, limits=Limits(max_lost=2)).run(signals=False)
+        go_on.set()
+    assert reason == "max_lost"
+    assert sorted(one.kind for one in lost) == ["deaf", "stubborn"]
+    for job in jobs:
+        assert (await bench.last(job))["error"]["type"] == "TimedOut"
+    assert await bench.mismatches() == []
+
+
+async def test_a_lost_thread_takes_no_slot_with_it(bench: Bench) -> None:
+    """With one slot and a handler that ignores its end, the next job still runs."""
+    app = App()
+    go_on = threading.Event()
+
+    @app.job(timeout=1, max_attempts=1)
+    def deaf() -> None:
+        go_on.wait(60)
+
+    @app.job()
+    async def noop() -> None:
+        """Do nothing."""
+
+    async with bench.client(app), bench.worker(app, concurrency=1):
+        await deaf.using(priority=-1).enqueue()
+        await (await noop.enqueue()).result(timeout=15)
+        go_on.set()
+
+
+async def test_an_isolated_handler_is_killed_at_its_time_out(bench: Bench) -> None:
+    """A child process is ended whatever it does; the next job gets a fresh one; results and failures cross the pipe."""
+    async with bench.client(isolated.app):
+        spin = await isolated.spin.using(max_attempts=1, timeout=1).enqueue()
+        die = await isolated.die.using(max_attempts=1).enqueue()
+        fail = await isolated.fail.using(max_attempts=1).enqueue()
+        add = await isolated.add.enqueue(1, 2)
+        async with bench.worker(isolated.app, concurrency=4):
+            assert await add.result(timeout=30) == [3, "half"]
+            for handle in (spin, die, fail):
+                await bench.reaches(handle.id, "failed", timeout_s=40)
+    assert (await bench.last(spin.id))["error"]["type"] == "TimedOut"
+    assert (await bench.last(die.id))["error"]["type"] == "ChildEnded"
+    assert (await bench.last(fail.id))["error"]["message"] == "no luck"
+    assert await bench.history(add.id) == ["enqueued", "claimed", "progressed", "succeeded"]
+
+
+async def test_a_stop_lets_jobs_finish_within_the_grace(bench: Bench) -> None:
+    """What runs finishes; what no slot has begun is handed back at no cost."""
+    app = App()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @app.job()
+    async def work() -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    async with bench.client(app):
+        handle = await work.enqueue()
+        worker = bench.worker(app, concurrency=1)
+        running = asyncio.ensure_future(worker.run(signals=False))
+        await begun.wait()
+        later = await work.enqueue()
+        worker.stop()
+        await until(lambda: worker.life is not None and worker.life.fetcher.stopping)
+        go_on.set()
+        await running
+    assert await bench.history(handle.id) == ["enqueued", "claimed", "succeeded"]
+    assert await bench.history(later.id) in (["enqueued"], ["enqueued", "claimed", "interrupted"])
+    assert await bench.value("select stopped_at is not null from jobledger.workers")
+
+
+async def test_a_stop_hands_back_what_does_not_finish(bench: Bench, apart: Callable[..., Apart]) -> None:
+    """After the grace running jobs come back as interrupted, which costs no attempt; sync handlers are told."""
+    app = App()
+    begun = threading.Semaphore(0)
+    told: list[str | None] = []
+
+    @app.job()
+    async def hang() -> None:
+        begun.release()
+        await asyncio.Event().wait()
+
+    @app.job()
+    def block(context: Context) -> None:
+        begun.release()
+        context.cancellation.wait_blocking(30)
+        told.append(context.cancellation.why)
+        context.cancellation.raise_if_cancelled()
+
+    async with bench.client(app) as client:
+        worker = await apart(app, concurrency=2, settings=quick(stop_grace_s=0.1)).start()
+        jobs = [(await client.enqueue(kind)).id for kind in ("hang", "block")]
+        for _ in jobs:
+            await asyncio.to_thread(begun.acquire)
+        await worker.stop()
+    assert told == ["shutdown"]
+    for job in jobs:
+        assert await bench.history(job) == ["enqueued", "claimed", "interrupted"]
+        assert await bench.value("select attempt from jobledger.jobs where id = $1", job) == 0
+
+
+async def test_signals_stop_a_worker_and_a_second_one_hurries(bench: Bench) -> None:
+    """SIGTERM begins the grace, a second one ends it."""
+    app = App()
+    begun = asyncio.Event()
+
+    @app.job()
+    async def hang() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with bench.client(app):
+        handle = await hang.enqueue()
+        worker = bench.worker(app, settings=quick(stop_grace_s=600))
+        running = asyncio.ensure_future(worker.run(signals=True))
+        await begun.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(worker.stopping.asked.is_set)
+        assert not running.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running == "signal SIGTERM"
+    assert await bench.history(handle.id) == ["enqueued", "claimed", "interrupted"]
+
+
+async def test_a_worker_ends_after_so_many_jobs(bench: Bench) -> None:
+    """It claims no more than it may run."""
+    app = App()
+
+    @app.job()
+    async def noop() -> None:
+        """Do nothing."""
+
+    async with bench.client(app) as client:
+        await client.enqueue_many([noop.call() for _ in range(30)])
+        reason = await bench.worker(app, concurrency=8, limits=Limits(max_jobs=12)).run(signals=False)
+    assert reason == "max_jobs"
+    assert await bench.count("job.claimed") == 12
+    assert await bench.count("job.succeeded") == 12
+
+
+async def test_a_worker_that_knows_its_end_claims_nothing_that_could_outlast_it(bench: Bench) -> None:
+    """Jobs whose time-out passes the end stay for others; those that fit run."""
+    app = App()
+
+    @app.job(timeout=3600)
+    async def long() -> None:
+        """Do nothing, with much time for it."""
+
+    @app.job(timeout=2)
+    async def short() -> None:
+        """Do nothing."""
+
+    async with bench.client(app):
+        left = [await long.enqueue(), await short.using(timeout=3600).enqueue()]
+        done = [await short.enqueue() for _ in range(3)]
+        began = time.monotonic()
+        reason = await bench.worker(app, concurrency=1, limits=Limits(max_seconds=4)).run(signals=False)
+    assert reason == "max_seconds"
+    assert time.monotonic() - began < 6
+    assert await bench.history(left[0].id) == ["enqueued"]
+    assert await bench.state(left[1].id) == "ready"
+    assert await bench.value("select attempt from jobledger.jobs where id = $1", left[1].id) == 0
+    assert {await bench.state(handle.id) for handle in done} <= {"succeeded", "ready"}
+
+
+async def test_a_worker_over_its_memory_asks_to_be_replaced(bench: Bench) -> None:
+    """The limit is looked at while it works."""
+    app = App()
+
+    @app.job()
+    async def noop() -> None:
+        """Do nothing."""
+
+    reason = await bench.worker(app, limits=Limits(max_memory=1)).run(signals=False)
+    assert reason == "max_memory"
+
+
+async def test_queues_have_a_concurrency_of_their_own(bench: Bench) -> None:
+    """Never more of a queue's jobs run at a time than the worker was given for it; other queues are not touched."""
+    app = App()
+    now: list[int] = [0, 0]
+
+    @app.job(queue="narrow")
+    async def narrow() -> None:
+        now[0] += 1
+        now[1] = max(now)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        now[0] -= 1
+
+    async with bench.client(app) as client:
+        await client.enqueue_many([narrow.call() for _ in range(40)])
+        other = await narrow.using(queue="elsewhere").enqueue()
+        worker = bench.worker(app, queues={"narrow": 3}, concurrency=20, until_empty=True)
+        await worker.run(signals=False)
+    assert now[1] <= 3
+    assert await bench.count("job.succeeded") == 40
+    assert await bench.history(other.id) == ["enqueued"]
+
+
+async def test_a_supervisor_replaces_and_restarts_its_children(tmp_path: Path) -> None:
+    """A child that asks for it is replaced at once, a crash is restarted, an end for good stays one."""
+    count = tmp_path / "runs"
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import pathlib, sys\n"
+        f"path = pathlib.Path({str(count)!r})\n"
+        "runs = len(path.read_text()) if path.exists() else 0\n"
+        "path.write_text('x' * (runs + 1))\n"
+        f"sys.exit([{REPLACE}, 3, 0][runs])\n"
+    )
+    supervisor = Supervisor([sys.executable, str(script)], 1)
+    assert await supervisor.run() == 0
+    assert (supervisor.replaced, supervisor.crashed) == (1, 1)
+    assert count.read_text() == "xxx"
+
+
+async def test_a_supervisor_passes_signals_on_and_ends_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One SIGTERM to the supervisor ends every child, and none is started again."""
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import os, pathlib, signal, sys, threading\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+        "pathlib.Path(f'up-{os.getpid()}').touch()\n"
+        "threading.Event().wait()\n"
+    )
+    supervisor = Supervisor([sys.executable, str(script)], 2)
+    running = asyncio.ensure_future(supervisor.run())
+    await until(lambda: len(list(tmp_path.glob("up-*"))) == 2)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+    assert supervisor.pids == []
+
+
+def test_manner_has_the_defaults_of_the_design() -> None:
+    """A worker is patient for longer than five heartbeats."""
+    assert Manner().patience_s > 5 * quick(heartbeat_s=10, lease_s=30, stall_after_s=60).heartbeat_s
