@@ -1,0 +1,128 @@
+"""The calls that a role of another tenant makes, one entry for each function it may execute.
+
+A case is a statement with one parameter, and what that parameter is: a `job` in some state, a `tenant`, or a `worker`.
+The wall holds when the answer is the same for a foreign one as for one that does not exist. `MINE` stands for the id of
+the caller's own worker, `CLAIM` for the argument list of a claim that names the lane of tenant $1.
+"""
+
+# ruff: noqa: S608 - the statements are put together from what stands in this folder
+from __future__ import annotations
+
+LANE = (
+    "0::smallint, {worker}, 1, 10, array['noop'], array['default'], null, {any}, array['default'], array[$1::text],"
+    " array[0::smallint], array['-infinity'::timestamptz], array['00000000-0000-0000-0000-000000000000'::uuid],"
+    " array['infinity'::timestamptz], array['ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid], array[null::int], array[0],"
+    " array[false], array['default'], array[''], array[(-32768)::smallint], array['~'], array[0::smallint], 100,"
+    " array[]::text[], array[]::int[]"
+)
+CLAIMED = (
+    "select ids, tenants, datas, l_queue, l_tenant, l_asked, l_looked, l_got, l_strange, l_more from jobledger.claim("
+)
+START = "select jobledger.worker_start(0::smallint, null, null, array['noop'], array[$1::text], 30) is not null"
+TAKE = "select ids, l_tenant from jobledger.claim("
+
+
+def _act(name: str, data: str) -> tuple[str, str]:
+    return (
+        f"select verdict, state from jobledger.act(0::smallint, '{name}', null, array[$1::uuid], 'eve', 'w', '{data}')",
+        "job",
+    )
+
+
+def _report(claim: int, outcome: str, data: str, worker: str = "MINE") -> tuple[str, str]:
+    return (
+        (
+            f"select id, verdict, state, reason from jobledger.report(0::smallint, {worker}, array[$1::uuid],"
+            f" array[{claim}], array['{outcome}'], array[{data}::jsonb])"
+        ),
+        "job",
+    )
+
+
+REPORTS = [
+    _report(claim, outcome, data)
+    for claim in (1, 2)
+    for outcome, data in (("succeeded", "null"), ("failed", "'{}'"), ("progressed", "null"), ("cancelled", "null"))
+]
+
+CASES: dict[str, list[tuple[str, str]]] = {
+    "enqueue": [
+        ("select jobledger.enqueue('noop', tenant => $1)", "tenant"),
+        ("select jobledger.enqueue('noop', tenant => $1, key => 'key', unique_key => 'unique')", "tenant"),
+        ("select jobledger.enqueue('noop', '{\"other\": 1}', tenant => $1, key => 'key')", "tenant"),
+    ],
+    "enqueue_many": [
+        (
+            (
+                "select * from jobledger.enqueue_many(jsonb_build_array(jsonb_build_object('kind', 'noop'),"
+                " jsonb_build_object('kind', 'noop', 'tenant', $1::text, 'key', 'key', 'unique_key', 'unique')))"
+            ),
+            "tenant",
+        )
+    ],
+    "act": [
+        _act("cancel", "{}"),
+        _act("kill", "{}"),
+        _act("retry", "{}"),
+        _act("unpark", "{}"),
+        _act("reschedule", '{"run_at": "2050-01-01T00:00:00Z"}'),
+        _act("reprioritise", '{"priority": 1}'),
+        _act("move", '{"queue": "q"}'),
+        ("select * from jobledger.act(0::smallint, 'kill', 'acme', array[$1::uuid], 'eve', 'why')", "job"),
+    ],
+    "pause": [("select jobledger.pause(0::smallint, 'tenant', $1, 'eve', 'why')", "tenant")],
+    "resume": [("select jobledger.resume(0::smallint, 'tenant', $1, 'eve', 'why')", "tenant")],
+    "set_limit": [
+        ("select jobledger.set_limit(0::smallint, 'tenant', $1, '{\"timeout\": 5}', 'eve', 'why')", "tenant")
+    ],
+    "worker_start": [(START, "tenant")],
+    "worker_stop": [("select jobledger.worker_stop(0::smallint, $1, 'why')", "worker")],
+    "heartbeat": [
+        ("select kind, job from jobledger.heartbeat(0::smallint, $1, 100, 100, '{}')", "worker"),
+        ("select kind, job from jobledger.heartbeat(0::smallint, MINE, 100, 100, array[$1::uuid])", "job"),
+    ],
+    "claim": [
+        (CLAIMED + LANE.format(worker="MINE", any="true") + ")", "tenant"),
+        (TAKE + LANE.replace("$1::text", "'acme'").format(worker="$1", any="true") + ")", "worker"),
+    ],
+    "claim_job": [
+        ("select * from jobledger.claim_job(0::smallint, MINE, 1, $1, array['noop'])", "job"),
+        ("select * from jobledger.claim_job(0::smallint, MINE, 1, $1, array['other'])", "job"),
+        ("select * from jobledger.claim_job(0::smallint, $1, 1, null, array['noop'])", "worker"),
+    ],
+    "report": [
+        *REPORTS,
+        _report(2, "succeeded", "null", "'00000000-0000-7000-8000-00000000000f'::uuid"),
+        # Whatever a foreign worker's name is used for: a job of nobody, and the foreign worker's own running job.
+        (
+            (
+                "select verdict, state, reason from jobledger.report(0::smallint, $1,"
+                " array['00000000-0000-7000-8000-000000000001'::uuid], array[2], array['succeeded'], array[null::jsonb])"
+            ),
+            "worker",
+        ),
+        (
+            (
+                "select verdict, state, reason from jobledger.report(0::smallint, $1,"
+                " array['{running}'::uuid], array[2], array['succeeded'], array[null::jsonb])"
+            ),
+            "worker",
+        ),
+    ],
+    "may": [("select jobledger.may($1)", "tenant")],
+    # Answers that name no tenant's things: they are the same whatever others do, up to what `test_..._tells` checks.
+    "tick": [],
+    "open": [],
+    "is_open": [],
+    # Kinds are the application's words, shared by all tenants.
+    "register_kind": [],
+    # Pure, or about the caller.
+    "now": [],
+    "new_id": [],
+    "first_id_at": [],
+    "time_of": [],
+    "control_id": [],
+    "caller": [],
+    "my_tenants": [],
+    "every_tenant": [],
+}
