@@ -18,7 +18,7 @@ from jobledger.worker.life import Manner
 from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from uuid import UUID
 
     from jobledger.jobs import App
@@ -160,7 +160,7 @@ class Apart:
 
 
 @pytest.fixture
-def apart(database: str) -> Iterator[Callable[..., Apart]]:
+def apart(database: str) -> Callable[..., Apart]:
     """Give a maker of workers in threads of their own."""
 
     def make(app: App, dsn: str | None = None, **options: Any) -> Apart:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobledger.errors import JobCancelled, JobFailed
+from jobledger.errors import InvalidArgument, JobCancelled, JobFailed
 from jobledger.jobs import App, Cancel, Context, Park, PermanentFailure, Retry, Snooze
+from jobledger.jobs.context import current
 from jobledger.lifecycle.backoff import Fixed
 from jobledger.lifecycle.retry import RetryPolicy
 from jobledger.observations import JobFinished, JobStarted, observing
@@ -167,6 +168,31 @@ async def test_progress_and_context_reach_the_log(bench: Bench) -> None:
         assert await sync.result(timeout=10) == 1
     assert await bench.history(handle.id) == ["enqueued", "claimed", "progressed", "succeeded"]
     assert await bench.history(sync.id) == ["enqueued", "claimed", "progressed", "succeeded"]
+
+
+async def test_a_handler_may_ask_for_its_context_and_so_may_its_tasks(bench: Bench) -> None:
+    """`current()` is the job's own context also where the handler does not take one, and outlives no job."""
+    app = App()
+    left: list[asyncio.Task[Any]] = []
+    go_on = asyncio.Event()
+
+    async def ask() -> Any:
+        await go_on.wait()
+        return current().id
+
+    @app.job()
+    async def silent() -> str:
+        left.append(asyncio.create_task(ask()))
+        await current().progress(0.5)
+        return str(current().id)
+
+    async with bench.client(app), bench.worker(app, concurrency=1):
+        handles = [await silent.enqueue() for _ in range(2)]
+        assert [await handle.result(timeout=10) for handle in handles] == [str(handle.id) for handle in handles]
+        go_on.set()
+        assert sorted(await asyncio.gather(*left)) == sorted(handle.id for handle in handles)
+    with pytest.raises(InvalidArgument):
+        current()
 
 
 async def test_a_context_variable_of_one_job_is_not_seen_by_the_next(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,7 +24,7 @@ Progress = Callable[[dict[str, Any]], Awaitable[None]]
 
 MESSAGE_LIMIT: Final = 1_000
 _handlers = logging.getLogger("jobledger.handler")
-_running: ContextVar[Context] = ContextVar("jobledger_context")
+_running: ContextVar[Context | Callable[[], Context]] = ContextVar("jobledger_context")
 
 
 class JobLogger(logging.LoggerAdapter[logging.Logger]):
@@ -142,9 +142,20 @@ class Context:
 def current() -> Context:
     """Return the context of the job that runs here. Raises `InvalidArgument` outside a handler."""
     try:
-        return _running.get()
+        found = _running.get()
     except LookupError:
         raise InvalidArgument("No job runs here.") from None
+    return found if isinstance(found, Context) else found()
+
+
+def promise(make: Callable[[], Context]) -> Token[Context | Callable[[], Context]]:
+    """Have `current()` call `make` from now on: for the many handlers that never ask. Ends with `withdraw`."""
+    return _running.set(make)
+
+
+def withdraw(token: Token[Context | Callable[[], Context]]) -> None:
+    """End a promise."""
+    _running.reset(token)
 
 
 class entered:  # noqa: N801 - read as a word: `with entered(context):`

@@ -15,7 +15,7 @@ import orjson
 from jobledger import tracing
 from jobledger.errors import BadInput
 from jobledger.jobs.cancellation import CancellationToken, Stopped
-from jobledger.jobs.context import Context, entered
+from jobledger.jobs.context import Context, entered, promise, withdraw
 from jobledger.jobs.middleware import around_run
 from jobledger.jobs.outcomes import Outcome as Told
 from jobledger.jobs.secret import Concealer
@@ -63,7 +63,7 @@ def runner_for(kind: Job[..., Any], host: Host) -> Runner:
     needs_more = (
         not kind.is_async or kind.arguments.takes_context or kind.arguments.secrets or host.middleware or host.tracing
     )
-    return _full(kind, host) if needs_more else _plain(kind)
+    return _full(kind, host) if needs_more else _plain(kind, host)
 
 
 def arguments_of(kind: Job[..., Any], job: ClaimedJob) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def arguments_of(kind: Job[..., Any], job: ClaimedJob) -> dict[str, Any]:
     return kind.arguments.load(orjson.dumps(args))
 
 
-def _plain(kind: Job[..., Any]) -> Runner:
+def _plain(kind: Job[..., Any], host: Host) -> Runner:
     function = kind.function
     policy = kind.declaration.policy
 
@@ -85,6 +85,7 @@ def _plain(kind: Job[..., Any]) -> Runner:
             values = arguments_of(kind, job)
         except BadInput as error:
             return invalid_args(error)
+        promised = promise(_Promised(kind, host, job, slot))
         try:
             result = await function(**values)
             if result is None:
@@ -98,8 +99,28 @@ def _plain(kind: Job[..., Any]) -> Runner:
             return failed_with(job, policy, error)
         except (Stopped, SystemExit) as error:
             return ended_early(job, policy, slot.ending, None) if slot.ending else failed_with(job, policy, error)
+        finally:
+            withdraw(promised)
 
     return run
+
+
+class _Promised:
+    """The context of a handler that does not take it, made when something in it asks."""
+
+    __slots__ = ("_context", "_host", "_job", "_kind", "_slot")
+
+    def __init__(self, kind: Job[..., Any], host: Host, job: ClaimedJob, slot: Slot) -> None:
+        self._kind = kind
+        self._host = host
+        self._job = job
+        self._slot = slot
+        self._context: Context | None = None
+
+    def __call__(self) -> Context:
+        if self._context is None:
+            self._context = context_of(self._kind, self._host, self._job, self._slot)
+        return self._context
 
 
 def _full(kind: Job[..., Any], host: Host) -> Runner:
@@ -196,7 +217,10 @@ def context_of(
         loop=asyncio.get_running_loop(),
         conceal=conceal or Concealer(),
     )
-    slot.token = token
+    if slot.job is job:
+        slot.token = token
+        if slot.ending is not None:
+            token.set(slot.ending.value)
     return context
 
 
