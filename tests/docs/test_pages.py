@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from jobledger.embedded import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -57,3 +64,19 @@ def test_the_application_of_the_tutorial_is_one() -> None:
     names: dict[str, object] = {"__name__": "shop"}
     exec(compile(shop, "shop.py", "exec"), names)  # noqa: S102 - the documentation's own code
     assert getattr(names["app"], "names", None) == ["charge", "receipt"]
+
+
+def test_the_tests_of_the_testing_page_pass(tmp_path: Path, postgres: Server) -> None:
+    """An application's own project, with nothing but the page's two files, is tested by pytest as the page says."""
+    for code in CODE.findall((ROOT / "docs" / "howto" / "testing.md").read_text()):
+        (tmp_path / code.split("\n", 1)[0].removeprefix("# ")).write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        cwd=tmp_path,
+        env={**os.environ, "JOBLEDGER_TEST_DSN": postgres.dsn_for("postgres"), "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
