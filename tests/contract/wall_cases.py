@@ -97,7 +97,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
         (
             (
                 "select verdict, state, reason from jobledger.report(0::smallint, $1,"
-                " array['00000000-0000-7000-8000-000000000001'::uuid], array[2], array['succeeded'], array[null::jsonb])"
+                " array['00000000-0000-7000-8000-000000000001'::uuid], array[2], array['succeeded'], '{null}')"
             ),
             "worker",
         ),
