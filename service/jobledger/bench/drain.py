@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from jobledger.bench.measurement import Bench
 
-_BATCH: Final = 2_000
 _SILENCE_S: Final = 120.0
 _POLL_S: Final = 0.005
 _EVENTS_PER_JOB: Final = 3
@@ -69,7 +68,7 @@ async def drain(bench: Bench) -> None:
     async with store:
         filling = Meter(bench, setup.jobs)
         await filling.start()
-        await enqueue_all(bench, store, batch=min(_BATCH, setup.jobs), what="filling the backlog")
+        await enqueue_all(bench, store, batch=setup.batch, what="filling the backlog")
         costs = await filling.cost("enqueue_")
     await settle(bench.connection)
     async with _drainers(bench) as drainers:

@@ -32,6 +32,7 @@ def drain(
     tenants: Tenants = 20,
     concurrency: Annotated[int, typer.Option("--concurrency", help="Jobs at a time in each worker process.")] = 1_000,
     processes: Annotated[int, typer.Option("--processes", help="Worker processes.")] = 1,
+    batch: Annotated[int, typer.Option("--batch", help="Jobs a transaction while the backlog is filled.")] = 2_000,
     clients: Clients = 2,
     dsn: Dsn = None,
     data: Data = None,
@@ -44,7 +45,9 @@ def drain(
     from jobledger.bench.drain import drain as work
     from jobledger.bench.setup import Setup
 
-    setup = Setup(jobs=jobs, tenants=tenants, concurrency=concurrency, processes=processes, clients=clients)
+    setup = Setup(
+        jobs=jobs, tenants=tenants, concurrency=concurrency, processes=processes, batch=batch, clients=clients
+    )
     _measure("drain", work, setup, dsn, data, as_json)
 
 

@@ -113,10 +113,14 @@ async def _enqueue(
 ) -> None:
     from jobledger.cli import output
     from jobledger.cli.connect import store_at
+    from jobledger.errors import UnknownKind
     from jobledger.jobs.client import Client
 
     async with store_at(place) as store:
-        handle = await Client(store, strict=strict).enqueue(kind, args, **options)
+        try:
+            handle = await Client(store, strict=strict).enqueue(kind, args, **options)
+        except UnknownKind as error:
+            raise UnknownKind(error.message, hint="Start a worker that has it, or add --lax.") from None
         said: dict[str, Any] = {"id": str(handle.id), "created": handle.created}
         if wait:
             if not as_json:
