@@ -257,6 +257,31 @@ async def test_a_worker_over_its_memory_asks_to_be_replaced(bench: Bench) -> Non
     assert reason == "max_memory"
 
 
+async def test_jobs_claimed_ahead_do_not_wait_behind_long_ones(bench: Bench) -> None:
+    """What was fetched while jobs were quick is handed back when the slots fill up with slow ones, at no cost."""
+    app = App()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @app.job()
+    async def work(n: int) -> None:
+        if n == 2000:
+            begun.set()
+            await go_on.wait()
+
+    async with bench.client(app) as client:
+        await client.enqueue_many([work.call(n) for n in range(2000)])
+        slow = await work.using(priority=1).enqueue(2000)
+        behind = await client.enqueue_many([work.using(priority=2).call(n) for n in range(3000, 3020)])
+        async with bench.worker(app, concurrency=1):
+            await begun.wait()
+            async with bench.worker(app, concurrency=1):
+                for handle in behind:
+                    await bench.reaches(handle.id, "succeeded")
+            assert await bench.state(slow.id) == "running"
+            go_on.set()
+    assert {row["attempt"] for row in await bench.fetch("select attempt from jobledger.finished")} == {1}
+
+
 async def test_queues_have_a_concurrency_of_their_own(bench: Bench) -> None:
     """Never more of a queue's jobs run at a time than the worker was given for it; other queues are not touched."""
     app = App()

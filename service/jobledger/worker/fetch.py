@@ -33,7 +33,7 @@ _log = logging.getLogger("jobledger.worker")
 _POLL_S = 0.25
 _FIRST_WAIT_S = 0.005
 _AHEAD_S = 0.03
-_AHEAD_LIMIT = 2000
+_AHEAD_LIMIT = 1000
 _CLAIM_LIMIT = 500
 _LANES = 2
 _BACKOFF_S = (0.1, 5.0)
@@ -147,7 +147,7 @@ class Fetcher:
             # Up at once, down slowly: one slow job among fast ones must not empty the slots.
             self._rate = fresh if fresh > self._rate else self._rate * 0.7 + fresh * 0.3
             self._rate_at, self._rate_finished = now, self._pool.finished
-        return min(int(self._rate * _AHEAD_S), 4 * self._pool.concurrency, _AHEAD_LIMIT)
+        return min(int(self._rate * _AHEAD_S), _AHEAD_LIMIT)
 
     def _call(self, n: int) -> None:
         self._asked += n

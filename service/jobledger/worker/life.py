@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("jobledger.worker")
 
 _ENDINGS = {"lost": Ending.LEASE_LOST, "killed": Ending.KILLED, "cancel": Ending.CANCELLED}
+_BEHIND = {"reason": "it waited in the worker behind long jobs"}
+_STILL_S = 1.0
 _UNFIT = {"reason": "its time-out passes the worker's end"}
 _HEARTBEAT_PATIENCE = 0.5
 
@@ -97,6 +99,8 @@ class Life:
         self._budget = Budget(limits)
         self._renewal = Renewal(manner.renew_after_s)
         self._switching = False
+        self._finished = 0
+        self._still_since = 0.0
         self._incarnations: list[Incarnation] = []
         self._link = Link(
             store,
@@ -356,6 +360,7 @@ class Life:
     def _look_after(self) -> None:
         """Four times a second: the worker's own limits, the daily renewal, old incarnations that are done."""
         held = sum(len(incarnation.held) for incarnation in self._incarnations)
+        self._hand_back_what_waits_long()
         met = self._budget.met(self.pool.lost + self._workshop.lost, held)
         if met is None and self._budget.ends and not held and not self._fitting(self._names):
             met = "max_seconds"
@@ -368,6 +373,15 @@ class Life:
                 self._heartbeat.drop(incarnation)
                 self._incarnations.remove(incarnation)
                 self._loop.create_task(self._say_ended(incarnation, "renewed"))
+
+    def _hand_back_what_waits_long(self) -> None:
+        """Claimed ahead of fast jobs, now behind slow ones: another worker may have free slots for these."""
+        now = self._loop.time()
+        if self.pool.finished != self._finished or self.pool.free > 0 or not self.home.held.waiting:
+            self._finished, self._still_since = self.pool.finished, now
+        elif now - self._still_since >= _STILL_S:
+            for job in self.home.held.hand_over():
+                self.home.reporter.add(job, "interrupted", _BEHIND)
 
     # ---- the store
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 from typing import TYPE_CHECKING, Self
 
@@ -25,6 +26,7 @@ REPLACEABLE = frozenset({"max_jobs", "max_memory", "max_lost"})
 """Reasons for which a supervisor puts a fresh process in the place of one that ended."""
 
 _CONNECTIONS = 8
+_COLLECT = (50_000, 20, 50)
 
 
 class Worker:
@@ -83,6 +85,10 @@ class Worker:
         Raises:
             Unreachable, SchemaError: at start; once it runs, a lost database is waited for.
         """
+        if signals is None and threading.current_thread() is threading.main_thread():
+            # The process is the worker's: what is there now stays, and jobs leave few cycles behind.
+            gc.freeze()
+            gc.set_threshold(*_COLLECT)
         wanted = threading.current_thread() is threading.main_thread() if signals is None else signals
         with self.stopping.listening() if wanted else contextlib.nullcontext():
             async with self._store() as store, self._bound(store):
