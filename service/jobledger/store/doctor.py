@@ -114,6 +114,8 @@ async def _clockwork(connection: Connection, shard: int) -> list[Finding]:
         found.append(
             Finding("alarm", "clockwork", said, "Start a worker, or run `jobledger tick` every second.", facts)
         )
+    else:
+        found.append(Finding("good", "clockwork", f"Time is kept; {facts['workers']} workers are alive.", facts=facts))
     if facts["ready"] and not facts["workers"]:
         said = "Jobs are ready, and no worker is alive."
         found.append(Finding("warning", "workers", said, "Start one: `jobledger worker`.", facts))
@@ -124,7 +126,7 @@ async def _clockwork(connection: Connection, shard: int) -> list[Finding]:
     if facts["late"]:
         said = f"{facts['late']} transactions were prepared when the live tables were rebuilt, and are still watched."
         found.append(Finding("warning", "prepared", said, "Commit or roll back the prepared transactions.", facts))
-    return found or [Finding("good", "clockwork", f"Time is kept; {facts['workers']} workers are alive.", facts=facts)]
+    return found
 
 
 async def _against_the_log(store: Store, repaired: bool) -> list[Finding]:

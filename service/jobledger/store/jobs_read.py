@@ -199,7 +199,7 @@ async def _looked_at(connection: Connection, shard: int, wanted: JobFilter, limi
     with translated():
         if wanted.tenant is not None:
             sql, first = statement("jobs_of_tenant"), (shard, wanted.tenant, states, below)
-            rows = await connection.fetch(sql, *first, window, *narrow, limit + 1, _WAITING <= set(states))
+            rows = await connection.fetch(sql, *first, window, *narrow, limit + 1, set(states) >= _WAITING)
         else:
             rows = await connection.fetch(statement("jobs_of_all"), shard, states, below, window, *narrow, limit + 1)
     looked_at, last_id = rows[0]["looked_at"], rows[0]["last_id"]

@@ -108,8 +108,8 @@ async def preview(
         count += len(page.jobs)
         cursor = page.next
         if cursor is None:
-            return Preview(count, False)
-    return Preview(limit, True)
+            break
+    return Preview(min(count, limit), count > limit)
 
 
 async def act_on_all(

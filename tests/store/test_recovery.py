@@ -1,0 +1,133 @@
+"""Opening, the deliberate rebuild and repair: the tables become what the log says, under other people's work."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobledger.errors import InvalidArgument, NotOpen, SchemaMissing, Unavailable
+from jobledger.observations import BlockedByPrepared, MismatchRepaired, ProjectionRebuilt, StoreOpened, observing
+from jobledger.store.enqueue import NewJob, enqueue, enqueue_many
+from jobledger.store.operate import act
+from jobledger.store.pool import Store
+from jobledger.store.recovery import compare, is_open, open_store, rebuild, repair
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+async def some_jobs(store: Store, count: int = 20) -> list[UUID]:
+    """Enqueue jobs, kill a few, and return all ids."""
+    async with store.connection() as connection:
+        ids = [one.id for one in await enqueue_many(connection, [NewJob("a", tenant="acme") for _ in range(count)])]
+        await act(connection, 0, "kill", ids[:5], actor=None, reason=None)
+    return ids
+
+
+async def rows(store: Store) -> list[tuple[object, ...]]:
+    """Return the view of all jobs."""
+    async with store.connection() as connection:
+        found = await connection.fetch("select id, state::text, head, attempt from jobledger.jobs order by id")
+    return [tuple(row) for row in found]
+
+
+async def test_opening_twice_rebuilds_once(store: Store) -> None:
+    """A closed database is rebuilt from the log; an open one is left alone."""
+    await some_jobs(store)
+    before = await rows(store)
+    async with store.connection() as connection:
+        await connection.execute("select jobledger.close(0::smallint)")
+        assert not await is_open(connection, 0)
+        with pytest.raises(NotOpen):
+            await act(connection, 0, "kill", [before[0][0]], actor=None, reason=None)  # type: ignore[list-item]
+        await enqueue(connection, NewJob("a"))
+    with observing(StoreOpened) as seen:
+        opened = await open_store(store)
+        again = await open_store(store)
+    assert (opened.rebuilt, again.rebuilt) == (True, False)
+    assert [one.rebuilt for one in seen] == [True, False]
+    assert (await rows(store))[:-1] == before
+
+
+async def test_two_openers_meet_and_one_rebuilds(store: Store) -> None:
+    """The second waits and finds it done."""
+    await some_jobs(store)
+    async with store.connection() as connection:
+        await connection.execute("select jobledger.close(0::smallint)")
+    opened = await asyncio.gather(*(open_store(store) for _ in range(3)))
+    assert sorted(one.rebuilt for one in opened) == [False, False, True]
+
+
+async def test_opening_a_database_that_was_never_migrated_says_what_to_do(empty_database: str) -> None:
+    """Not a driver's error about a function."""
+    async with await Store.connect(empty_database) as store:
+        with pytest.raises(SchemaMissing):
+            await open_store(store)
+
+
+@pytest.mark.parametrize("projection", ["queue", "status"])
+async def test_a_rebuild_gives_the_same_rows(store: Store, projection: str) -> None:
+    """And leaves the database open, and says what it did."""
+    await some_jobs(store)
+    before = await rows(store)
+    with observing(ProjectionRebuilt) as seen:
+        count = await rebuild(store, projection)  # type: ignore[arg-type]
+    assert [(one.name, one.rows) for one in seen] == [(projection, count)]
+    assert await rows(store) == before
+    async with store.connection() as connection:
+        assert await is_open(connection, 0)
+        assert await compare(connection, 0) == []
+
+
+async def test_a_rebuild_gives_up_while_a_table_is_held_and_leaves_the_database_open(store: Store) -> None:
+    """Nobody queues behind it; afterwards all work as before."""
+    await some_jobs(store)
+    async with store.connection() as holder, holder.transaction():
+        await holder.execute("select from jobledger.ready")
+        with pytest.raises(Unavailable, match="2 attempts"):
+            await rebuild(store, "queue", attempts=2)
+    async with store.connection() as connection:
+        assert await is_open(connection, 0)
+        assert await compare(connection, 0) == []
+
+
+async def test_an_unknown_projection_is_refused(store: Store) -> None:
+    """And the database stays open."""
+    with pytest.raises(InvalidArgument):
+        await rebuild(store, "kinds")  # type: ignore[arg-type]
+    async with store.connection() as connection:
+        assert await is_open(connection, 0)
+
+
+async def test_repair_makes_rows_what_their_streams_say(store: Store) -> None:
+    """A lost row, a row too many, a wrong value and a wrong place are each found, told and mended."""
+    ids = await some_jobs(store)
+    before = await rows(store)
+    async with store.connection() as connection:
+        await connection.execute("delete from jobledger.ready where id = $1", ids[10])
+        await connection.execute("delete from jobledger.finished where id = $1", ids[0])
+        await connection.execute("update jobledger.ready set priority = 99 where id = $1", ids[11])
+        await connection.execute("update jobledger.ready set head = 7 where id = $1", ids[12])
+        wrong = await compare(connection, 0)
+        assert {one.job for one in wrong} == {ids[0], ids[10], ids[11], ids[12]}
+    with observing(MismatchRepaired) as seen:
+        repaired = await repair(store, ids)
+    assert {one.job for one in repaired} == {one.job for one in wrong}
+    assert {job for one in seen for job in one.jobs} == {one.job for one in wrong}
+    assert await rows(store) == before
+    assert await repair(store, ids) == []
+
+
+async def test_a_row_that_stays_locked_is_left_alone_and_told(store: Store) -> None:
+    """The rest of its batch is repaired."""
+    ids = await some_jobs(store, 8)
+    async with store.connection() as holder, holder.transaction():
+        await holder.execute("select from jobledger.ready where id = $1 for update", ids[6])
+        async with store.connection() as connection:
+            await connection.execute("update jobledger.ready set head = 7 where id <> $1", ids[6])
+        with observing(BlockedByPrepared) as seen:
+            repaired = await repair(store, ids)
+    assert [one.job for one in seen] == [ids[6]]
+    assert {one.job for one in repaired} == {ids[5], ids[7]}
