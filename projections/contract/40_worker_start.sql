@@ -10,17 +10,26 @@ declare
   v_now timestamptz := jobledger.now();
   v_id uuid := coalesce(p_worker, jobledger.new_id(v_now));
 begin
-  if p_lease_s not between 1 and 3600 then
+  perform jobledger.check_words(p_shard, null, null);
+  if p_lease_s is null or p_lease_s not between 1 and 3600 then
     perform jobledger.refuse('JL101', 'A lease lasts between 1 second and 1 hour (3600).', 'Mend the call.');
   end if;
   if p_queues is not null and jsonb_typeof(p_queues) <> 'object' then
     perform jobledger.refuse('JL101', 'queues is an object of queue names and their concurrency (or null).', 'Mend the call.');
+  end if;
+  if exists (select from jsonb_each(p_queues) as q where not jobledger.is_name(q.key) or (jsonb_typeof(q.value) <> 'null' and q.value::text !~ '^[0-9]{1,9}$')) then
+    perform jobledger.refuse('JL101', 'queues maps the name of a queue to its concurrency, a whole number, or to null.', 'Mend the call.');
+  end if;
+  if exists (select from (select unnest(p_kinds) union all select unnest(p_tenants)) as t (n) where not jobledger.is_name(n)) then
+    perform jobledger.refuse('JL101', 'kinds and tenants are lists of names of 1 to 128 of the characters A-Z a-z 0-9 . _ : @ / -.', 'Mend the call.');
   end if;
   if jsonb_typeof(coalesce(p_about, '{}')) <> 'object' or pg_column_size(p_about) > 16384 then
     perform jobledger.refuse('JL101', 'about is an object of at most 16 KiB.', 'Mend the call.');
   end if;
   if p_worker is not null then
     perform jobledger.check_given_id(p_shard, p_worker, v_now);
+  else
+    perform jobledger.must_have_partition(v_now);
   end if;
   insert into jobledger.workers (id, lease_until, started_at, seen_at, head, lease, shard, queues, kinds, tenants, about)
   values (v_id, v_now + make_interval(secs => p_lease_s), v_now, v_now, 0, p_lease_s, p_shard, p_queues, coalesce(p_kinds, '{}'), p_tenants, coalesce(p_about, '{}'));

@@ -7,6 +7,7 @@ as $$
 declare
   v_now timestamptz := jobledger.now();
 begin
+  perform jobledger.check_words(p_shard, null, p_reason);
   if not jobledger.worker_is_mine(p_shard, p_worker) or not jobledger.append_worker(p_shard, p_worker, 'worker.stopped', v_now, null, jsonb_strip_nulls(jsonb_build_object('reason', p_reason))) then
     perform jobledger.refuse('JL504', 'No worker of this id is registered.', 'Start it with jobledger.worker_start().');
   end if;

@@ -33,6 +33,16 @@ declare
   v_taken jobledger.taken_lanes;
   n int;
 begin
+  n := coalesce(cardinality(s_queue), 0);
+  if p_call is null or p_call < 0 or p_n is null or p_n not between 0 and 100000 or p_kinds is null or p_queues is null or p_any_queue is null
+      or p_new_lanes is null or p_new_lanes not between 0 and 100000 or cardinality(p_room) <> cardinality(p_queues) or array_position(p_room, null) is not null
+      or (n, n, n, n, n, n, n, n, n) is distinct from (coalesce(cardinality(s_tenant), 0), coalesce(cardinality(s_priority), 0), coalesce(cardinality(s_after_at), 0),
+        coalesce(cardinality(s_after_id), 0), coalesce(cardinality(s_upto_at), 0), coalesce(cardinality(s_upto_id), 0), coalesce(cardinality(s_most), 0),
+        coalesce(cardinality(s_held), 0), coalesce(cardinality(s_mixed), 0))
+      or (cardinality(g_tenant), cardinality(g_priority), cardinality(g_upto_tenant), cardinality(g_upto_priority), cardinality(h_count))
+        is distinct from (cardinality(g_queue), cardinality(g_queue), cardinality(g_queue), cardinality(g_queue), cardinality(h_tenant)) or 0 > any (h_count) then
+    perform jobledger.refuse('JL101', 'A claim names its number, 0 to 100000 jobs, and lists of the same length for lanes, gaps, queues and tenants.', 'Mend the call.');
+  end if;
   at := jobledger.now();
   v_tenants := jobledger.may_claim(p_shard, p_worker, at);
   v_oldest := jobledger.first_id_at(at - interval '7 days');

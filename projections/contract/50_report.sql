@@ -25,6 +25,9 @@ declare
   v_back int[];
 begin
   perform jobledger.must_be_open(p_shard);
+  if p_worker is null then
+    perform jobledger.refuse('JL101', 'A report names its worker.', 'Mend the call.');
+  end if;
   perform jobledger.check_reports(p_shard, p_ids, p_claims, p_outcomes, p_datas);
   with asked as (
     select a.* from unnest(p_ids, p_claims, p_outcomes, p_datas) as a (id, claim, outcome, data)

@@ -9,6 +9,9 @@ begin
   if v_n is null or v_n is distinct from cardinality(p_claims) or v_n is distinct from cardinality(p_outcomes) or v_n is distinct from cardinality(p_datas) or v_n > 10000 then
     perform jobledger.refuse('JL101', 'A report names the same number of ids, claims, outcomes and data, at most 10000.', 'Mend the call.');
   end if;
+  if array_position(p_claims, null) is not null or 1 > any (p_claims) then
+    perform jobledger.refuse('JL101', 'A claim is the version of the event that claimed the job, 1 or more.', 'Mend the call.');
+  end if;
   if exists (select from unnest(p_outcomes) as o where o is null or o not in ('succeeded', 'failed', 'snoozed', 'interrupted', 'cancelled', 'parked', 'progressed')) then
     perform jobledger.refuse('JL101', 'An outcome is one of succeeded, failed, snoozed, interrupted, cancelled, parked, progressed.', 'Mend the call.');
   end if;

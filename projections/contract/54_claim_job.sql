@@ -18,7 +18,10 @@ begin
   if not found or (v_tenants is not null and v_job.tenant <> all (v_tenants)) then
     perform jobledger.refuse('JL300', 'No such job.', 'Look at its id, and at the tenant you ask for.');
   end if;
-  if v_job.kind <> all (p_kinds) then
+  if p_call is null or p_call < 0 then
+    perform jobledger.refuse('JL101', 'A claim call has a number, 0 or more.', 'Mend the call.');
+  end if;
+  if v_job.kind = any (p_kinds) is not true then
     perform jobledger.refuse('JL103', 'The worker does not know the job''s kind.', 'Claim it by a worker that does.');
   end if;
   if v_job.state not in ('ready', 'scheduled') then

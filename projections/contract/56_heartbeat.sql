@@ -19,6 +19,10 @@ declare
   v_gone uuid[];
   v_id uuid;
 begin
+  if p_beat is null or p_beat < 0 or p_settled is null or p_settled < 0 or array_position(p_held, null) is not null
+      or p_stalled_s is null or not p_stalled_s between 0 and 1e9 then
+    perform jobledger.refuse('JL101', 'The number of a heartbeat, its settled claim call and its seconds of standstill are 0 or more, and the ids it holds are not null.', 'Mend the call.');
+  end if;
   perform jobledger.must_be_open(p_shard);
   select w.* into v_worker from jobledger.workers as w where w.shard = p_shard and w.id = p_worker and jobledger.worker_is_mine(p_shard, p_worker) for update;
   if not found then

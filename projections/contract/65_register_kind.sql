@@ -12,8 +12,18 @@ begin
   if p_name is null or (p_name collate "C" !~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]*$' or length(p_name) > 128) then
     perform jobledger.refuse('JL101', 'A kind''s name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / - and begins with a letter, digit or _.', 'Nothing was written; mend the call.');
   end if;
-  if jsonb_typeof(coalesce(p_defaults, '{}')) <> 'object' or pg_column_size(p_schema) > 262144 then
-    perform jobledger.refuse('JL101', 'defaults is an object, and a schema has at most 256 KiB.', 'Nothing was written; mend the call.');
+  perform jobledger.check_words(p_shard, null, null);
+  if p_version < 1 or jsonb_typeof(p_schema) not in ('object', 'boolean', 'null') or cardinality(p_aliases) > 100
+      or exists (select from unnest(p_aliases) as n where not jobledger.is_name(n)) then
+    perform jobledger.refuse('JL101', 'A version is 1 or more, a schema a JSON Schema, and aliases are at most 100 names.', 'Nothing was written; mend the call.');
+  end if;
+  perform jobledger.check_size('schema', p_schema, 262144);
+  if jsonb_typeof(coalesce(p_defaults, '{}')) <> 'object' or exists (select from jsonb_each(p_defaults) as d
+      left join (values ('max_attempts', 1000), ('timeout', 604800), ('kill_after', 6311520000)) as k (name, most) on k.name = d.key
+      where jsonb_typeof(d.value) <> 'null' and not case when d.key = 'queue' then jsonb_typeof(d.value) = 'string' and jobledger.is_name(d.value #>> '{}')
+        when d.value::text ~ '^[0-9]{1,10}$' then coalesce(d.value::bigint between 1 and k.most, false) else false end) then
+    perform jobledger.refuse('JL101', 'defaults is an object of queue (a name), max_attempts (1..1000), timeout (1..604800 s) and kill_after (1..6311520000 s).',
+      'Nothing was written; mend the call.');
   end if;
   insert into jobledger.kinds as k (id, head, shard, version, name, aliases, schema, queue, max_attempts, timeout, kill_after, registered_at)
   values (jobledger.control_id('_global', 'kind', p_name), 1, p_shard, coalesce(p_version, 1), p_name, coalesce(p_aliases, '{}'), p_schema, p_defaults ->> 'queue',

@@ -9,7 +9,8 @@ declare
   v_id uuid := jobledger.control_id(v_tenant, 'limit:' || p_scope, p_name);
   v_head int;
 begin
-  if p_scope is null or p_scope not in ('tenant', 'queue', 'kind', 'service') or (p_scope = 'service') <> (coalesce(p_name, '') = '') or length(p_name) > 128 then
+  perform jobledger.check_words(p_shard, p_actor, p_reason);
+  if p_scope is null or p_scope not in ('tenant', 'queue', 'kind', 'service') or (p_scope = 'service') <> (coalesce(p_name, '') = '') or (p_scope <> 'service' and not jobledger.is_name(p_name)) then
     perform jobledger.refuse('JL101', 'A limit belongs to a tenant, queue or kind by name, or to the service (name '''').', 'Nothing was changed; mend the call.');
   end if;
   if p_scope = 'tenant' and not jobledger.may(p_name) then

@@ -8,6 +8,7 @@ as $$
 declare
   v_rows bigint;
 begin
+  perform jobledger.check_words(p_shard, null, null);
   perform pg_advisory_xact_lock(hashtext('jobledger.open'), p_shard::int);
   if jobledger.is_open(p_shard) then
     return jsonb_build_object('opened', false, 'rows', 0);
