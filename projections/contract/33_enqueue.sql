@@ -29,14 +29,14 @@ declare
   v_data jsonb;
   v_other uuid;
 begin
+  if v_fault is null and length(enqueue.actor) > 256 then
+    v_fault := 'JL101: actor has at most 256 characters.';
+  end if;
   if v_fault is not null then
     perform jobledger.refuse(left(v_fault, 5), substr(v_fault, 8), 'Nothing was written; mend the call.');
   end if;
   if not jobledger.may(enqueue.tenant) then
     perform jobledger.refuse('JL400', 'This role may not enqueue for that tenant.', 'Ask the owner for a row in jobledger.grants (role, tenant).');
-  end if;
-  if enqueue.id is not null then
-    perform jobledger.check_given_id(enqueue.shard, enqueue.id, v_now);
   end if;
   select * into v_default from jobledger.job_defaults(enqueue.shard, enqueue.kind, enqueue.tenant, enqueue.queue);
   if enqueue.strict and not v_default.known and not exists (select from jobledger.kinds as k where k.shard = enqueue.shard and enqueue.kind = any (k.aliases)) then
@@ -57,6 +57,12 @@ begin
     if v_other is not null then
       return v_other;
     end if;
+  end if;
+  -- After the key: a call that is repeated with its key and its id gets the first one's answer.
+  if enqueue.id is not null then
+    perform jobledger.check_given_id(enqueue.shard, enqueue.id, v_now);
+  else
+    perform jobledger.must_have_partition(v_now);
   end if;
   if enqueue.unique_key is not null then
     insert into jobledger.unique_keys (id, shard, tenant, key) values (v_id, enqueue.shard, enqueue.tenant, enqueue.unique_key) on conflict do nothing;

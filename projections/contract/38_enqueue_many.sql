@@ -17,6 +17,7 @@ declare
   v_ids uuid[];
   v_new boolean[];
   v_taken int[];
+  v_twice boolean;
 begin
   if jsonb_typeof(enqueue_many.jobs) is distinct from 'array' then
     perform jobledger.refuse('JL101', 'jobs is an array of objects, each with at least a kind.', 'Nothing was written; mend the call.');
@@ -24,6 +25,10 @@ begin
   if jsonb_array_length(enqueue_many.jobs) > 10000 then
     perform jobledger.refuse('JL105', format('The batch has %s jobs; the limit is 10000.', jsonb_array_length(enqueue_many.jobs)), 'Send several batches.');
   end if;
+  if length(enqueue_many.actor) > 256 then
+    perform jobledger.refuse('JL101', 'actor has at most 256 characters.', 'Nothing was written; mend the call.');
+  end if;
+  perform jobledger.must_have_partition(v_now);
   with item as materialized (
     select j.*, j.n::int - 1 as ord, coalesce(j.tenant, 'default') as for_tenant, jobledger.new_id(v_now, j.n::int) as new_id
     from rows from (jsonb_to_recordset(enqueue_many.jobs) as (kind text, args jsonb, tenant text, queue text, priority int, run_at timestamptz, kill_at timestamptz,
@@ -50,24 +55,26 @@ begin
           when enqueue_many.strict and not kd.known then 'JL103: No such kind is registered.'
           when pg_column_size(i.args) * 8 > coalesce(ls.args_limit, 262144) and octet_length(i.args::text) > coalesce(ls.args_limit, 262144)
             then format('JL105: args is over its limit of %s bytes of JSON.', coalesce(ls.args_limit, 262144))
-          when pg_column_size(i.meta) * 8 > 16384 and octet_length(i.meta::text) > 16384 then 'JL105: meta is over its limit of 16384 bytes of JSON.' end) as fault
+          when pg_column_size(i.meta) * 8 > 16384 and octet_length(i.meta::text) > 16384 then 'JL105: meta is over its limit of 16384 bytes of JSON.'
+          when pg_column_size(i.backoff) * 8 > 16384 and octet_length(i.backoff::text) > 16384 then 'JL105: backoff is over its limit of 16384 bytes of JSON.'
+          when pg_column_size(i.trace) * 8 > 16384 and octet_length(i.trace::text) > 16384 then 'JL105: trace is over its limit of 16384 bytes of JSON.' end) as fault
     from item as i
     left join kind_default as kd on kd.kind = i.kind
     left join jobledger.limits as lq on lq.shard = enqueue_many.shard and lq.scope = 'queue' and lq.name = coalesce(i.queue, kd.queue, 'default')
     left join jobledger.limits as lt on lt.shard = enqueue_many.shard and lt.scope = 'tenant' and lt.name = i.for_tenant
     left join jobledger.limits as ls on ls.shard = enqueue_many.shard and ls.scope = 'service' and ls.name = ''
   ), fault as materialized (
-    select jsonb_agg(jsonb_build_array(ord, fault) order by ord) filter (where fault is not null) as list, bool_or(own_id) as own_id from job
-  ), own as materialized (
-    select count(jobledger.check_given_id(enqueue_many.shard, j.id, v_now)) from job as j, fault as f where f.list is null and f.own_id and j.own_id
+    select jsonb_agg(jsonb_build_array(ord, fault) order by ord) filter (where fault is not null) as list from job
   ), kept as (
     insert into jobledger.idempotency as i (id, expires, shard, tenant, key, hash)
     select id, v_now + interval '24 hours', enqueue_many.shard, tenant, key, jobledger.content_hash(kind, queue, args, owner)
-    from (select distinct on (j.tenant, j.key) j.* from job as j, fault as f, own where f.list is null and j.key is not null order by j.tenant, j.key, j.ord) as first
+    from (select distinct on (j.tenant, j.key) j.* from job as j, fault as f where f.list is null and j.key is not null order by j.tenant, j.key, j.ord) as first
     on conflict (shard, tenant, key) do update set id = excluded.id, expires = excluded.expires, hash = excluded.hash where i.expires <= v_now
     returning i.id
   ), fresh as materialized (
-    select j.* from job as j, fault as f, own where f.list is null and (j.key is null or j.id in (select k.id from kept as k))
+    select j.* from job as j, fault as f where f.list is null and (j.key is null or j.id in (select k.id from kept as k))
+  ), own as materialized (
+    select count(jobledger.check_given_id(enqueue_many.shard, f.id, v_now, f.ord)) <> count(distinct f.id) as twice from fresh as f where f.own_id
   ), uniques as (
     insert into jobledger.unique_keys (id, shard, tenant, key)
     select id, enqueue_many.shard, tenant, unique_key from fresh where unique_key is not null order by tenant, unique_key
@@ -76,21 +83,26 @@ begin
     insert into jobledger.events (position, xid, at, stream_id, version, type, shard, tenant, actor, data)
     select nextval('jobledger.position'), pg_current_xact_id(), v_now, id, 1, 'job.enqueued', enqueue_many.shard, tenant, enqueue_many.actor,
       jobledger.enqueued_data(kind, args, queue, priority, asked_run_at, kill_at, kill_rule, timeout, max_attempts, owner, tags, meta, key, unique_key, backoff, trace)
-    from fresh
+    from fresh where not (select o.twice from own as o)
   ), placed as (
     insert into jobledger.ready (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key)
-    select id, run_at, kill_at, 1, timeout, enqueue_many.shard, priority, 0, max_attempts, 0, tenant, queue, kind, owner, unique_key from fresh where later is null
+    select id, run_at, kill_at, 1, timeout, enqueue_many.shard, priority, 0, max_attempts, 0, tenant, queue, kind, owner, unique_key from fresh where later is null and not (select o.twice from own as o)
   ), delayed as (
     insert into jobledger.waiting (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key, state, wake_at)
-    select id, run_at, kill_at, 1, timeout, enqueue_many.shard, priority, 0, max_attempts, 0, tenant, queue, kind, owner, unique_key, 'scheduled', later from fresh where later is not null
+    select id, run_at, kill_at, 1, timeout, enqueue_many.shard, priority, 0, max_attempts, 0, tenant, queue, kind, owner, unique_key, 'scheduled', later from fresh where later is not null and not (select o.twice from own as o)
   )
   select (select list from fault), coalesce(bool_or(f.id is null), false), array_agg(coalesce(f.id, j.id) order by j.ord), array_agg(f.id is not null order by j.ord),
-    array_agg(j.ord order by j.ord) filter (where f.unique_key is not null and f.id not in (select u.id from uniques as u))
-  into v_faults, v_lost, v_ids, v_new, v_taken
+    array_agg(j.ord order by j.ord) filter (where f.unique_key is not null and f.id not in (select u.id from uniques as u)),
+    (select o.twice from own as o)
+  into v_faults, v_lost, v_ids, v_new, v_taken, v_twice
   from job as j left join fresh as f on f.ord = j.ord;
   if v_faults is not null then
     perform jobledger.refuse(left(v_faults -> 0 ->> 1, 5), format('Item %s: %s', v_faults -> 0 ->> 0, substr(v_faults -> 0 ->> 1, 8)),
       'All or nothing: nothing was written.', jsonb_build_object('items', (select jsonb_agg((f -> 0)::int) from jsonb_array_elements(v_faults) as f)));
+  end if;
+  if v_twice then
+    perform jobledger.refuse('JL201', 'Items of the batch have the same id.', 'All or nothing: nothing was written.', jsonb_build_object('items', (select jsonb_agg(a.n - 1 order by a.n)
+      from unnest(v_ids) with ordinality as a (id, n) where (select count(*) from unnest(v_ids) as b where b = a.id) > 1)));
   end if;
   if v_taken is not null then
     perform jobledger.refuse('JL203', 'Another open job holds the unique key.', 'All or nothing: nothing was written.', jsonb_build_object('items', to_jsonb(v_taken)));

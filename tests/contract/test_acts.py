@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import asyncpg
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OPEN = ("ready", "scheduled", "held", "parked", "running", "asked")
 FINISHED = ("succeeded", "failed", "killed", "cancelled")
-DATA: dict[str, dict[str, object]] = {
+DATA: dict[str, dict[str, Any]] = {
     "reschedule": {"run_at": "2050-01-01T00:00:00Z"},
     "reprioritise": {"priority": -3},
     "move": {"queue": "other"},
@@ -46,7 +46,7 @@ ACTS = [
 LOCKED = "select exists (select from pg_locks where not granted)"
 
 
-async def running(desk: Desk, **options: object) -> ClaimedJob:
+async def running(desk: Desk, **options: Any) -> ClaimedJob:
     """Enqueue a job and claim it by its id."""
     desk.call += 1
     return await desk.claimer.claim_job(await desk.enqueue(**options), desk.call)
@@ -119,7 +119,7 @@ async def test_each_act_in_each_state(
     ],
 )
 async def test_a_running_job_is_cancelled_by_whatever_ends_it_but_success(
-    desk: Desk, outcome: str, data: dict[str, object] | None, end: str
+    desk: Desk, outcome: str, data: dict[str, Any] | None, end: str
 ) -> None:
     """Its worker hears of the request by the next heartbeat, and a success that came first counts."""
     job = await running(desk)
@@ -144,7 +144,8 @@ async def test_a_retry_gives_a_new_budget(desk: Desk) -> None:
     """A retry grants as many attempts as the job first had, or as many as are asked for."""
     job = await running(desk, max_attempts=2)
     await desk.report([job], "failed", {"final": True})
-    for asked, expected in (({}, 3), ({"attempts": 5}, 7)):
+    cases: list[tuple[dict[str, Any], int]] = [({}, 3), ({"attempts": 5}, 7)]
+    for asked, expected in cases:
         assert await desk.act("retry", [job.id], **asked) == ["done"]
         again = await desk.claimer.claim_job(job.id, 50)
         assert again.max_attempts == expected
@@ -214,7 +215,7 @@ async def test_acts_are_for_the_tenant_that_is_named(desk: Desk) -> None:
         ("move", {"queue": "no such name!"}),
     ],
 )
-async def test_an_act_that_is_not_well_formed_changes_nothing(desk: Desk, act: str, data: dict[str, object]) -> None:
+async def test_an_act_that_is_not_well_formed_changes_nothing(desk: Desk, act: str, data: dict[str, Any]) -> None:
     """It is refused with its name, before any of its jobs is looked at."""
     job = await desk.enqueue()
     with pytest.raises(InvalidArgument), translated():
@@ -257,7 +258,7 @@ async def test_acts_claims_and_reports_at_full_speed(desk: Desk, store: Store, d
         chance = random.Random(seed)  # noqa: S311 - which act comes when
         connection = await asyncpg.connect(database)
         own = type(desk)(store, connection)
-        choices: list[Callable[[], tuple[str, dict[str, object]]]] = [
+        choices: list[Callable[[], tuple[str, dict[str, Any]]]] = [
             lambda: ("cancel", {}),
             lambda: ("kill", {}),
             lambda: ("retry", {}),
