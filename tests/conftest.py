@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
 import tempfile
@@ -119,8 +118,7 @@ def template(databases: Databases) -> str:
         connection = await asyncpg.connect(databases.server.dsn_for(name))
         try:
             await migrate(connection)
-            with contextlib.suppress(asyncpg.UndefinedFunctionError):
-                await connection.fetchval(statement("open"), 0)
+            await connection.fetchval(statement("open"), 0)
         finally:
             await connection.close()
 
