@@ -96,7 +96,7 @@ def test_a_job_that_ended_while_the_loop_was_held_up_is_told_apart(plan: Plan, r
     verdict = compare(plan, recorded, Load(0.1, 0.2, longest_holdup_s=0.06))
     assert verdict.is_good
     assert (verdict.runs_off, verdict.runs_held_up) == (0, 1)
-    assert "(for 60 ms at most): not judged" in verdict.run_times()
+    assert "(for 60 ms at most) or the database slow: not judged" in verdict.run_times()
     recorded[1] = replace(recorded[1], ran_s=99.0)
     assert not compare(plan, recorded, CALM).is_good
 
@@ -104,7 +104,7 @@ def test_a_job_that_ended_while_the_loop_was_held_up_is_told_apart(plan: Plan, r
 def test_holdups_are_met_only_while_they_last() -> None:
     """A timer that fires late marks the time from before it was due until its backlog is worked off."""
     holdups = Holdups()
-    holdups.note(due=10.0, fired=10.005)
+    holdups.note(due=10.0, fired=10.004)
     holdups.note(due=20.0, fired=20.050)
     assert not holdups.met(10.002)
     assert holdups.met(20.02)

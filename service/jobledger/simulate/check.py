@@ -30,7 +30,7 @@ class Recorded:
     outcome: str | None
     ran_s: float | None
     held_up: bool = False
-    """Whether the worker's loop was held up when the job ended, so that it could not end in time."""
+    """Whether the worker's loop was held up when the job began or ended, so that its time could not be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ class Verdict:
         )
         if self.runs_held_up:
             facts += (
-                f" {self.runs_held_up:,} that are off ended while the worker's loop was held up "
-                f"(for {self.load.longest_holdup_s * 1000:.0f} ms at most): not judged."
+                f" {self.runs_held_up:,} that are off began or ended while the worker's loop was held up "
+                f"(for {self.load.longest_holdup_s * 1000:.0f} ms at most) or the database slow: not judged."
             )
         if not self.runs_judged:
             facts += f" The load was above {LOAD_MAX:.0%}, so none was judged: take a lower speed."

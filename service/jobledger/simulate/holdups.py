@@ -8,8 +8,8 @@ from bisect import bisect_right
 from typing import Final
 
 _PROBE_S: Final = 0.005
-HELD_UP_S: Final = 0.010
-"""Lateness from which the loop counts as held up: half of the slack that a run time has."""
+HELD_UP_S: Final = 0.005
+"""Lateness from which the loop counts as held up: a quarter of the slack, because a job may meet several."""
 
 
 class Holdups:

@@ -14,7 +14,7 @@ from jobledger.ids import new_id
 from jobledger.jobs.client import Client
 from jobledger.observations import JobFinished, JobStarted, Observation, subscribe
 from jobledger.simulate import log
-from jobledger.simulate.holdups import Holdups
+from jobledger.simulate.holdups import HELD_UP_S, Holdups
 from jobledger.simulate.results import Result
 from jobledger.simulate.tally import Tally
 from jobledger.simulate.workload import Workload
@@ -55,7 +55,8 @@ class Replay:
         self._display = display
         self._workload = Workload()
         self._known: set[UUID] = set()
-        self._ended_at: dict[UUID, float] = {}
+        self._turned_at: dict[UUID, tuple[float, float]] = {}
+        self._late: set[UUID] = set()
         self._holdups = Holdups()
         self._changed_at = time.monotonic()
         self._changed = asyncio.Event()
@@ -107,8 +108,7 @@ class Replay:
             await self._something_to_read(len(pending))
             for job, recorded in (await log.read(self._store, sorted(pending))).items():
                 if recorded.outcome is not None:
-                    at = self._ended_at.get(job)
-                    held_up = at is not None and self._holdups.met(at)
+                    held_up = job in self._late or any(map(self._holdups.met, self._turned_at.get(job, ())))
                     found[job] = replace(recorded, held_up=held_up)
                     pending.discard(job)
         self.tally.sample()
@@ -158,11 +158,15 @@ class Replay:
         """Cancel, as a person would, running jobs whose record says so; all whose time has come in one statement."""
         wanted_away = self._workload.wanted_away
         while True:
-            jobs = [await wanted_away.get()]
-            while not wanted_away.empty() and len(jobs) < _BATCH_MAX:
-                jobs.append(wanted_away.get_nowait())
+            asked = [await wanted_away.get()]
+            while not wanted_away.empty() and len(asked) < _BATCH_MAX:
+                asked.append(wanted_away.get_nowait())
+            jobs = [job for job, _ in asked]
             async with self._store.connection() as connection:
                 await act(connection, self._store.shard, "cancel", jobs, actor=OPERATOR, reason=REASON)
+            # The operator was too late for the record's time, because the act before or the database took so long.
+            now = time.monotonic()
+            self._late.update(job for job, since in asked if now - since > HELD_UP_S)
 
     async def _show(self) -> None:
         while True:
@@ -175,7 +179,8 @@ class Replay:
             self.tally.start(observation.tenant)
         elif isinstance(observation, JobFinished) and observation.job in self._known:
             self.tally.finish(observation.tenant, observation.outcome)
-            self._ended_at[observation.job] = time.monotonic()
+            ended = time.monotonic()
+            self._turned_at[observation.job] = (ended - observation.run_s, ended)
         else:
             return
         self._changed_at = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 from uuid import UUID  # noqa: TC003 - the queue's type is read at run time
 
@@ -20,12 +21,12 @@ class SimulatedFailure(PermanentFailure):
 
 
 class Workload:
-    """The app and its one kind; `wanted_away` holds the jobs whose time has come to be cancelled by the operator."""
+    """The app and its one kind; `wanted_away` holds the jobs that the operator is to cancel, and since when."""
 
     def __init__(self) -> None:
         """Declare the kind."""
         self.app = App("simulate")
-        self.wanted_away: asyncio.Queue[UUID] = asyncio.Queue()
+        self.wanted_away: asyncio.Queue[tuple[UUID, float]] = asyncio.Queue()
         wanted_away = self.wanted_away
 
         @self.app.job(name=KIND, queue=QUEUE, max_attempts=1)
@@ -35,7 +36,7 @@ class Workload:
             if outcome is Outcome.FAILED:
                 raise SimulatedFailure("The record says: failed.")
             if outcome is Outcome.CANCELLED:
-                wanted_away.put_nowait(context.id)
+                wanted_away.put_nowait((context.id, time.monotonic()))
                 await context.cancellation.wait()
 
         self.run = run
