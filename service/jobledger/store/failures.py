@@ -108,6 +108,9 @@ def translation(
         return InvalidArgument("The database's address cannot be read.", hint="postgresql://user@host:5432/database")
     if isinstance(error, asyncpg.InterfaceError):
         return unreachable(where) if connecting or "clos" in str(error) else None
+    if isinstance(error, asyncpg.InternalClientError) and not isinstance(error, asyncpg.OutdatedSchemaCacheError):
+        # What asyncpg says of a connection between the server's last word and the end of the stream.
+        return unreachable(where, type(error).__name__)
     if isinstance(error, ConnectionError) or (connecting and isinstance(error, (OSError, TimeoutError))):
         return unreachable(where, type(error).__name__)
     return None

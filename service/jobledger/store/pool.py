@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 import asyncpg
@@ -183,7 +183,10 @@ class Store:
         try:
             yield connection
         finally:
-            await pool.release(connection)
+            # One that breaks while it is given back is closed by the pool. What was done on it is done: an error here
+            # would tell that it was not.
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+                await pool.release(connection)
 
 
 async def connect(

@@ -152,6 +152,6 @@ async def _undo(connection: Connection, transaction: Transaction) -> None:
 async def _rollback(connection: Connection, transaction: Transaction) -> None:
     try:
         await transaction.rollback()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         _log.warning("a rollback failed; its connection is closed, which has the same effect")
         connection.terminate()
