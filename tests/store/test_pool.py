@@ -1,0 +1,123 @@
+"""Where connections come from: the store's own pool, the caller's, or one connection; also behind a pooler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import pytest
+
+from jobledger.errors import InvalidArgument
+from jobledger.settings import Settings
+from jobledger.store.enqueue import NewJob, enqueue
+from jobledger.store.pool import Store, connect
+
+
+async def test_a_store_closes_its_own_pool_and_only_that(database: str) -> None:
+    """The caller's pool goes on after the store is closed; closing twice does nothing."""
+    own = await Store.connect(database, pool_min=1, pool_max=2)
+    await own.close()
+    await own.close()
+    with pytest.raises(asyncpg.InterfaceError):
+        await own.pool.acquire()
+    async with asyncpg.create_pool(database, min_size=1, max_size=1) as pool:
+        async with Store(pool) as theirs:
+            assert theirs.pool is pool
+        assert await pool.fetchval("select 1") == 1
+
+
+async def test_a_store_around_a_connection_works_inside_its_transaction(database: str) -> None:
+    """What is done is part of the caller's transaction, and goes with it."""
+    connection = await asyncpg.connect(database)
+    try:
+        store = Store(connection=connection)
+        transaction = connection.transaction()
+        await transaction.start()
+
+        async def work(same: Any) -> None:
+            assert same is connection
+            await enqueue(same, NewJob("a"))
+
+        await store.repeated(work)
+        async with store.transaction() as same:
+            await enqueue(same, NewJob("b"))
+        await transaction.rollback()
+        assert await connection.fetchval("select count(*) from jobledger.jobs") == 0
+        with pytest.raises(InvalidArgument):
+            _ = store.pool
+    finally:
+        await connection.close()
+
+
+async def test_a_collision_inside_the_callers_transaction_is_the_callers(database: str) -> None:
+    """The whole of their transaction has failed; only they can begin it anew."""
+    connection = await asyncpg.connect(database)
+    calls = 0
+
+    async def work(_: object) -> None:
+        nonlocal calls
+        calls += 1
+        raise asyncpg.SerializationError("again")
+
+    try:
+        async with connection.transaction():
+            with pytest.raises(asyncpg.SerializationError):
+                await Store(connection=connection).repeated(work)
+    finally:
+        await connection.close()
+    assert calls == 1
+
+
+async def test_behind_a_transaction_pooler_no_session_state_is_used(database: str) -> None:
+    """No statement stays prepared, nothing but the application's name is set, and nothing is reset."""
+    async with await Store.connect(database, pooler="transaction", pool_min=1, pool_max=1) as store:
+        for _ in range(2):
+            async with store.connection() as connection:
+                await enqueue(connection, NewJob("a", {"x": 1}))
+                assert await connection.fetchval("select count(*) from pg_prepared_statements where name <> ''") == 0
+                assert await connection.fetchval("select current_setting('application_name')") == "jobledger"
+                changed = await connection.fetch("select name from pg_settings where source = 'client'")
+                assert "jit" not in {row["name"] for row in changed}
+                await connection.execute("set statement_timeout = '7s'")
+        async with store.connection() as connection:
+            assert await connection.fetchval("show statement_timeout") == "7s"
+
+
+async def test_a_direct_pool_leaves_no_session_state_behind(database: str) -> None:
+    """What a borrower has set is gone for the next one, and short statements are not compiled."""
+    async with await Store.connect(database, pool_min=1, pool_max=1) as store:
+        async with store.connection() as connection:
+            await connection.execute("set statement_timeout = '7s'")
+        async with store.connection() as connection:
+            assert await connection.fetchval("show statement_timeout") == "0"
+            assert await connection.fetchval("show jit") == "off"
+
+
+async def test_settings_give_what_the_call_does_not(database: str) -> None:
+    """Address, shard, pooler and sizes; what is given in the call comes first."""
+    settings = Settings(dsn=database, shard=3, pooler="transaction", pool_min=1, pool_max=2)
+    async with await Store.connect(settings=settings) as store:
+        assert (store.shard, store.pooler, store.pool.get_max_size(), store.dsn) == (3, "transaction", 2, database)
+        assert store.where is not None
+        assert store.where.endswith(database.partition("?")[0].rpartition("/")[2])
+    async with await Store.connect(settings=settings, shard=0, pooler="none", pool_max=1) as store:
+        assert (store.shard, store.pooler, store.pool.get_max_size()) == (0, "none", 1)
+
+
+async def test_a_store_without_an_address_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one of nothing, or of two things, is refused."""
+    monkeypatch.delenv("JOBLEDGER_DSN", raising=False)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    with pytest.raises(InvalidArgument, match="JOBLEDGER_DSN"):
+        await Store.connect()
+    with pytest.raises(InvalidArgument):
+        Store()
+
+
+async def test_a_single_connection_may_name_another_database(database: str) -> None:
+    """Of the same server, by the same address."""
+    connection = await connect(database, database="postgres")
+    try:
+        assert await connection.fetchval("select current_database()") == "postgres"
+    finally:
+        await connection.close()
