@@ -22,7 +22,7 @@ declare
   v_later timestamptz := case when enqueue.run_at > v_now then enqueue.run_at end;
   v_kill_at timestamptz := enqueue.kill_at;
   v_rule text := 'own';
-  v_priority smallint := coalesce(enqueue.priority, 0);
+  v_priority smallint;
   v_timeout int;
   v_attempts smallint;
   v_args jsonb := coalesce(enqueue.args, '{}');
@@ -31,6 +31,9 @@ declare
 begin
   if v_fault is null and length(enqueue.actor) > 256 then
     v_fault := 'JL101: actor has at most 256 characters.';
+  end if;
+  if enqueue.shard is null then
+    v_fault := 'JL101: The shard is a number: 0 on one machine.';
   end if;
   if v_fault is not null then
     perform jobledger.refuse(left(v_fault, 5), substr(v_fault, 8), 'Nothing was written; mend the call.');
@@ -46,6 +49,7 @@ begin
   perform jobledger.check_size('meta', enqueue.meta, 16384);
   perform jobledger.check_size('backoff', enqueue.backoff, 16384);
   perform jobledger.check_size('trace', enqueue.trace, 16384);
+  v_priority := coalesce(enqueue.priority, 0);
   v_timeout := coalesce(enqueue.timeout, v_default.timeout);
   v_attempts := coalesce(enqueue.max_attempts, v_default.max_attempts);
   if v_kill_at is null and (v_default.kill_after is not null or v_later is not null) then

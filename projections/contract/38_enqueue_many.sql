@@ -25,9 +25,8 @@ begin
   if jsonb_array_length(enqueue_many.jobs) > 10000 then
     perform jobledger.refuse('JL105', format('The batch has %s jobs; the limit is 10000.', jsonb_array_length(enqueue_many.jobs)), 'Send several batches.');
   end if;
-  if length(enqueue_many.actor) > 256 then
-    perform jobledger.refuse('JL101', 'actor has at most 256 characters.', 'Nothing was written; mend the call.');
-  end if;
+  perform jobledger.check_words(enqueue_many.shard, enqueue_many.actor, null);
+  perform jobledger.check_items(enqueue_many.jobs);
   perform jobledger.must_have_partition(v_now);
   with item as materialized (
     select j.*, j.n::int - 1 as ord, coalesce(j.tenant, 'default') as for_tenant, jobledger.new_id(v_now, j.n::int) as new_id
