@@ -1,7 +1,7 @@
 -- Who may call what. Functions run as their owner, so EXECUTE is taken from everybody first; what is not named here is internal.
 revoke all on all functions in schema jobledger from public;
 
-grant execute on function jobledger.now(), jobledger.new_id(timestamptz, int), jobledger.first_id_at(timestamptz), jobledger.time_of(uuid), jobledger.control_id(text, text, text),
+grant execute on function jobledger.now(), jobledger.answered_at(), jobledger.new_id(timestamptz, int), jobledger.first_id_at(timestamptz), jobledger.time_of(uuid), jobledger.control_id(text, text, text),
   jobledger.caller(), jobledger.my_tenants(), jobledger.every_tenant(), jobledger.may(text), jobledger.is_open(smallint)
   to jobledger_producer, jobledger_worker, jobledger_reader, jobledger_operator;
 

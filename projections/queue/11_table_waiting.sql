@@ -26,7 +26,8 @@ create index waiting_wake on jobledger.waiting (wake_at) where wake_at is not nu
 
 create index waiting_held on jobledger.waiting (reason, queue, tenant, kind) where state = 'ready';
 
-create index waiting_tenant on jobledger.waiting (tenant, id);
+-- With the state before the id: what is parked or held is listed without reading a tenant's millions of scheduled jobs.
+create index waiting_tenant on jobledger.waiting (tenant, state, id);
 
 create index waiting_owner on jobledger.waiting (tenant, owner) where owner is not null;
 

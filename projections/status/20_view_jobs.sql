@@ -5,7 +5,7 @@ select r.shard, r.id, r.tenant, r.queue, r.kind, 'ready'::jobledger.job_state as
   jobledger.time_of(r.id) as enqueued_at
 from jobledger.ready as r
 union all
-select w.shard, w.id, w.tenant, w.queue, w.kind, case when w.state = 'scheduled' and w.wake_at <= jobledger.now() then 'ready' else w.state end,
+select w.shard, w.id, w.tenant, w.queue, w.kind, case when w.state = 'scheduled' and w.wake_at <= jobledger.answered_at() then 'ready' else w.state end,
   w.priority, w.attempt, w.max_attempts, w.owner, w.head, w.run_at, w.kill_at, null, null, null, null, w.reason, jobledger.time_of(w.id)
 from jobledger.waiting as w
 union all
