@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
+
+from jobledger.errors import Unreachable
+from jobledger.store.failures import translation
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Crew, Ledger, Load
+
+    from jobledger.store.pool import Store
 
 END = """
 select count(pg_terminate_backend(pid)) from pg_stat_activity
@@ -41,3 +47,22 @@ async def test_a_worker_whose_connections_are_ended_goes_on(
     assert hand.process.poll() is None
     await crew.dismiss()
     await ledger.agrees(load.acknowledged.values(), crew.notes())
+
+
+async def test_what_was_done_on_a_connection_that_breaks_while_given_back_is_done(store: Store, ledger: Ledger) -> None:
+    """The end of a connection after the last statement is no error of that statement, and the pool goes on."""
+    async with store.connection() as connection:
+        pid = await connection.fetchval("select pg_backend_pid()")
+        await ledger.fetch("select pg_terminate_backend($1)", pid)
+
+        async def gone() -> bool:
+            return await ledger.fetch("select from pg_stat_activity where pid = $1", pid) == []
+
+        await ledger.until(gone)
+    assert await ledger.value("select 1") == 1
+
+
+async def test_a_connection_that_failed_is_one_that_is_lost() -> None:
+    """What asyncpg says of a connection between the server's last word and the end of the stream is `Unreachable`."""
+    said = translation(asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"))
+    assert isinstance(said, Unreachable)
