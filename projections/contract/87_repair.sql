@@ -1,7 +1,8 @@
 -- The one repair path: make the rows of these jobs what their streams say. READ COMMITTED, one fresh snapshot a statement:
 -- (a) lock every row the jobs have, in the lock order; (b) delete the rows that contradict the whole stream (ready, held and due do not contradict each other);
 -- (c) where no row of a job lies anywhere, insert what its stream says; (d) delete what (c) inserted whose stream has gone on. Without (d) a job that is being
--- claimed this moment comes back into `ready`. Each repaired job is an event of the store.
+-- claimed this moment comes back into `ready`. A row that agrees with its stream stays, also beside such a one.
+-- Each repaired job is an event of the store.
 drop function if exists jobledger.repair;
 
 create function jobledger.repair(p_shard smallint, p_ids uuid[])
@@ -36,11 +37,12 @@ begin
   select array_agg(i.id) into v_none from unnest(p_ids) as i (id) where not exists (select from jobledger.live_rows(p_shard, array[i.id]));
   perform jobledger.place(jobledger.folded_job(p_shard, n.id)) from unnest(v_none) as n (id)
   where exists (select from jobledger.events as e where e.shard = p_shard and e.stream_id = n.id and e.version = 1 and e.type = 'job.enqueued');
-  for v_wrong in select c.* from jobledger.compare(p_shard, v_none) as c where v_none is not null and c.found is not null loop
+  for v_wrong in select c.* from jobledger.compare(p_shard, v_none) as c where v_none is not null and c.found is not null and c.found is distinct from c.expected loop
     delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
     delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
     delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %' or v_wrong.found like 'astray %');
     delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
   end loop;
+  delete from jobledger.ready as r where r.shard = p_shard and r.id = any (v_none) and exists (select from jobledger.waiting as w where w.shard = r.shard and w.id = r.id);
 end
 $$;

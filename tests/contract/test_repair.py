@@ -134,30 +134,29 @@ async def test_a_job_being_claimed_is_not_brought_back(desk: Desk, database: str
     assert await desk.state(job) == "running"
 
 
-async def test_two_repairs_and_a_claim_leave_one_row(desk: Desk, database: str) -> None:
-    """The second repair waits for what the first inserts; by the time it goes on the job runs: it must not lie twice.
+async def test_a_repair_that_comes_late_takes_back_what_it_put(desk: Desk, database: str) -> None:
+    """A repair waits for a row that another transaction puts back; by the time it goes on the job runs.
 
-    Step by step: the row is gone; one repair puts it back and stays open, a second waits for that very row; the job
-    is claimed in the first one's transaction, so the second finds its place free and its stream gone on.
+    Step by step: the row is gone; a transaction puts it back, as an opening does, and stays open; the repair waits for
+    that very row; the job is claimed, and all that commits. The repair finds the place free and the stream gone on.
     """
     job = await desk.enqueue()
     await desk.sql.execute("delete from jobledger.ready where id = $1", job)
     first, second, watch = [await asyncpg.connect(database) for _ in range(3)]
-    mended = first.transaction()
-    await mended.start()
-    await first.fetch("select * from jobledger.repair(0::smallint, array[$1::uuid])", job)
-    await second.execute("set statement_timeout = '10s'")
+    opening = first.transaction()
+    await opening.start()
+    await first.execute("select jobledger.place(jobledger.folded_job(0::smallint, $1))", job)
     late = asyncio.create_task(second.fetch("select * from jobledger.repair(0::smallint, array[$1::uuid])", job))
     async with asyncio.timeout(10):
         while not await watch.fetchval(LOCKED):
             pass
     await first.fetch("select * from jobledger.claim_job(0::smallint, $1, 1, $2, array['noop'])", desk.worker, job)
-    await mended.commit()
-    await asyncio.gather(late, return_exceptions=True)
+    await opening.commit()
+    await late
     found = await rows(desk)
-    assert [(row["id"], row["head"]) for row in found] == [(str(job), 2)]
     for connection in (first, second, watch):
         await connection.close()
+    assert [(row["id"], row["head"]) for row in found] == [(str(job), 2)]
 
 
 async def test_repairs_under_full_load_bring_nothing_back(desk: Desk, store: Store, database: str) -> None:
