@@ -1,22 +1,28 @@
 -- Take their jobs from workers whose lease is over. Locks the worker's row first (SKIP LOCKED: it may be heartbeating this moment), looks at the lease again, then
 -- takes its running rows; each costs an attempt. Never before one lease after the opening and the start of the server, else an outage would end every lease at once.
-create or replace function jobledger.rescue(p_shard smallint, p_now timestamptz, p_most int) returns int
+-- Out `told`: from which workers, and how many jobs each.
+drop function if exists jobledger.rescue;
+
+create function jobledger.rescue(p_shard smallint, p_now timestamptz, p_most int, out taken int, out told jsonb)
 language plpgsql
 as $$
 declare
   v_up timestamptz := (select greatest(l.opened_at, pg_postmaster_start_time()) from jobledger.live as l where l.shard = p_shard);
   v_worker jobledger.workers;
   v_id uuid;
-  v_all int := 0;
+  v_of_worker int;
   s jobledger.folded;
 begin
+  taken := 0;
+  told := '[]';
   for v_worker in
     select w.* from jobledger.workers as w
     where w.shard = p_shard and w.lease_until <= p_now and (w.stopped_at is not null or v_up + make_interval(secs => w.lease) <= greatest(p_now, clock_timestamp()))
       and exists (select from jobledger.running as r where r.worker = w.id)
     order by w.id limit 100 for update skip locked
   loop
-    for v_id in select r.id from jobledger.running as r where r.shard = p_shard and r.worker = v_worker.id order by r.id limit p_most - v_all for update skip locked loop
+    v_of_worker := 0;
+    for v_id in select r.id from jobledger.running as r where r.shard = p_shard and r.worker = v_worker.id order by r.id limit p_most - taken for update skip locked loop
       s := jobledger.taken(p_shard, v_id);
       continue when s.id is null;
       if s.cancel_requested then
@@ -24,10 +30,13 @@ begin
       else
         s := jobledger.append(s, 'job.lease_expired', p_now, null, case when s.attempt < s.max_attempts then jsonb_build_object('retry_at', p_now) else '{}' end, v_worker.id, s.attempt);
       end if;
-      v_all := v_all + 1;
+      v_of_worker := v_of_worker + 1;
     end loop;
-    exit when v_all >= p_most;
+    taken := taken + v_of_worker;
+    if v_of_worker > 0 then
+      told := told || jsonb_build_object('topic', 'lease_expired', 'worker', v_worker.id, 'jobs', v_of_worker);
+    end if;
+    exit when taken >= p_most;
   end loop;
-  return v_all;
 end
 $$;

@@ -1,12 +1,16 @@
 -- End attempts that have run longer than their time-out plus one lease since their claim, whatever the heartbeats say.
-create or replace function jobledger.time_out(p_shard smallint, p_now timestamptz, p_most int) returns int
+-- Out `told`: which jobs.
+drop function if exists jobledger.time_out;
+
+create function jobledger.time_out(p_shard smallint, p_now timestamptz, p_most int, out ended int, out told jsonb)
 language plpgsql
 as $$
 declare
   v_row record;
-  v_all int := 0;
   s jobledger.folded;
 begin
+  ended := 0;
+  told := '[]';
   for v_row in
     select r.id from jobledger.running as r left join jobledger.workers as w on w.shard = r.shard and w.id = r.worker
     where r.shard = p_shard and r.timeout_at <= p_now and r.timeout_at + make_interval(secs => coalesce(w.lease, 0)) <= p_now
@@ -21,8 +25,8 @@ begin
         'message', format('The attempt ran longer than its time-out of %s s and its worker did not end it.', s.timeout)))
         || case when s.attempt < s.max_attempts then jsonb_build_object('retry_at', p_now + make_interval(secs => least(3600, 2 ^ least(s.attempt, 12)))) else '{}' end, s.worker, s.attempt);
     end if;
-    v_all := v_all + 1;
+    ended := ended + 1;
+    told := told || jsonb_build_object('topic', 'job_timed_out', 'job', s.id);
   end loop;
-  return v_all;
 end
 $$;

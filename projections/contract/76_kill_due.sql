@@ -1,8 +1,8 @@
 -- Kill the open jobs whose kill date has passed, in every state, at most p_most; those with a date in their row by its index, those under the service's default of
--- 7 days by their id's own time, at most 1,000 rows looked at, going on after p_after; out `next` is where the following call goes on, null at the end of a round.
+-- 7 days by their id's own time, at most 1,000 rows looked at, going on after p_after; out `next` is where the following call goes on, null at the end of a round, `told` which jobs and by whose rule.
 drop function if exists jobledger.kill_due;
 
-create function jobledger.kill_due(p_shard smallint, p_now timestamptz, p_most int, p_after uuid, out killed int, out next uuid)
+create function jobledger.kill_due(p_shard smallint, p_now timestamptz, p_most int, p_after uuid, out killed int, out next uuid, out told jsonb)
 language plpgsql
 as $$
 declare
@@ -10,9 +10,11 @@ declare
   v_before uuid := jobledger.first_id_at(p_now - interval '7 days');
   v_due uuid[];
   v_looked int;
+  v_rule text;
   s jobledger.folded;
 begin
   killed := 0;
+  told := '[]';
   select array_agg(d.id) into v_due from (
     (select r.id from jobledger.ready as r where r.kill_at <= p_now order by r.kill_at limit p_most)
     union all (select w.id from jobledger.waiting as w where w.kill_at <= p_now order by w.kill_at limit p_most)
@@ -37,10 +39,12 @@ begin
       perform jobledger.place_back(s, p_now);
       continue;
     end if;
-    perform jobledger.append(s, 'job.killed', p_now, null, jsonb_build_object('rule', coalesce((select e.data ->> 'kill_rule' from jobledger.events as e
-      where e.shard = p_shard and e.stream_id = v_id and e.data ? 'kill_rule' order by e.version desc limit 1), 'service'), 'kill_at', s.kill_at), s.worker,
+    v_rule := coalesce((select e.data ->> 'kill_rule' from jobledger.events as e
+      where e.shard = p_shard and e.stream_id = v_id and e.data ? 'kill_rule' order by e.version desc limit 1), 'service');
+    perform jobledger.append(s, 'job.killed', p_now, null, jsonb_build_object('rule', v_rule, 'kill_at', s.kill_at), s.worker,
       case s.state when 'running' then s.attempt end);
     killed := killed + 1;
+    told := told || jsonb_build_object('topic', 'job_killed', 'job', v_id, 'tenant', s.tenant, 'rule', v_rule);
   end loop;
 end
 $$;

@@ -1,5 +1,6 @@
 -- One call that keeps the clockwork going: promotes what is due, rescues, times out, kills, holds and releases what pauses say, drops expired idempotency keys,
 -- sees to partitions ahead. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
+-- `told` names each lease that expired, each job that was timed out or killed, for who observes.
 -- A caller bound to tenants is not told how much it did, nor where it ended (an id): its sweep for kill dates begins at a random moment instead of at `p_after`.
 drop function if exists jobledger.tick;
 
@@ -11,8 +12,8 @@ declare
   v_now timestamptz := jobledger.now();
   v_every boolean := jobledger.every_tenant();
   v_promoted int;
-  v_rescued int;
-  v_timed_out int;
+  v_rescued record;
+  v_timed_out record;
   v_killed record;
   v_held int := 0;
   v_unheld int := 0;
@@ -23,8 +24,8 @@ begin
     return jsonb_build_object('busy', true, 'next', p_after);
   end if;
   v_promoted := jobledger.promote(p_shard, v_now, 2000);
-  v_rescued := jobledger.rescue(p_shard, v_now, 1000);
-  v_timed_out := jobledger.time_out(p_shard, v_now, 200);
+  select * into v_rescued from jobledger.rescue(p_shard, v_now, 1000);
+  select * into v_timed_out from jobledger.time_out(p_shard, v_now, 200);
   select * into v_killed from jobledger.kill_due(p_shard, v_now, 500,
     case when v_every then p_after else jobledger.first_id_at(v_now - interval '7 days' - random() * interval '30 days') end);
   if exists (select from jobledger.limits as l where l.shard = p_shard) then
@@ -37,7 +38,7 @@ begin
     perform jobledger.partitions_ensure(p_shard);
     return '{"promoted": 0, "rescued": 0, "timed_out": 0, "killed": 0, "held": 0, "released_holds": 0, "keys_expired": 0, "partitions": 0, "next": null}';
   end if;
-  return jsonb_build_object('promoted', v_promoted, 'rescued', v_rescued, 'timed_out', v_timed_out, 'killed', v_killed.killed, 'held', v_held, 'released_holds', v_unheld,
-    'keys_expired', v_forgotten, 'partitions', jobledger.partitions_ensure(p_shard), 'next', v_killed.next);
+  return jsonb_build_object('promoted', v_promoted, 'rescued', v_rescued.taken, 'timed_out', v_timed_out.ended, 'killed', v_killed.killed, 'held', v_held, 'released_holds', v_unheld,
+    'keys_expired', v_forgotten, 'partitions', jobledger.partitions_ensure(p_shard), 'next', v_killed.next, 'told', v_rescued.told || v_timed_out.told || v_killed.told);
 end
 $$;

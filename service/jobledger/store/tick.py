@@ -8,6 +8,7 @@ from uuid import UUID
 
 import orjson
 
+from jobledger.observations import JobKilled, JobTimedOut, LeaseExpired, emit, listeners
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
@@ -61,6 +62,8 @@ async def tick(connection: Connection, shard: int, after: UUID | None = None) ->
     with translated():
         text = await connection.fetchval(statement("tick"), shard, after)
     facts: dict[str, Any] = orjson.loads(text)
+    if listeners:
+        _tell(facts.get("told") or [])
     counts = {name: _count(facts.get(name)) for name in _COUNTS}
     following = facts.get("next")
     return TickResult(**counts, next=UUID(following) if following else None, facts=facts)
@@ -71,3 +74,14 @@ def _count(value: object) -> int:
     if isinstance(value, list):
         return len(value)
     return value if isinstance(value, int) else 0
+
+
+def _tell(told: list[dict[str, Any]]) -> None:
+    for fact in told:
+        match fact["topic"]:
+            case LeaseExpired.topic:
+                emit(LeaseExpired(worker=UUID(fact["worker"]), jobs=fact["jobs"]))
+            case JobTimedOut.topic:
+                emit(JobTimedOut(job=UUID(fact["job"]), where="tick"))
+            case JobKilled.topic:
+                emit(JobKilled(job=UUID(fact["job"]), tenant=fact["tenant"], rule=fact["rule"]))
