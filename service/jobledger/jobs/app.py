@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -87,6 +88,10 @@ class App:
             raise InvalidArgument("Write @app.job(), with its brackets.")
         if backoff is not None and retry is not None:
             raise InvalidArgument("Give either a back-off or a whole retry policy.")
+        if not (backoff is None or callable(backoff)) or not (retry is None or isinstance(retry, RetryPolicy)):
+            raise InvalidArgument("backoff is Exponential, Linear, Fixed, Table or a function; retry is a RetryPolicy.")
+        if isinstance(aliases, str) or not isinstance(aliases, Iterable):
+            raise InvalidArgument("aliases is a list of names.")
         policy = retry or (RetryPolicy(backoff=backoff) if backoff is not None else RetryPolicy())
         frame = inspect.currentframe()
         # Annotations written as text may name what is local to the function in which the kind is declared.
@@ -125,7 +130,7 @@ class App:
 
     def kind(self, name: str) -> Job[..., Any]:
         """Return the kind of this name or alias. Raises `UnknownKind`."""
-        job = self._jobs.get(name) or self._by_alias.get(name)
+        job = (self._jobs.get(name) or self._by_alias.get(name)) if isinstance(name, str) else None
         if job is None:
             raise UnknownKind("The app has no such kind.", hint=f"It has: {', '.join(sorted(self._jobs)) or 'none'}.")
         return job

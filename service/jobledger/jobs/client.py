@@ -53,6 +53,8 @@ class Client(Operations):
         actor: str | None = None,
     ) -> None:
         """Keep where to connect. `strict` (default: the app's, else yes): refuse names of kinds nobody registered."""
+        if not (app is None or hasattr(app, "enqueue_layers")) or not (actor is None or isinstance(actor, str)):
+            raise InvalidArgument("A client's app is an App, its actor a text.")
         self.app = app
         self.actor = actor
         self.strict = strict if strict is not None else (app.strict if app is not None else True)
@@ -127,6 +129,8 @@ class Client(Operations):
 
     async def send(self, call: Call[R]) -> Handle[R]:
         """Enqueue one checked job."""
+        if not isinstance(call, Call):
+            raise InvalidArgument("What is sent is made by `job.call(…)` or `client.call(…)`.")
         actor = call.options.get("actor", self.actor)
 
         async def send(new: NewJob) -> Enqueued:
@@ -152,6 +156,8 @@ class Client(Operations):
             The same as `enqueue`; `detail["items"]` has the places (from 0) of the offending jobs.
         """
         for place, call in enumerate(calls):
+            if not isinstance(call, Call):
+                raise InvalidArgument(f"Item {place} is not made by `job.call(…)` or `client.call(…)`.")
             if "conn" in call.options or "client" in call.options or "actor" in call.options:
                 raise InvalidArgument(
                     f"Item {place} has a connection, client or actor of its own.",
@@ -222,6 +228,8 @@ def _store_of(source: object) -> Store | None:
 def _json(args: Mapping[str, Any] | None) -> bytes:
     try:
         document: bytes = orjson.dumps(dict(args or {}), default=_reference)
+        if b"null" in document and door.has_no_number(args):
+            raise ValueError
     except (TypeError, ValueError, RecursionError):
         raise InvalidArgs("The arguments have no JSON form.") from None
     return document

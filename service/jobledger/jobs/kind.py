@@ -58,7 +58,7 @@ class Declaration:
                     "A kind's name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / - and begins with a letter,"
                     " digit or _."
                 )
-        if not KIND_NAME.match(self.queue):
+        if not isinstance(self.queue, str) or not KIND_NAME.match(self.queue):
             raise InvalidArgument(f"{self.name}: the queue's name is out of rule.")
         ranges: tuple[tuple[str, int | None, int, int], ...] = (
             ("version", self.version, 1, 2**31 - 1),
@@ -68,8 +68,9 @@ class Declaration:
             ("kill_after", self.kill_after_s, 1, 200 * 366 * 86_400),
         )
         for name, value, least, most in ranges:
-            if value is not None and not least <= value <= most:
-                raise InvalidArgument(f"{self.name}: {name} lies between {least} and {most}.")
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and least <= value <= most):
+                raise InvalidArgument(f"{self.name}: {name} is a whole number from {least} to {most}.")
         if self.isolation not in ("thread", "process"):
             raise InvalidArgument(f"{self.name}: isolation is thread or process.")
         if self.transaction and self.isolation == "process":
@@ -189,7 +190,7 @@ class Job(Enqueuer[P, R]):
         new = new_job(self.name, args, options)
         return replace(
             new,
-            queue=new.queue or self.declaration.queue,
+            queue=self.declaration.queue if new.queue is None else new.queue,
             priority=self.declaration.priority if new.priority is None else new.priority,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from jobledger.errors import InvalidArgument, NotFound, UniqueTaken, WrongState
@@ -13,7 +14,7 @@ from jobledger.store.filters import JobFilter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from uuid import UUID
 
     from jobledger.events import Event
@@ -219,6 +220,10 @@ class Operations:
     ) -> Acted:
         id_, tenant = _which(job, tenant)
         given = {key: value for key, value in (data or {}).items() if value is not None}
+        for name in ("run_at", "kill_at"):
+            moment = given.get(name)
+            if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
+                raise InvalidArgument(f"{name} is a datetime with a time zone.")
         async with self.store.connection() as conn:
             (done,) = await operate.act(
                 conn, self.store.shard, act, [id_], actor=actor or self.actor, reason=reason, tenant=tenant, data=given

@@ -85,7 +85,8 @@ def checked(options: EnqueueOptions) -> EnqueueOptions:
 
 def whole_seconds(name: str, span: float | timedelta) -> int:
     """Return a span in seconds. Raises `InvalidArgument` for a fraction of a second."""
-    seconds = span.total_seconds() if isinstance(span, timedelta) else span
-    if isinstance(seconds, bool) or seconds != int(seconds):
+    seconds: Any = span.total_seconds() if isinstance(span, timedelta) else span
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not -(10**12) < seconds < 10**12 or seconds != int(seconds):
         raise InvalidArgument(f"{name} is whole seconds, or a timedelta of them.")
     return int(seconds)

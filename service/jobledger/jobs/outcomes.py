@@ -141,7 +141,9 @@ def _delay(delay: float | timedelta | datetime) -> tuple[float | None, datetime 
         if delay.tzinfo is None:
             raise InvalidArgument("A moment needs a time zone.")
         return None, delay
-    seconds = delay.total_seconds() if isinstance(delay, timedelta) else float(delay)
+    if not isinstance(delay, timedelta | int | float) or isinstance(delay, bool):
+        raise InvalidArgument("A delay is a number of seconds, a timedelta or a moment.")
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
     if not 0 <= seconds <= _DELAY_LIMIT_S:
         raise InvalidArgument("A delay is 0 seconds to 366 days.")
-    return seconds, None
+    return float(seconds), None

@@ -153,7 +153,7 @@ class Resolvers:
 
     def add(self, scheme: str, resolver: Resolver) -> None:
         """Resolve `scheme:…` by calling `resolver` with what follows the colon; it may be async."""
-        if not re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}", scheme):
+        if not isinstance(scheme, str) or not re.fullmatch(r"[a-z][a-z0-9+.-]{0,31}", scheme):
             raise InvalidArgument(
                 "A secret scheme is 1 to 32 of the characters a-z 0-9 + . - and begins with a letter."
             )

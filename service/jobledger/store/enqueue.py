@@ -5,8 +5,9 @@ What can be told without the database is checked before anything is sent, and no
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -20,7 +21,7 @@ from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from jobledger.store.pool import Connection
 
@@ -207,7 +208,7 @@ def _document(name: str, value: Json | None, limit: int) -> bytes | None:
             text = value if isinstance(value, bytes) else value.encode()
             orjson.loads(text)
         else:
-            text = orjson.dumps(dict(value) if isinstance(value, Mapping) else value)
+            text = json_text(value)
     except (ValueError, TypeError, RecursionError):
         raise _wrong(name, "is not JSON") from None
     if len(text) > limit:
@@ -220,6 +221,26 @@ def _document(name: str, value: Json | None, limit: int) -> bytes | None:
     if b"\\u0000" in text and _NUL.search(text):
         raise _wrong(name, "holds the character U+0000, which Postgres cannot store")
     return text
+
+
+def json_text(value: object) -> bytes:
+    """Return the JSON text of an object or list. Raises `ValueError` or `TypeError` where it has none."""
+    if not isinstance(value, (Mapping, list)):
+        raise TypeError("neither an object nor a list")
+    text: bytes = orjson.dumps(dict(value) if isinstance(value, Mapping) else value)
+    # The serializer writes null for them, which would change what was said without a word.
+    if b"null" in text and has_no_number(value):
+        raise ValueError("NaN or infinite")
+    return text
+
+
+def has_no_number(value: object) -> bool:
+    """Tell whether a float in it is none that JSON has."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(map(has_no_number, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(has_no_number, value))
 
 
 def _wrong(name: str, rule: str) -> InvalidArgument:
@@ -252,7 +273,7 @@ def _check_moment(name: str, value: object) -> None:
 def _check_tags(tags: Sequence[str] | None) -> None:
     if tags is None:
         return
-    if isinstance(tags, str) or len(tags) > TAGS_MAX:
+    if isinstance(tags, str) or not isinstance(tags, Sequence) or len(tags) > TAGS_MAX:
         raise _wrong("tags", f"is a list of at most {TAGS_MAX}")
     for tag in tags:
         if not isinstance(tag, str) or not 1 <= len(tag) <= TAG_CHARACTERS_MAX or not _storable(tag):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection  # noqa: TC003 - the field's type is read when the class is made
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,7 +30,9 @@ class JobFilter:
         Raises:
             InvalidArgument: a state is none of `STATES`.
         """
-        if self.states is not None and (isinstance(self.states, str) or not set(self.states) <= set(STATES)):
+        states = self.states
+        listed = isinstance(states, Collection) and not isinstance(states, str)
+        if states is not None and not (listed and all(state in STATES for state in states)):
             raise InvalidArgument("There is no such state.", hint=f"States are: {', '.join(STATES)}.")
 
     @property

@@ -110,7 +110,7 @@ async def list_jobs(
     Raises:
         InvalidArgument: the limit or the cursor is not one.
     """
-    if not 1 <= limit <= PAGE_MAX:
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= PAGE_MAX:
         raise InvalidArgument(f"A page has 1 to {PAGE_MAX} jobs.")
     below = _read_cursor(cursor)
     if wanted.owner is None or wanted.tenant is None:
@@ -261,7 +261,7 @@ def _newest_first(job: JobRow) -> bytes:
 def _read_cursor(cursor: str | None) -> UUID:
     try:
         return _TOP if cursor is None else UUID(cursor)
-    except ValueError:
+    except (ValueError, AttributeError, TypeError):
         raise InvalidArgument("The cursor is not one of a list of jobs.") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import orjson
@@ -14,7 +15,7 @@ from jobledger.store.jobs_read import PAGE_MAX, list_jobs
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -91,6 +92,8 @@ async def act(
         InvalidArgument: the act or its data is not well formed; nothing was changed.
         NotOpen: the live tables are not rebuilt yet.
     """
+    if isinstance(ids, str | bytes) or not isinstance(ids, Sequence):
+        raise InvalidArgument("The jobs of an act are a list of ids.")
     with translated():
         rows = await connection.fetch(statement("act"), shard, act, tenant, list(ids), actor, reason, _text(data or {}))
     return [Acted(row["id"], row["verdict"], row["state"]) for row in rows]
@@ -200,8 +203,10 @@ async def limits(
 
 
 def _met_by(act: str, wanted: JobFilter) -> JobFilter:
-    if act not in ACTS_ON:
+    if not isinstance(act, str) or act not in ACTS_ON:
         raise InvalidArgument("There is no such act.", hint=f"Acts are: {', '.join(ACTS_ON)}.")
+    if not isinstance(wanted, JobFilter):
+        raise InvalidArgument("Which jobs are meant is said by a JobFilter.")
     found = wanted.within(ACTS_ON[act])
     if not found.states:
         raise InvalidArgument(
@@ -214,5 +219,5 @@ def _met_by(act: str, wanted: JobFilter) -> JobFilter:
 def _text(data: Mapping[str, Any]) -> str:
     try:
         return orjson.dumps(dict(data)).decode()
-    except TypeError:
+    except (TypeError, ValueError):
         raise InvalidArgument("The data of an act is plain JSON.") from None

@@ -89,7 +89,7 @@ class Store:
 
         settings = settings or Settings()
         dsn = dsn or settings.address()
-        if dsn is None:
+        if not isinstance(dsn, str):
             raise InvalidArgument("No database address is known.", hint="Set JOBLEDGER_DSN, or pass one.")
         pooler = pooler or settings.pooler
         limit = pool_max or settings.pool_max
