@@ -1,0 +1,1 @@
+"""The worker: fetch, execute, report, heartbeat, stop."""
