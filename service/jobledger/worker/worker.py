@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 import threading
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.errors import InvalidArgument
 from jobledger.jobs.client import Client
@@ -17,7 +19,7 @@ from jobledger.worker.limits import Limits
 from jobledger.worker.stop import Stopping
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from types import TracebackType
 
     from jobledger.jobs.app import App
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 REPLACEABLE = frozenset({"max_jobs", "max_memory", "max_lost"})
 """Reasons for which a supervisor puts a fresh process in the place of one that ended."""
 
+NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@/-]{0,127}\Z")
 _CONNECTIONS = 8
 _COLLECT = (50_000, 20, 50)
 
@@ -63,15 +66,19 @@ class Worker:
         self.app = app
         self.settings = settings or Settings()
         self.concurrency = self.settings.concurrency if concurrency is None else concurrency
+        if not isinstance(self.concurrency, int) or isinstance(self.concurrency, bool):
+            raise InvalidArgument("The concurrency of a worker is a whole number.")
         if not 1 <= self.concurrency <= 10_000:
             raise InvalidArgument("The concurrency of a worker lies between 1 and 10000.")
+        if not isinstance(database, Store | str | None):
+            raise InvalidArgument("The database of a worker is an address or a Store.")
         self.stopping = Stopping()
         self.ready = asyncio.Event()
         self.life: Life | None = None
         self._database = database
         self._names = names
         self._queues = bound_queues(queues)
-        self._tenants = tenants
+        self._tenants = None if tenants is None else named("tenants", tenants)
         self._limits = limits or Limits()
         self._manner = manner or Manner()
         self._until_empty = until_empty
@@ -152,7 +159,7 @@ class Worker:
 def with_aliases(app: App, kinds: Sequence[str]) -> list[str]:
     """Return the given kinds with their aliases. Raises `UnknownKind` for one that the app does not have."""
     names: dict[str, None] = {}
-    for kind in kinds:
+    for kind in named("kinds", kinds):
         declared = app.kind(kind)
         names.update(dict.fromkeys([declared.name, *declared.declaration.aliases]))
     return list(names)
@@ -162,7 +169,18 @@ def bound_queues(queues: Mapping[str, int | None] | Sequence[str] | None) -> dic
     """Return the queues a worker is bound to with their concurrency. Raises `InvalidArgument` for one below 1."""
     if queues is None:
         return None
-    bound: dict[str, int | None] = dict(queues.items()) if hasattr(queues, "items") else dict.fromkeys(queues)
-    if not bound or any(limit is not None and limit < 1 for limit in bound.values()):
+    bound: dict[str, int | None] = dict.fromkeys(named("queues", queues))
+    if isinstance(queues, Mapping):
+        bound = dict(queues)
+    counts = [limit for limit in bound.values() if limit is not None]
+    if not bound or not all(isinstance(limit, int) and limit >= 1 for limit in counts):
         raise InvalidArgument("A worker is bound to at least one queue, each with a concurrency of 1 or more, or none.")
     return bound
+
+
+def named(what: str, names: Iterable[str]) -> list[str]:
+    """Return the names as a list. Raises `InvalidArgument` for one that no tenant, queue or kind can have."""
+    found: list[object] = list(names) if isinstance(names, Iterable) and not isinstance(names, str | bytes) else [None]
+    if not all(isinstance(name, str) and NAME.match(name) for name in found):
+        raise InvalidArgument(f"{what} are a list of names: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ / -.")
+    return [str(name) for name in found]

@@ -1,0 +1,427 @@
+"""Malformed arguments of the SQL functions: for each argument the values that no call may get through with.
+
+Values go over the wire as they are, so that they can be what no driver would send: invalid UTF-8, U+0000, texts that are
+no number. None is SQL's null. `{mark}` is a text that must not come back in any error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Value = bytes | None
+
+
+class Argument(NamedTuple):
+    """One argument: its type, a sound value, and what is malformed in its place."""
+
+    type: str
+    sound: Value
+    malformed: Sequence[Value]
+
+
+def texts(*values: str) -> list[Value]:
+    """Return them as they are sent."""
+    return [value.encode("utf-8", "surrogatepass") for value in values]
+
+
+BROKEN_TEXT: Final[list[Value]] = [b"\xff\xfe{mark}", b"\xc3\x28", b"\xed\xa0\x80"]
+LONG: Final = "{mark}" + "x" * 5000
+NAME: Final[list[Value]] = [
+    *texts(
+        "", " ", "-x", ".", "a b{mark}", "é{mark}", "a'; drop table jobledger.events; --{mark}", "a\n", "a\nb{mark}"
+    ),
+    *texts('"{mark}"', "$1{mark}", "%s{mark}", "\\{mark}", "{" + "{mark}" + "}", "\u202e{mark}", "😀", LONG),
+    *BROKEN_TEXT,
+]
+NEEDED_NAME: Final[list[Value]] = [*NAME, None]
+KEY: Final[list[Value]] = [*texts("", LONG), *BROKEN_TEXT]
+NO_JSON: Final[list[Value]] = [
+    *texts(
+        "", " ", "{", "[", '{"a":}', "nan", "NaN", "Infinity", '{"a": NaN}', '{"a": -Infinity}', "{'a': 1}", "undefined"
+    ),
+    *texts(
+        '"\\u0000{mark}"',
+        '{"a": "\\ud800"}',
+        '{"a": "\\udc00\\ud800"}',
+        "[1,]",
+        '{"a": 1e999999}',
+        "0x10",
+        "[" * 50_000,
+    ),
+    *BROKEN_TEXT,
+]
+LARGE: Final[list[Value]] = texts('{"a": "{mark}' + "x" * 300_000 + '"}', '["{mark}", "' + "x" * 300_000 + '"]')
+NO_OBJECT: Final[list[Value]] = texts('"{mark}"', "1", "true", "[]", '["{mark}"]')
+NO_MOMENT: Final[list[Value]] = [
+    *texts(
+        "infinity", "-infinity", "", "{mark}", "2026-13-01", "2026-02-30", "99999999-01-01", "294277-01-01", "12:00:99"
+    ),
+    *texts("1999-01-01T00:00:00Z", "4999-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "4714-11-24 BC", "1e5", "NaN"),
+    *BROKEN_TEXT,
+]
+NO_UUID: Final[list[Value]] = [
+    *texts("", "{mark}", "019aa0b1", "019aa0b1-7c00-7000-8000-00000000000g", "{}", "1"),
+    *BROKEN_TEXT,
+]
+NO_ID: Final[list[Value]] = [
+    *NO_UUID,
+    *texts("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
+    *texts("ffffffff-0000-7000-8000-000000000000", "019aa0b1-7c00-4000-8000-000000000000"),
+    *texts("019aa0b1-7c00-7000-8000-000000000000", "7fffffff-ffff-7000-8000-000000000000"),
+]
+NO_LIST: Final[list[Value]] = [*texts("{", "", "{mark}", "{a", "[1:2]={a}", "{{a},{b,c}}"), *BROKEN_TEXT]
+NO_SHARD: Final[list[Value]] = [*texts("", "{mark}", "32768", "-32769", "1.5", "NaN"), None]
+
+
+def number(least: int, most: int) -> list[Value]:
+    """Return what is no number of a range."""
+    outside = [str(least - 1), str(most + 1), "-2147483648", "2147483648", "9" * 40]
+    return texts(*outside, "", "{mark}", "1.5", "NaN", "Infinity", "1 2", "--1")
+
+
+def listed(*values: str) -> list[Value]:
+    """Return lists of a type as Postgres writes them."""
+    return [*NO_LIST, *texts(*values)]
+
+
+WITHIN: Final = {
+    "priority": number(-1000, 1000),
+    "timeout": number(1, 604_800),
+    "max_attempts": number(1, 1000),
+}
+MANY: Final = "{" + ",".join(["t"] * 40) + "}"
+SHARD: Final = Argument("smallint", b"0", NO_SHARD)
+ACTOR: Final = Argument("text", b"ada", [*texts(LONG), *BROKEN_TEXT])
+REASON: Final = Argument("text", b"because", [*texts(LONG), *BROKEN_TEXT])
+JOB_FIELDS: Final = {
+    "kind": ("", " ", None, ["{mark}"], {"a": "{mark}"}, "a b{mark}", LONG, "a\nb"),
+    "tenant": ("", "a b{mark}", LONG, ["{mark}"], "_GLOBAL", "_global{mark}"),
+    "queue": ("", "a b{mark}", LONG, {"a": "{mark}"}),
+    "priority": (-1001, 1001, "{mark}", 1.5, [1], {"a": 1}, True, 10**12, ""),
+    "timeout": (0, -1, 604_801, "{mark}", 1.5, [], True, ""),
+    "max_attempts": (0, -5, 1001, 40_000, "{mark}", 1.5, [], True),
+    "run_at": ("{mark}", "infinity", "1999-01-01", "4999-01-01T00:00:00Z", 5, [], True, "", "-infinity"),
+    "kill_at": ("{mark}", "infinity", "1999-01-01", "4999-01-01T00:00:00Z", 5, [], True, ""),
+    "owner": ("", LONG),
+    "key": ("", LONG),
+    "unique_key": ("", LONG),
+    "tags": ("{mark}", 5, {"a": "{mark}"}, ["t"] * 33, ["{mark}" + "x" * 3000], True),
+    "args": ({"a": "{mark}" + "x" * 300_000},),
+    "meta": ({"a": "{mark}" + "x" * 20_000},),
+    "backoff": ({"a": "{mark}" + "x" * 20_000},),
+    "trace": ({"a": "{mark}" + "x" * 20_000},),
+    "id": ("{mark}", 5, "", "019aa0b1-7c00-4000-8000-000000000000", "019aa0b1-7c00-7000-8000-000000000000", [], True),
+}
+"""Of one job of `enqueue_many`: what no field may hold."""
+
+# Of `claim`: the caller's memory as parallel lists, here of one lane and one gap.
+_LANE: Final = {
+    "s_queue": ("text[]", "{q}"),
+    "s_tenant": ("text[]", "{t}"),
+    "s_priority": ("smallint[]", "{0}"),
+    "s_after_at": ("timestamptz[]", "{-infinity}"),
+    "s_after_id": ("uuid[]", "{00000000-0000-0000-0000-000000000000}"),
+    "s_upto_at": ("timestamptz[]", "{infinity}"),
+    "s_upto_id": ("uuid[]", "{ffffffff-ffff-ffff-ffff-ffffffffffff}"),
+    "s_most": ("int[]", "{NULL}"),
+    "s_held": ("int[]", "{0}"),
+    "s_mixed": ("boolean[]", "{f}"),
+    "g_queue": ("text[]", "{q}"),
+    "g_tenant": ("text[]", '{""}'),
+    "g_priority": ("smallint[]", "{-32768}"),
+    "g_upto_tenant": ("text[]", "{~}"),
+    "g_upto_priority": ("smallint[]", "{0}"),
+}
+
+
+def _lists() -> dict[str, Argument]:
+    found = {}
+    for name, (type_, sound) in _LANE.items():
+        first = sound.strip("{}")
+        longer = "{" + ",".join([first] * 3) + "}"
+        found[name] = Argument(type_, sound.encode(), [*texts(longer, "{}", "{", "{mark}"), None])
+    return found
+
+
+def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[str, Argument]]:
+    """Return each public function with its arguments; the ids are of a live worker, and of its jobs."""
+    known = Argument("uuid", worker, [*NO_UUID, None, b"019aa0b1-7c00-7000-8000-000000000000"])
+    one = b"{" + running + b"}"
+    twice = b"{" + running + b"," + running + b"}"
+    unsorted = b"{" + max(waiting, running) + b"," + min(waiting, running) + b"}"
+    return {
+        "enqueue": {
+            "kind": Argument("text", b"k", NEEDED_NAME),
+            "args": Argument("jsonb", b"{}", [*NO_JSON, *LARGE]),
+            "tenant": Argument("text", b"default", NEEDED_NAME),
+            "queue": Argument("text", b"q", NAME),
+            "priority": Argument("int", b"0", WITHIN["priority"]),
+            "run_at": Argument("timestamptz", None, NO_MOMENT),
+            "kill_at": Argument("timestamptz", None, NO_MOMENT),
+            "timeout": Argument("int", None, WITHIN["timeout"]),
+            "max_attempts": Argument("int", None, WITHIN["max_attempts"]),
+            "owner": Argument("text", b"ada", KEY),
+            "tags": Argument("text[]", b"{a}", listed(MANY, '{"' + LONG + '"}')),
+            "meta": Argument("jsonb", None, [*NO_JSON, *LARGE]),
+            "key": Argument("text", None, KEY),
+            "unique_key": Argument("text", None, KEY),
+            "backoff": Argument("jsonb", None, [*NO_JSON, *LARGE]),
+            "trace": Argument("jsonb", None, [*NO_JSON, *LARGE]),
+            "id": Argument("uuid", None, [*NO_ID, running, waiting]),
+            "actor": ACTOR,
+            "strict": Argument("boolean", b"f", texts("", "{mark}", "2")),
+            "shard": SHARD,
+        },
+        "enqueue_many": {
+            "jobs": Argument(
+                "jsonb",
+                b'[{"kind": "k"}]',
+                [
+                    *NO_JSON,
+                    *NO_OBJECT[:3],
+                    *texts("[1]", '["{mark}"]', "[null]", "[[]]", '[{"kind": "k"}, 1]', "{}"),
+                    None,
+                ],
+            ),
+            "actor": ACTOR,
+            "strict": Argument("boolean", b"f", texts("", "{mark}", "2")),
+            "shard": SHARD,
+        },
+        "worker_start": {
+            "p_shard": SHARD,
+            "p_worker": Argument("uuid", None, [*NO_ID, running]),
+            "p_queues": Argument(
+                "jsonb",
+                None,
+                [*NO_JSON, *NO_OBJECT, *texts('{"q": "{mark}"}', '{"q": -1}', '{"q": 1.5}', '{"a b{mark}": 1}')],
+            ),
+            "p_kinds": Argument("text[]", b"{k}", listed("{NULL}", '{""}', '{"a b{mark}"}', '{"' + LONG + '"}')),
+            "p_tenants": Argument("text[]", None, listed("{NULL}", '{""}', '{"a b{mark}"}')),
+            "p_lease_s": Argument("int", b"30", [*number(1, 3600), None]),
+            "p_about": Argument("jsonb", b"{}", [*NO_JSON, *NO_OBJECT, *LARGE]),
+        },
+        "worker_stop": {"p_shard": SHARD, "p_worker": known, "p_reason": REASON},
+        "heartbeat": {
+            "p_shard": SHARD,
+            "p_worker": known,
+            "p_beat": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], b"-1", None]),
+            "p_settled": Argument("int", b"0", [*number(0, 2**31 - 1)[2:], b"-1", None]),
+            "p_held": Argument("uuid[]", one, listed("{NULL}", "{1}")),
+            "p_stalled_s": Argument("real", b"0", [*texts("", "{mark}", "NaN", "-1", "Infinity", "1e99"), None]),
+        },
+        "claim": {
+            "p_shard": SHARD,
+            "p_worker": known,
+            "p_call": Argument("int", b"99", [*number(0, 2**31 - 1)[2:], b"-1", None]),
+            "p_n": Argument("int", b"1", [*number(0, 100_000), None]),
+            "p_kinds": Argument("text[]", b"{nobody}", [*NO_LIST, None]),
+            "p_queues": Argument("text[]", b"{q}", [*NO_LIST, None]),
+            "p_room": Argument("int[]", b"{1}", listed("{1,2}", "{}", "{1.5}", "{NULL}")),
+            "p_any_queue": Argument("boolean", b"f", [*texts("", "{mark}"), None]),
+            **_lists(),
+            "p_new_lanes": Argument("int", b"8", [*number(0, 100_000), None]),
+            "h_tenant": Argument("text[]", b"{t}", listed("{a,b}", "{}")),
+            "h_count": Argument("int[]", b"{0}", listed("{1,2}", "{}", "{-1}", "{x}")),
+        },
+        "claim_job": {
+            "p_shard": SHARD,
+            "p_worker": known,
+            "p_call": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], b"-1", None]),
+            "p_id": Argument("uuid", waiting, [*NO_ID, None, running]),
+            "p_kinds": Argument("text[]", b"{k}", listed("{}", "{other}", "{NULL}") + [None]),
+        },
+        "report": {
+            "p_shard": SHARD,
+            "p_worker": Argument("uuid", worker, [*NO_UUID, None]),
+            "p_ids": Argument("uuid[]", one, [*listed("{NULL}", "{}"), twice, unsorted, None]),
+            "p_claims": Argument("int[]", b"{2}", listed("{}", "{2,3}", "{NULL}", "{-1}", "{2.5}") + [None]),
+            "p_outcomes": Argument(
+                "text[]",
+                b"{snoozed}",
+                listed("{}", "{NULL}", "{done}", '{"{mark}"}', "{succeeded,failed}", "{killed}") + [None],
+            ),
+            "p_datas": Argument(
+                "jsonb[]",
+                b'{"{\\"run_at\\": \\"2026-12-24T00:00:00Z\\"}"}',
+                [*listed("{}", "{1}", "{nan}", "{NULL,NULL}", '{"[1]"}', '{"\\"{mark}\\""}'), None, *_reported()],
+            ),
+        },
+        "register_kind": {
+            "p_shard": SHARD,
+            "p_name": Argument("text", b"k", NEEDED_NAME),
+            "p_version": Argument("int", b"1", number(1, 2**31 - 1)),
+            "p_schema": Argument(
+                "jsonb",
+                b"{}",
+                [*NO_JSON, *NO_OBJECT[:2], *NO_OBJECT[3:], *texts('{"a": "{mark}' + "x" * 800_000 + '"}')],
+            ),
+            "p_aliases": Argument("text[]", b"{}", listed("{NULL}", '{""}', '{"a b{mark}"}', '{"' + LONG + '"}')),
+            "p_defaults": Argument(
+                "jsonb",
+                b"{}",
+                [
+                    *NO_JSON,
+                    *NO_OBJECT,
+                    *texts(
+                        '{"queue": "a b{mark}"}',
+                        '{"queue": 5}',
+                        '{"timeout": "{mark}"}',
+                        '{"timeout": 0}',
+                        '{"timeout": 1.5}',
+                        '{"max_attempts": -1}',
+                        '{"max_attempts": 99999999999}',
+                        '{"kill_after": "{mark}"}',
+                        '{"kill_after": -5}',
+                        '{"kill_after": 1e300}',
+                        '{"other": "{mark}"}',
+                    ),
+                ],
+            ),
+        },
+        "tick": {"p_shard": SHARD, "p_after": Argument("uuid", None, NO_UUID)},
+        "open": {"p_shard": SHARD},
+        "act": {
+            "p_shard": SHARD,
+            "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),
+            "p_tenant": Argument("text", b"default", BROKEN_TEXT),
+            "p_ids": Argument("uuid[]", one, listed("{NULL}", "{}", "{1}") + [None]),
+            "p_actor": ACTOR,
+            "p_reason": REASON,
+            "p_data": Argument("jsonb", b"{}", [*NO_JSON, *NO_OBJECT]),
+        },
+        "pause": _held(),
+        "resume": _held(),
+        "set_limit": {
+            "p_shard": SHARD,
+            "p_scope": Argument("text", b"kind", [*NEEDED_NAME, *texts("KIND", "service", "jobs")]),
+            "p_name": Argument("text", b"k", NEEDED_NAME),
+            "p_set": Argument(
+                "jsonb",
+                b'{"timeout": 60}',
+                [
+                    *NO_JSON,
+                    *NO_OBJECT,
+                    None,
+                    *texts(
+                        "{}",
+                        '{"timeout": 0}',
+                        '{"timeout": 1.5}',
+                        '{"timeout": "{mark}"}',
+                        '{"other": 1}',
+                        '{"{mark}": 1}',
+                        '{"timeout": -1}',
+                        '{"timeout": 1e300}',
+                        '{"max_attempts": 1001}',
+                        '{"kill_after": 99999999999}',
+                        '{"args_limit": 2048}',
+                        '{"timeout": []}',
+                        '{"timeout": {"a": "{mark}"}}',
+                        '{"timeout": true}',
+                    ),
+                ],
+            ),
+            "p_actor": ACTOR,
+            "p_reason": REASON,
+        },
+        "is_open": {"p_shard": Argument("smallint", b"0", NO_SHARD[:-1])},
+        "may": {"p_tenant": Argument("text", b"t", BROKEN_TEXT)},
+        "new_id": {
+            "at": Argument("timestamptz", None, [*NO_MOMENT[2:9], *BROKEN_TEXT]),
+            "ordinal": Argument("int", b"0", number(-(2**31), 2**31 - 1)[4:]),
+        },
+        "first_id_at": {"at": Argument("timestamptz", b"2026-01-01T00:00:00Z", [*NO_MOMENT[2:9], *BROKEN_TEXT])},
+        "time_of": {"id": Argument("uuid", waiting, NO_UUID)},
+        "control_id": {name: Argument("text", b"a", BROKEN_TEXT) for name in ("tenant", "what", "name")},
+    }
+
+
+def _held() -> dict[str, Argument]:
+    return {
+        "p_shard": SHARD,
+        "p_scope": Argument("text", b"kind", [*NEEDED_NAME, *texts("KIND", "service", "jobs")]),
+        "p_name": Argument("text", b"k", NEEDED_NAME),
+        "p_actor": ACTOR,
+        "p_reason": REASON,
+    }
+
+
+def _reported() -> list[Value]:
+    moments = ("{mark}", "", "infinity", "-infinity", "4999-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "2026-02-30")
+    documents = [f'{{"run_at": "{at}"}}' for at in moments]
+    documents += ['{"run_at": 5}', '{"run_at": null}', '{"run_at": ["{mark}"]}', "{}", "1", "[]", '{"run_at": true}']
+    documents.append('{"run_at": "2026-12-24T00:00:00Z", "reason": "{mark}' + "x" * 400_000 + '"}')
+    return [b'{"' + document.replace('"', '\\"').encode() + b'"}' for document in documents]
+
+
+FAILURES: Final = (
+    '{"retry_in": -1}',
+    '{"retry_in": "{mark}"}',
+    '{"retry_in": 1e300}',
+    '{"retry_in": null}',
+    '{"retry_in": [1]}',
+    '{"retry_in": true}',
+    '{"retry_at": "{mark}"}',
+    '{"retry_at": "infinity"}',
+    '{"retry_at": 5}',
+    '{"retry_at": "4999-01-01T00:00:00Z"}',
+    '{"retry_at": ["{mark}"]}',
+    '"{mark}"',
+    "[]",
+    "5",
+)
+"""What `report` may not be told of a failure."""
+
+ACTS: Final = {
+    "retry": (
+        '{"attempts": 0}',
+        '{"attempts": 1.5}',
+        '{"attempts": "{mark}"}',
+        '{"attempts": 1001}',
+        '{"attempts": [1]}',
+        '{"run_at": "{mark}"}',
+        '{"run_at": "infinity"}',
+        '{"run_at": 5}',
+        '{"kill_at": "{mark}"}',
+        '{"kill_at": "infinity"}',
+        '{"kill_at": "1999-01-01T00:00:00Z"}',
+        '{"run_at": ["{mark}"]}',
+    ),
+    "reschedule": (
+        "{}",
+        '{"run_at": null}',
+        '{"run_at": "{mark}"}',
+        '{"run_at": "infinity"}',
+        '{"run_at": 5}',
+        '{"run_at": "1999-01-01T00:00:00Z"}',
+        '{"run_at": "4999-01-01T00:00:00Z"}',
+        '{"run_at": "2026-12-24T00:00:00Z", "kill_at": "2026-12-23T00:00:00Z"}',
+        '{"run_at": true}',
+    ),
+    "reprioritise": (
+        "{}",
+        '{"priority": 1001}',
+        '{"priority": -1001}',
+        '{"priority": 1.5}',
+        '{"priority": "{mark}"}',
+        '{"priority": null}',
+        '{"priority": 1e300}',
+        '{"priority": [1]}',
+        '{"priority": true}',
+    ),
+    "move": (
+        "{}",
+        '{"queue": ""}',
+        '{"queue": "a b{mark}"}',
+        '{"queue": null}',
+        '{"queue": 5.5}',
+        '{"queue": ["{mark}"]}',
+        '{"queue": {"a": "{mark}"}}',
+    ),
+}
+"""The data that each act refuses."""
+
+WITHOUT_ARGUMENTS: Final = {"now", "caller", "my_tenants", "every_tenant"}
+"""What cannot be called wrongly."""
