@@ -178,6 +178,12 @@ class Crew:
             if hand.process.poll() is None:
                 await hand.dismiss()
 
+    def kill(self) -> None:
+        """End those that are left."""
+        for hand in self.hands:
+            if hand.process.poll() is None:
+                hand.kill()
+
     def notes(self) -> list[Note]:
         """Return all that the handlers noted."""
         return [note for path in sorted(self.folder.glob("record-*")) for note in notes_in(path)]
@@ -333,24 +339,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def manned(tmp_path: Path) -> Iterator[Callable[[str], Crew]]:
-    """Give a maker of crews for a database; whoever is left is killed after the test."""
-    crews: list[Crew] = []
+    """Give a maker of crews for servers of the test's own; whoever is left is killed after the test."""
+    with contextlib.ExitStack() as stack:
 
-    def man(dsn: str) -> Crew:
-        crews.append(Crew(tmp_path, dsn))
-        return crews[-1]
+        def man(dsn: str) -> Crew:
+            made = Crew(tmp_path, dsn)
+            stack.callback(made.kill)
+            return made
 
-    yield man
-    for crew in crews:
-        for hand in crew.hands:
-            if hand.process.poll() is None:
-                hand.kill()
+        yield man
 
 
 @pytest.fixture
-def crew(manned: Callable[[str], Crew], database: str) -> Crew:
-    """Give a crew for the test's own database."""
-    return manned(database)
+def crew(database: str, tmp_path: Path) -> Iterator[Crew]:
+    """Give a crew for the test's own database, gone before the database is."""
+    made = Crew(tmp_path, database)
+    yield made
+    made.kill()
 
 
 @pytest.fixture

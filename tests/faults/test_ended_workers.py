@@ -94,6 +94,7 @@ async def test_a_worker_killed_before_the_answer_to_its_report_has_reported(
     assert await ledger.history(job) == ["job.enqueued", "job.claimed", "job.succeeded"]
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_before_the_answer_to_its_claim_began_nothing(
     crew: Crew, client: Client, ledger: Ledger, database: str
 ) -> None:

@@ -103,7 +103,7 @@ async def test_two_worker_processes_racing_for_single_jobs_run_each_once(
 
     await ledger.until(both_there)
     jobs = []
-    for _ in range(25):
+    for _ in range(15):
         jobs.append((await client.enqueue("short", {"ms": 0})).id)
         await ledger.reaches(jobs[-1], "succeeded")
     await crew.dismiss()

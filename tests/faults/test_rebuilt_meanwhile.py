@@ -11,15 +11,15 @@ from jobledger.store.recovery import rebuild
 if TYPE_CHECKING:
     from tests.faults.conftest import Crew, Ledger, Load
 
+ROUNDS = 15
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(15, marks=pytest.mark.slow)])
-async def test_a_rebuild_under_load_loses_and_doubles_nothing(
-    crew: Crew, load: Load, ledger: Ledger, rounds: int
-) -> None:
+
+@pytest.mark.slow
+async def test_a_rebuild_under_load_loses_and_doubles_nothing(crew: Crew, load: Load, ledger: Ledger) -> None:
     """Workers stand back while the store is closed, go on by themselves, and keep the jobs that they run."""
     hands = [crew.hire(), crew.hire()]
     async with load.going_on():
-        for number in range(rounds):
+        for number in range(ROUNDS):
             for hand in hands:
                 await hand.ends_more(10)
             await rebuild(ledger.store, "status" if number % 3 == 2 else "queue")

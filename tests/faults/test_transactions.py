@@ -91,6 +91,7 @@ async def test_a_transaction_whose_worker_is_killed_before_the_answer_to_its_com
     assert await ledger.history(job) == ["job.enqueued", "job.claimed", "job.succeeded"]
 
 
+@pytest.mark.slow
 async def test_a_commit_whose_answer_is_lost_is_kept_and_the_worker_goes_on(
     crew: Crew, client: Client, ledger: Ledger, database: str
 ) -> None:
@@ -139,6 +140,7 @@ async def test_a_transaction_whose_connection_is_cut_before_the_commit_fails_on_
     ]
 
 
+@pytest.mark.slow
 async def test_a_transaction_that_ends_after_its_lease_leaves_nothing_and_is_rejected(
     crew: Crew, client: Client, ledger: Ledger
 ) -> None:
