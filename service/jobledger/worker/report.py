@@ -170,6 +170,9 @@ class Reporter:
                     return
                 reports = [_unstorable(reports[0], error)]
                 continue
+            except Exception:  # noqa: BLE001 - whatever it is, the outcomes are not known to be recorded
+                # Let go unreported, its jobs would be held, and running, for as long as this worker lives.
+                _log.exception("a batch of reports failed; it is sent anew")
             else:
                 self._read(verdicts, {report.id: report for report in reports})
                 return
