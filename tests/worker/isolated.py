@@ -17,6 +17,12 @@ def add(context: Context, a: int, b: int) -> list[object]:
 
 
 @app.job(isolation="process")
+async def follow() -> str:
+    """Enqueue another job from the child process."""
+    return str((await add.enqueue(3, 4)).id)
+
+
+@app.job(isolation="process")
 def spin() -> None:
     """Never end, and never look up."""
     while True:

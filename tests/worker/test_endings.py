@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from tests.worker import isolated
 from tests.worker.conftest import quick, until
@@ -115,7 +116,9 @@ async def test_an_isolated_handler_is_killed_at_its_time_out(bench: Bench) -> No
         die = await isolated.die.using(max_attempts=1).enqueue()
         fail = await isolated.fail.using(max_attempts=1).enqueue()
         add = await isolated.add.enqueue(1, 2)
+        follow = await isolated.follow.enqueue()
         async with bench.worker(isolated.app, concurrency=4):
+            assert await bench.reaches(UUID(await follow.result(timeout=30)), "succeeded") == "succeeded"
             assert await add.result(timeout=30) == [3, "half"]
             for handle in (spin, die, fail):
                 await bench.reaches(handle.id, "failed", timeout_s=40)

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jobledger.worker")
 
-TICK_S = 0.5
+TICK_S = 0.25
 _BUSY_TICK_S = 0.02
 _TURN_S = 1.0
 
 
 class Ticker:
-    """Calls `tick` twice a second, and again at once while it finds work."""
+    """Calls `tick` four times a second, and again at once while it finds work."""
 
     def __init__(
         self,

@@ -13,9 +13,12 @@ import importlib
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jobledger.jobs.client import Client
+from jobledger.store.pool import Store
 from jobledger.worker.conclude import failed_with
 from jobledger.worker.execute import Ended, handled, traced
 from jobledger.worker.slots import Ending, Slot
@@ -48,6 +51,7 @@ class _Order(NamedTuple):
     module: str
     name: str
     job: ClaimedJob
+    dsn: str | None
 
 
 class Child:
@@ -102,9 +106,10 @@ class Child:
 class Children:
     """The children of one worker: those at rest are taken again."""
 
-    def __init__(self, threads: Threads) -> None:
-        """Begin without any."""
-        self._threads = threads
+    def __init__(self, threads: Threads, dsn: str | None) -> None:
+        """Begin without any; what the handlers enqueue goes to `dsn`."""
+        self.threads = threads
+        self.dsn = dsn
         self._resting: list[Child] = []
         self._all: set[Child] = set()
 
@@ -136,7 +141,7 @@ class Children:
 
     async def _end(self, child: Child) -> None:
         self._all.discard(child)
-        await asyncio.to_thread(child.close)
+        await self.threads.run(child.close)
 
 
 def isolated_runner(kind: Job[..., Any], host: IsolationHost) -> Runner:
@@ -148,7 +153,7 @@ def isolated_runner(kind: Job[..., Any], host: IsolationHost) -> Runner:
         except OSError as error:
             return failed_with(job, kind.declaration.policy, error)
         try:
-            child.order(_Order(kind.function.__module__, kind.function.__qualname__, job))
+            child.order(_Order(kind.function.__module__, kind.function.__qualname__, job, host.children.dsn))
             outcome = await _followed(child, host, job, slot)
         except ChildEnded as error:
             await host.children.end(child)
@@ -165,22 +170,18 @@ def isolated_runner(kind: Job[..., Any], host: IsolationHost) -> Runner:
 
 async def _followed(child: Child, host: IsolationHost, job: ClaimedJob, slot: Slot) -> Outcome:
     while True:
-        answer = asyncio.ensure_future(asyncio.to_thread(child.answer))
+        answer = asyncio.ensure_future(host.children.threads.run(child.answer))
         try:
             what, said = await asyncio.shield(answer)
         except asyncio.CancelledError:
             child.tell(slot.ending.value if slot.ending is not None else Ending.CANCELLED.value)
-            done, _ = await asyncio.wait([answer], timeout=_NOTICE_S)
+            await asyncio.wait([answer], timeout=_NOTICE_S)
             child.kill()
             await asyncio.wait([answer])
-            if (
-                done
-                and answer.exception() is None
-                and answer.result()[0] == "ended"
-                and answer.result()[1][0] == "succeeded"
-            ):
-                outcome: Outcome = answer.result()[1]
-                return outcome
+            last = answer.result() if answer.exception() is None else None
+            if last is not None and last[0] == "ended" and last[1][0] == "succeeded":
+                done: Outcome = last[1]
+                return done
             raise
         if what == "progress":
             await host.progress(slot, job, said)
@@ -212,6 +213,9 @@ class _ChildHost:
 
 def serve(pipe: Pipe) -> None:
     """Run jobs that come through the pipe, one after the other; the child's main function."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Sent to the whole group they are the worker's affair; it kills its children when their time is over.
+        signal.signal(number, signal.SIG_IGN)
     orders: asyncio.Queue[_Order] = asyncio.Queue()
     asyncio.run(_serve(pipe, orders))
 
@@ -232,13 +236,14 @@ async def _serve(pipe: Pipe, orders: asyncio.Queue[_Order]) -> None:
                 slot.token.set(said)
 
     threading.Thread(target=listen, daemon=True, name="jobledger-pipe").start()
-    apps: dict[int, Any] = {}
+    known: set[int] = set()
     async with contextlib.AsyncExitStack() as stack:
         while True:
             order = await orders.get()
             kind = _kind_of(order)
-            if id(kind.app) not in apps:
-                apps[id(kind.app)] = await stack.enter_async_context(kind.app.running())
+            if id(kind.app) not in known:
+                known.add(id(kind.app))
+                await _surround(stack, kind, order.dsn)
             slot.token = None
             slot.job = order.job
             try:
@@ -246,6 +251,15 @@ async def _serve(pipe: Pipe, orders: asyncio.Queue[_Order]) -> None:
             except Ended as ended:
                 outcome = ended.outcome
             pipe.send(("ended", _plain(outcome)))
+
+
+async def _surround(stack: contextlib.AsyncExitStack, kind: Job[..., Any], dsn: str | None) -> None:
+    """Give the app its resources and a client, which connects when a handler enqueues something."""
+    if dsn is not None:
+        store = await stack.enter_async_context(await Store.connect(dsn, pool_min=0, pool_max=2))
+        client = await stack.enter_async_context(Client(store, app=kind.app))
+        await stack.enter_async_context(kind.app.bound(client))
+    await stack.enter_async_context(kind.app.running())
 
 
 def _kind_of(order: _Order) -> Job[..., Any]:

@@ -65,7 +65,7 @@ class Manner:
     renew_after_s: float = 86_400.0
     patience_s: float = 60.0
     poll_s: float = 0.25
-    tick_s: float = 0.5
+    tick_s: float = 0.25
 
 
 class Life:
@@ -408,7 +408,7 @@ class Life:
             if self.fetcher.empty_polls == 0 or any(len(one.held) for one in self._incarnations):
                 continue
             result = await self._ticker.once()
-            if result is None or result.found_work:
+            if result is None or result.found_work or result.skipped:
                 continue
             # Two polls that both began after the tick, and found nothing.
             self.fetcher.empty_polls = 0

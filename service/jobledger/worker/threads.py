@@ -69,7 +69,7 @@ class Threads:
         with self._lock:
             for _ in range(self._count):
                 self._calls.put(None)
-            self._count = 0
+            self._count = self._idle = 0
 
     def _found(self, future: asyncio.Future[Any]) -> None:
         self.lost -= 1

@@ -148,6 +148,9 @@ class Worker:
         settings = self.settings.model_copy(update={"pool_max": most})
         async with await Store.connect(self._database, settings=settings, application_name="jobledger worker") as store:
             yield store
+            if self.life is not None and self.life.pool.lost:
+                # A handler that ignores its end may keep its connection for ever.
+                store.pool.terminate()
 
     @contextlib.asynccontextmanager
     async def _bound(self, store: Store) -> AsyncIterator[None]:

@@ -42,7 +42,7 @@ class Workshop:
     def __init__(self, app: App, link: Link, *, ignore_s: float) -> None:
         """Prepare; `ignore_s` is how long a sync handler may ignore its end."""
         self.threads = Threads(ignore_s=ignore_s)
-        self.children = Children(self.threads)
+        self.children = Children(self.threads, link.store.dsn)
         self.middleware = tuple(app.run_layers)
         self.tracing = tracing.enabled()
         self.store = link.store
@@ -92,8 +92,8 @@ class Workshop:
 
     async def close(self) -> None:
         """Let threads and children go."""
-        self.threads.close()
         await self.children.close()
+        self.threads.close()
 
     def _runner(self, kind: Job[..., Any]) -> Runner:
         if kind.declaration.transaction:
