@@ -24,6 +24,16 @@ begin
     perform jobledger.refuse('JL204', format('Stream %s, version %s: %s is not possible in state %s.', e.stream_id, e.version, e.type, coalesce(s.state::text, 'none')),
       'Run `jobledger doctor`.');
   end if;
+  if (case
+        when e.type = 'job.claimed' then s.attempt >= s.max_attempts or e.attempt <> s.attempt + 1
+        when e.type in ('job.failed', 'job.lease_expired') then e.data ? 'retry_at' and s.attempt >= s.max_attempts
+        when e.type = 'job.released' then s.releases >= 2
+        when e.type = 'job.retried' then s.attempt >= (e.data ->> 'max_attempts')::int
+        else false
+      end) then
+    perform jobledger.refuse('JL204', format('Stream %s, version %s: %s is not possible after %s of %s attempts and %s releases.', e.stream_id, e.version, e.type, s.attempt,
+      s.max_attempts, s.releases), 'Run `jobledger doctor`.');
+  end if;
   s.head := e.version;
   s.at := e.at;
   case e.type

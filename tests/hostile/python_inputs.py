@@ -22,17 +22,33 @@ if TYPE_CHECKING:
 
 LONG: Final = "{mark}" + "x" * 5000
 OBJECT: Final = object()
+NO_ZONE: Final = datetime(2026, 12, 24)  # noqa: DTZ001 - that is what is wrong with it
 NO_TEXT: Final[list[Any]] = [5, 1.5, True, b"{mark}", [], ["{mark}"], {"a": "{mark}"}, OBJECT, ("a",)]
 NO_NAME: Final[list[Any]] = ["", " ", "-x", "a b{mark}", "é{mark}", "a\n", "a\0{mark}", "\ud800{mark}", LONG, *NO_TEXT]
 NO_KEY: Final[list[Any]] = ["", LONG, "\0{mark}", "\ud800{mark}", *NO_TEXT]
 NO_WORDS: Final[list[Any]] = [LONG, "\0{mark}", "\ud800{mark}", *NO_TEXT]
 NO_MOMENT: Final[list[Any]] = [
-    *("{mark}", "2026-12-24T00:00:00Z", 5, 1.5, True, [], OBJECT, timedelta(1), datetime(2026, 12, 24)),  # noqa: DTZ001
+    *("{mark}", "2026-12-24T00:00:00Z", 5, 1.5, True, [], OBJECT, timedelta(1), NO_ZONE),
     *(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), datetime(1999, 1, 1, tzinfo=UTC)),
     datetime(4999, 1, 1, tzinfo=UTC),
 ]
 NO_NUMBER: Final[list[Any]] = [
-    *("5", "{mark}", 1.5, True, math.nan, math.inf, -math.inf, 10**30, -(10**30), [], {"a": 1}, OBJECT, 2**31, -(2**31)),
+    *(
+        "5",
+        "{mark}",
+        1.5,
+        True,
+        math.nan,
+        math.inf,
+        -math.inf,
+        10**30,
+        -(10**30),
+        [],
+        {"a": 1},
+        OBJECT,
+        2**31,
+        -(2**31),
+    ),
 ]
 NO_ID: Final[list[Any]] = [
     *("{mark}", "", 5, 1.5, True, b"x", [], OBJECT, UUID(int=0), UUID("019aa0b1-7c00-4000-8000-000000000000")),
@@ -52,13 +68,37 @@ def deep(levels: int) -> Any:
 
 NO_ARGS: Final[list[Any]] = [
     *({"a": {1, 2}}, {"a": OBJECT}, {"a": _ROUND}, {"a": "\0{mark}"}, {"a": "\ud800{mark}"}, {"a": deep(100_000)}),
-    *({"a": 10**40}, {"a": math.nan}, {"a": [{"b": -math.inf}]}, {"a": LONG * 100}, [1], "{mark}", 5, b"{}", OBJECT, {1: "{mark}"}, {"a": b"{mark}"}, {"a": 1j}),
+    *(
+        {"a": 10**40},
+        {"a": math.nan},
+        {"a": [{"b": -math.inf}]},
+        {"a": LONG * 100},
+        [1],
+        "{mark}",
+        5,
+        b"{}",
+        OBJECT,
+        {1: "{mark}"},
+        {"a": b"{mark}"},
+        {"a": 1j},
+    ),
 ]
 NO_DOCUMENT: Final[list[Any]] = [
     *("{", b"\xff\xfe", '{"a": NaN}', '{"a": Infinity}', '"\\u0000{mark}"', "\ud800", OBJECT, {1, 2}, {"a": OBJECT}, 5),
     *({"a": LONG * 100}, _ROUND, deep(100_000), {"a": "\0{mark}"}, "", b"[1,"),
 ]
-NO_LIST: Final[list[Any]] = ["{mark}", 5, [5], [""], ["{mark}" + "x" * 100], ["t"] * 40, [None], OBJECT, ["\0"], ["\ud800"]]
+NO_LIST: Final[list[Any]] = [
+    "{mark}",
+    5,
+    [5],
+    [""],
+    ["{mark}" + "x" * 100],
+    ["t"] * 40,
+    [None],
+    OBJECT,
+    ["\0"],
+    ["\ud800"],
+]
 
 Spoilt = dict[str, list[Any]]
 OPTIONS: Final[Spoilt] = {
@@ -130,19 +170,53 @@ def declarations() -> dict[str, Attack]:
         "App.secret_resolver": Attack(
             lambda scheme: App().secret_resolver(scheme)(str), {}, {"scheme": ["", "A b{mark}", 5, OBJECT, "\0", "1x"]}
         ),
-        "Client": Attack(Client, {}, {"source": [5, OBJECT, [], b"{mark}"], "app": [5, OBJECT], "actor": [5, b"{mark}", OBJECT]}),
+        "Client": Attack(
+            Client, {}, {"source": [5, OBJECT, [], b"{mark}"], "app": [5, OBJECT], "actor": [5, b"{mark}", OBJECT]}
+        ),
         "Store": Attack(Store, {}, {"pool": [None]}),
-        "Secret": Attack(jobledger.Secret, {}, {"reference": ["{mark}", "", "env:", "env", "ENV:{mark}", 5, None, OBJECT, "file:\0", "x" * 5000]}),
-        "Snooze": Attack(jobledger.Snooze, {}, {"delay": [*NO_NUMBER[:2], *NO_NUMBER[3:9], -1, 10**9, datetime(2026, 1, 1), None, OBJECT]}),  # noqa: DTZ001
-        "Retry": Attack(jobledger.Retry, {}, {"after": [*NO_NUMBER[:2], *NO_NUMBER[3:9], -1, 10**9, datetime(2026, 1, 1), None, OBJECT]}),  # noqa: DTZ001
-        "Exponential": Attack(jobledger.Exponential, {}, {"base": delays, "factor": [0, 1001, "{mark}", math.nan], "cap": delays, "jitter": [-1, 2, "{mark}", math.nan]}),
+        "Secret": Attack(
+            jobledger.Secret,
+            {},
+            {"reference": ["{mark}", "", "env:", "env", "ENV:{mark}", 5, None, OBJECT, "file:\0", "x" * 5000]},
+        ),
+        "Snooze": Attack(
+            jobledger.Snooze,
+            {},
+            {"delay": [*NO_NUMBER[:2], *NO_NUMBER[3:9], -1, 10**9, NO_ZONE, None, OBJECT]},
+        ),
+        "Retry": Attack(
+            jobledger.Retry,
+            {},
+            {"after": [*NO_NUMBER[:2], *NO_NUMBER[3:9], -1, 10**9, NO_ZONE, None, OBJECT]},
+        ),
+        "Exponential": Attack(
+            jobledger.Exponential,
+            {},
+            {
+                "base": delays,
+                "factor": [0, 1001, "{mark}", math.nan],
+                "cap": delays,
+                "jitter": [-1, 2, "{mark}", math.nan],
+            },
+        ),
         "Linear": Attack(jobledger.Linear, {}, {"step": delays, "cap": delays, "jitter": [-1, 2, "{mark}", math.nan]}),
         "Fixed": Attack(jobledger.Fixed, {"delay": 1}, {"delay": delays, "jitter": [-1, 2, "{mark}"]}),
-        "Table": Attack(jobledger.Table, {"delays": [1]}, {"delays": ["{mark}", 5, [-1], ["{mark}"], [], [math.nan], [1] * 1001, OBJECT]}),
+        "Table": Attack(
+            jobledger.Table,
+            {"delays": [1]},
+            {"delays": ["{mark}", 5, [-1], ["{mark}"], [], [math.nan], [1] * 1001, OBJECT]},
+        ),
         "Settings": Attack(
             jobledger.Settings,
             {},
-            {"shard": [-1, 40_000, "{mark}", 1.5], "lease_s": [0, -1, "{mark}", math.nan], "pooler": ["{mark}", 5], "notify": ["{mark}"], "concurrency": [0, -1, "{mark}"], "pool_max": [0, -1, "{mark}"]},
+            {
+                "shard": [-1, 40_000, "{mark}", 1.5],
+                "lease_s": [0, -1, "{mark}", math.nan],
+                "pooler": ["{mark}", 5],
+                "notify": ["{mark}"],
+                "concurrency": [0, -1, "{mark}"],
+                "pool_max": [0, -1, "{mark}"],
+            },
         ),
         "Worker": Attack(
             lambda **parts: jobledger.Worker(_app(), **parts),
@@ -150,7 +224,17 @@ def declarations() -> dict[str, Attack]:
             {
                 "database": [5, OBJECT, []],
                 "concurrency": [0, -1, 10_001, "{mark}", 1.5, math.nan, True],
-                "queues": [5, OBJECT, {"q": 0}, {"q": -1}, {"q": "{mark}"}, {"a b{mark}": 1}, {5: 1}, ["a b{mark}"], [5]],
+                "queues": [
+                    5,
+                    OBJECT,
+                    {"q": 0},
+                    {"q": -1},
+                    {"q": "{mark}"},
+                    {"a b{mark}": 1},
+                    {5: 1},
+                    ["a b{mark}"],
+                    [5],
+                ],
                 "kinds": [["{mark}"], 5, [5], [None], [], OBJECT],
                 "tenants": [5, ["a b{mark}"], [5], [None], "{mark}", OBJECT],
             },
@@ -197,6 +281,9 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
     async def bulk(**options: Any) -> Any:
         return await own.enqueue_many([known.call(), await own.call("known", {}, **options)])
 
+    async def look(**parts: Any) -> Any:
+        return await client.handle(parts.pop("id"), **parts).result(timeout=0.0)
+
     async def act_on(**parts: Any) -> Any:
         return await client.act_on(parts.pop("act"), parts.pop("jobs"), **parts)
 
@@ -204,36 +291,108 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
         "NewJob": Attack(
             lambda **parts: _new_job("one")(connection, **parts),
             {"kind": "k"},
-            {"kind": [*NO_NAME, None], **OPTIONS, "args": NO_DOCUMENT, "meta": NO_DOCUMENT, "backoff": NO_DOCUMENT, "trace": NO_DOCUMENT},
+            {
+                "kind": [*NO_NAME, None],
+                **OPTIONS,
+                "args": NO_DOCUMENT,
+                "meta": NO_DOCUMENT,
+                "backoff": NO_DOCUMENT,
+                "trace": NO_DOCUMENT,
+            },
         ),
         "enqueue_many": Attack(
             lambda **parts: _new_job("many")(connection, **parts),
             {"kind": "k"},
             {"kind": [*NO_NAME, None], **OPTIONS, "args": NO_DOCUMENT, "meta": NO_DOCUMENT},
         ),
-        "Client.enqueue": Attack(by_name, {"kind": "known"}, {"kind": no_kind, "args": NO_ARGS, **OPTIONS, "actor": ["", *NO_WORDS], "other": [1], "backoff": ["{mark}", OBJECT, 5], "meta": NO_ARGS[:8]}),
+        "Client.enqueue": Attack(
+            by_name,
+            {"kind": "known"},
+            {
+                "kind": no_kind,
+                "args": NO_ARGS,
+                **OPTIONS,
+                "actor": ["", *NO_WORDS],
+                "other": [1],
+                "backoff": ["{mark}", OBJECT, 5],
+                "meta": NO_ARGS[:8],
+            },
+        ),
         "Client.call": Attack(client.call, {"kind": "k"}, {"args": NO_ARGS[:3], "run_at": NO_MOMENT[:9], "other": [1]}),
         "Client.send": Attack(client.send, {}, {"call": [5, None, OBJECT]}),
         "Client.enqueue_many": Attack(bulk, {}, OPTIONS),
-        "Job.using": Attack(by_kind, {}, {"n": ["{mark}", None, [], OBJECT, 1.5, math.nan, b"{mark}", LONG], **OPTIONS}),
-        "Client.handle": Attack(lambda id, tenant: client.handle(id, tenant=tenant).result(timeout=0.0), {"id": waiting, "tenant": "t"}, {"id": [*NO_ID, None], "tenant": ["unknown", *NO_TEXT, "\0"]}),
+        "Job.using": Attack(
+            by_kind, {}, {"n": ["{mark}", None, [], OBJECT, 1.5, math.nan, b"{mark}", LONG], **OPTIONS}
+        ),
+        "Client.handle": Attack(
+            look,
+            {"id": waiting, "tenant": "t"},
+            {"id": [*NO_ID, None], "tenant": ["unknown", *NO_TEXT, "\0"]},
+        ),
         "Client.job": Attack(client.job, {"job": waiting}, {"job": [*NO_ID, None], "tenant": [*NO_TEXT, "\0"]}),
         "Client.history": Attack(client.history, {"job": waiting}, {"job": [*NO_ID, None], "tenant": [*NO_TEXT, "\0"]}),
-        "Client.jobs": Attack(client.jobs, {}, {**filters, "limit": [0, -1, 1001, "{mark}", 1.5, None, math.nan, True], "cursor": ["{mark}", 5, OBJECT, "\0"]}),
+        "Client.jobs": Attack(
+            client.jobs,
+            {},
+            {
+                **filters,
+                "limit": [0, -1, 1001, "{mark}", 1.5, None, math.nan, True],
+                "cursor": ["{mark}", 5, OBJECT, "\0"],
+            },
+        ),
         "Client.cancel": Attack(client.cancel, which, one),
         "Client.kill": Attack(client.kill, which, one),
         "Client.unpark": Attack(client.unpark, which, one),
-        "Client.retry": Attack(client.retry, which, {**one, "attempts": [*NO_NUMBER, 0, 1001], "run_at": NO_MOMENT, "kill_at": NO_MOMENT}),
-        "Client.reschedule": Attack(client.reschedule, which | {"run_at": soon}, {**one, "run_at": [*NO_MOMENT, None], "kill_at": NO_MOMENT}),
-        "Client.reprioritise": Attack(client.reprioritise, which | {"priority": 1}, {**one, "priority": [*NO_NUMBER, 1001, None]}),
+        "Client.retry": Attack(
+            client.retry, which, {**one, "attempts": [*NO_NUMBER, 0, 1001], "run_at": NO_MOMENT, "kill_at": NO_MOMENT}
+        ),
+        "Client.reschedule": Attack(
+            client.reschedule, which | {"run_at": soon}, {**one, "run_at": [*NO_MOMENT, None], "kill_at": NO_MOMENT}
+        ),
+        "Client.reprioritise": Attack(
+            client.reprioritise, which | {"priority": 1}, {**one, "priority": [*NO_NUMBER, 1001, None]}
+        ),
         "Client.move": Attack(client.move, which | {"queue": "q"}, {**one, "queue": [*NO_NAME, None]}),
-        "Client.act_on": Attack(act_on, {"act": "unpark", "jobs": [waiting], **act}, {"act": [*NO_NAME, None], "jobs": [5, None, ["{mark}"], [None], [], [5], [waiting] * 10_001, OBJECT], "data": [5, OBJECT, {"a": OBJECT}, {"a": "\0"}], **SAID}),
-        "Client.preview": Attack(client.preview, {"act": "cancel", "jobs": JobFilter()}, {"act": [*NO_NAME, None], "jobs": [5, None, OBJECT]}),
+        "Client.act_on": Attack(
+            act_on,
+            {"act": "unpark", "jobs": [waiting], **act},
+            {
+                "act": [*NO_NAME, None],
+                "jobs": [5, None, ["{mark}"], [None], [], [5], [waiting] * 10_001, OBJECT],
+                "data": [5, OBJECT, {"a": OBJECT}, {"a": "\0"}],
+                **SAID,
+            },
+        ),
+        "Client.preview": Attack(
+            client.preview, {"act": "cancel", "jobs": JobFilter()}, {"act": [*NO_NAME, None], "jobs": [5, None, OBJECT]}
+        ),
         "Client.pause": Attack(client.pause, {"scope": "queue", "name": "q", **act}, held),
         "Client.resume": Attack(client.resume, {"scope": "queue", "name": "q", **act}, held),
-        "Client.set_limit": Attack(client.set_limit, {"scope": "queue", "name": "q", "timeout": 60, **act}, {**held, "scope": [*NO_NAME, "jobs"], "timeout": [*NO_NUMBER, 0, -1], "other": [1], "max_attempts": [*NO_NUMBER, 0]}),
+        "Client.set_limit": Attack(
+            client.set_limit,
+            {"scope": "queue", "name": "q", "timeout": 60, **act},
+            {
+                **held,
+                "scope": [*NO_NAME, "jobs"],
+                "timeout": [*NO_NUMBER, 0, -1],
+                "other": [1],
+                "max_attempts": [*NO_NUMBER, 0],
+            },
+        ),
         "Client.limits": Attack(client.limits, {}, {"scope": NO_TEXT, "name": [*NO_TEXT, "\0"]}),
-        "Store.connect": Attack(Store.connect, {}, {"dsn": ["{mark}", "http://{mark}", "postgresql://nowhere:99999/x", "postgresql://u:{mark}@127.0.0.1:1/x", 5]}),
+        "Store.connect": Attack(
+            Store.connect,
+            {},
+            {
+                "dsn": [
+                    "{mark}",
+                    "http://{mark}",
+                    "postgresql://nowhere:99999/x",
+                    "postgresql://u:{mark}@127.0.0.1:1/x",
+                    5,
+                ]
+            },
+        ),
     }
 
 

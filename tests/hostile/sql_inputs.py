@@ -1,7 +1,7 @@
 """Malformed arguments of the SQL functions: for each argument the values that no call may get through with.
 
-Values go over the wire as they are, so that they can be what no driver would send: invalid UTF-8, U+0000, texts that are
-no number. None is SQL's null. `{mark}` is a text that must not come back in any error.
+Values go over the wire as they are, so that they can be what no driver would send: invalid UTF-8, texts that are no
+number. None is SQL's null. `{mark}` is a text that must not come back in any error.
 """
 
 from __future__ import annotations
@@ -231,17 +231,17 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_worker": known,
             "p_call": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], b"-1", None]),
             "p_id": Argument("uuid", waiting, [*NO_ID, None, running]),
-            "p_kinds": Argument("text[]", b"{k}", listed("{}", "{other}", "{NULL}") + [None]),
+            "p_kinds": Argument("text[]", b"{k}", [*listed("{}", "{other}", "{NULL}"), None]),
         },
         "report": {
             "p_shard": SHARD,
             "p_worker": Argument("uuid", worker, [*NO_UUID, None]),
             "p_ids": Argument("uuid[]", one, [*listed("{NULL}", "{}"), twice, unsorted, None]),
-            "p_claims": Argument("int[]", b"{2}", listed("{}", "{2,3}", "{NULL}", "{-1}", "{2.5}") + [None]),
+            "p_claims": Argument("int[]", b"{2}", [*listed("{}", "{2,3}", "{NULL}", "{-1}", "{2.5}"), None]),
             "p_outcomes": Argument(
                 "text[]",
                 b"{snoozed}",
-                listed("{}", "{NULL}", "{done}", '{"{mark}"}', "{succeeded,failed}", "{killed}") + [None],
+                [*listed("{}", "{NULL}", "{done}", '{"{mark}"}', "{succeeded,failed}", "{killed}"), None],
             ),
             "p_datas": Argument(
                 "jsonb[]",
@@ -287,7 +287,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_shard": SHARD,
             "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),
             "p_tenant": Argument("text", b"default", BROKEN_TEXT),
-            "p_ids": Argument("uuid[]", one, listed("{NULL}", "{}", "{1}") + [None]),
+            "p_ids": Argument("uuid[]", one, [*listed("{NULL}", "{}", "{1}"), None]),
             "p_actor": ACTOR,
             "p_reason": REASON,
             "p_data": Argument("jsonb", b"{}", [*NO_JSON, *NO_OBJECT]),
@@ -423,5 +423,5 @@ ACTS: Final = {
 }
 """The data that each act refuses."""
 
-WITHOUT_ARGUMENTS: Final = {"now", "caller", "my_tenants", "every_tenant"}
+WITHOUT_ARGUMENTS: Final = {"now", "answered_at", "caller", "my_tenants", "every_tenant"}
 """What cannot be called wrongly."""

@@ -49,20 +49,19 @@ class Attacker:
         self.functions = functions(self.worker.encode(), self.waiting.encode(), self.running.encode())
 
     def _one(self, statement: str, *arguments: object) -> Any:
-        row = self.sql.execute(statement, arguments).fetchone()  # type: ignore[arg-type]
+        row = self.sql.execute(statement, arguments).fetchone()
         assert row is not None
         return row[0]
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows of every table."""
         parts = " union all ".join(f"select '{name}', count(*) from jobledger.{name}" for name in self.tables)  # noqa: S608
-        return dict(self.sql.execute(parts).fetchall())  # type: ignore[arg-type]
+        return dict(self.sql.execute(parts).fetchall())
 
     def call(self, function: str, values: Mapping[str, Value], types: Mapping[str, str]) -> dict[str, str] | None:
         """Call a function with raw values; returns the error's fields, or None where there was none."""
         named = ", ".join(f"{name} => ${place}::{types[name]}" for place, name in enumerate(values, 1))
         sent = f"select * from jobledger.{function}({named})".encode()  # noqa: S608
-        # Binary text may hold what a C string cannot; for all else the server reads the text.
         answer = self.sql.pgconn.exec_params(sent, list(values.values()))
         if answer.status == ExecStatus.TUPLES_OK:
             return None

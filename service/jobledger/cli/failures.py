@@ -6,6 +6,7 @@ one JSON object in the form of RFC 9457 on stderr, so that stdout holds results 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -97,4 +98,9 @@ def _problem(code: str, title: str, detail: str, exit_status: int, status: int) 
 
 
 def _write(document: dict[str, Any]) -> None:
-    sys.stderr.write(orjson.dumps(document, default=str).decode() + "\n")
+    try:
+        text = orjson.dumps(document, default=str).decode()
+    except TypeError:
+        # A file's name may hold bytes that are no text; escaped it can be said.
+        text = json.dumps(document, default=str)
+    sys.stderr.write(text + "\n")

@@ -30,7 +30,11 @@ AppOption = Annotated[str | None, typer.Option("--app", help="The same, as an op
 Concurrency = Annotated[
     int | None,
     typer.Option(
-        "--concurrency", "-c", help="Jobs at a time in each process. Default: JOBLEDGER_CONCURRENCY, else 100."
+        "--concurrency",
+        "-c",
+        help="Jobs at a time in each process. Default: JOBLEDGER_CONCURRENCY, else 100.",
+        min=1,
+        max=10_000,
     ),
 ]
 
@@ -101,8 +105,8 @@ def up(
     from jobledger.cli.connect import located, prepared, settings_of
     from jobledger.cli.loading import load_app
 
-    settings = settings_of(dsn, data, app=app or app_option)
-    application = load_app(settings.app) if settings.app else None
+    settings = settings_of(dsn, data, app=app_option if app is None else app)
+    application = load_app(settings.app) if settings.app is not None else None
 
     async def prepare(place: Place) -> None:
         async with prepared(place):

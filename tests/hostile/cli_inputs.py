@@ -1,0 +1,187 @@
+"""Malformed words on the command line: for each command a sound form and what is malformed in place of an option.
+
+`{mark}` stands for a text that must not come back; `{job}` for a job that waits. Options that take a number of typer's
+own hold no mark: its usage errors say back what was typed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LONG: Final = "{mark}" + "x" * 5000
+NO_NAME: Final = (
+    "",
+    " ",
+    "a b{mark}",
+    "é{mark}",
+    "'; drop table jobledger.events; --{mark}",
+    LONG,
+    "\udcff{mark}",
+    "$(id){mark}",
+)
+NO_WORDS: Final = (LONG, "\udcff{mark}")
+NO_KEY: Final = ("", *NO_WORDS)
+NO_MOMENT: Final = (
+    *(
+        "",
+        "{mark}",
+        "2026-12-24",
+        "2026-12-24T00:00:00",
+        "2026-13-01T00:00:00Z",
+        "1999-01-01T00:00:00Z",
+        "infinity",
+        "-3d",
+    ),
+    *("4999-01-01T00:00:00Z", "10", "1e5s", "٣d", "999999999w", "\udcff{mark}"),
+)
+NO_SPAN: Final = ("", "{mark}", "-5", "1.5", "10y", "s", "1e3", "٣", "\udcff{mark}")
+NO_NUMBER: Final = ("", "five", "1.5", "1e3", "NaN", "0x10", "9" * 30, "-" + "9" * 30)
+NO_ID: Final = ("", "{mark}", "019aa0b1", "019aa0b1-7c00-7000-8000-00000000000g", "'; --{mark}", "\udcff{mark}")
+NO_JSON: Final = (
+    *("", "{", "[1,", "nan", '{"a": NaN}', "[1]", '"{mark}"', "5", "@/no/such/file{mark}", "@/", "\udcff{mark}"),
+    *('{"a": "\\u0000{mark}"}', '{"a": "\\ud800{mark}"}', '{"a": "' + LONG * 60 + '"}', "[" * 5000),
+)
+NO_APP: Final = (
+    "",
+    "{mark}",
+    "no.such{mark}:app",
+    ":app",
+    "jobledger:",
+    "jobledger:{mark}",
+    "os:path",
+    "..:{mark}",
+    "\udcff:{mark}",
+)
+NO_DSN: Final = ("{mark}", "http://{mark}", "postgresql://u:{mark}@127.0.0.1:1/x", "postgresql://u:{mark}@[::1/x")
+FILTERS: Final = {"--tenant": ("\udcff{mark}",), "--state": ("{mark}", "READY", "ready;running", "\udcff{mark}")}
+WORDS: Final = {"--actor": NO_WORDS, "--reason": NO_WORDS}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: its sound words by option (a number names a place), and what is malformed in place of each."""
+
+    sound: Mapping[str, str]
+    spoilt: Mapping[str, Sequence[str]]
+    as_json: bool = True
+
+
+def _act(*more: tuple[str, str, Sequence[str]]) -> Command:
+    sound = {"1": "{job}", "--reason": "because"} | {option: value for option, value, _ in more if value}
+    spoilt = {"1": (*NO_ID, "019aa0b1-7c00-7000-8000-000000000000"), **WORDS, **FILTERS}
+    return Command(sound, spoilt | {option: values for option, _, values in more})
+
+
+_PLACE: Final = Command({}, {})
+_HELD: Final = Command(
+    {"1": "queue", "2": "q", "--reason": "because"},
+    {"1": ("", "jobs", "QUEUE", "service", "\udcff"), "2": NO_NAME, **WORDS},
+)
+_COUNTS: Final = ("0", "-1", *NO_NUMBER)
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "up": Command({}, {"1": NO_APP, "--app": NO_APP, "--concurrency": _COUNTS}, as_json=False),
+    "worker": Command(
+        {},
+        {
+            "1": NO_APP,
+            "--app": NO_APP,
+            "--concurrency": _COUNTS,
+            "--processes": (*_COUNTS, "257"),
+            "--max-jobs": _COUNTS,
+            "--max-memory": _COUNTS,
+            "--max-seconds": NO_SPAN,
+        },
+        as_json=False,
+    ),
+    "simulate": Command(
+        {"1": "{swf}"},
+        {
+            "1": ("/no/such/file", "/", "{bad_swf}", "\udcff"),
+            "--speed": ("0", "-1", "nan", "inf", "fast", ""),
+            "--fail-rate": ("-0.1", "1.1", "nan", "often"),
+            "--cancel-rate": ("-0.1", "1.1", "nan", "often"),
+            "--seed": ("five", "1.5"),
+            "--concurrency": _COUNTS,
+        },
+    ),
+    "tick": _PLACE,
+    "enqueue": Command(
+        {"1": "k", "--lax": ""},
+        {
+            "1": NO_NAME,
+            "2": NO_JSON,
+            "--args": NO_JSON,
+            "--meta": NO_JSON,
+            "--tenant": NO_NAME,
+            "--queue": NO_NAME,
+            "--priority": ("-1001", "1001", *NO_NUMBER),
+            "--run-at": NO_MOMENT,
+            "--kill-at": NO_MOMENT,
+            "--timeout": ("0", "8d", *NO_SPAN),
+            "--max-attempts": ("0", "-1", "1001", *NO_NUMBER),
+            "--owner": NO_KEY,
+            "--tag": ("", "{mark}" + "x" * 100),
+            "--key": NO_KEY,
+            "--unique-key": NO_KEY,
+            "--wait-timeout": NO_SPAN,
+            "--actor": NO_WORDS,
+        },
+    ),
+    "jobs": Command(
+        {},
+        {**FILTERS, "--limit": ("0", "-1", "1001", *NO_NUMBER), "--cursor": ("{mark}", "", "1"), "--silent": NO_SPAN},
+    ),
+    "show": Command(
+        {"1": "{job}"},
+        {"1": (*NO_ID, "019aa0b1-7c00-7000-8000-000000000000"), "--tenant": ("", "other", "\udcff{mark}")},
+    ),
+    "history": Command(
+        {"1": "{job}"},
+        {"1": (*NO_ID, "019aa0b1-7c00-7000-8000-000000000000"), "--tenant": ("", "other", "\udcff{mark}")},
+    ),
+    "cancel": _act(),
+    "kill": _act(),
+    "retry": _act(
+        ("--attempts", "", ("0", "-1", "1001", *NO_NUMBER)), ("--run-at", "", NO_MOMENT), ("--kill-at", "", NO_MOMENT)
+    ),
+    "unpark": _act(),
+    "reschedule": _act(("--run-at", "1h", NO_MOMENT), ("--kill-at", "", NO_MOMENT)),
+    "reprioritise": _act(("--priority", "1", ("-1001", "1001", *NO_NUMBER))),
+    "move": _act(("--to", "q", NO_NAME)),
+    "pause": _HELD,
+    "resume": _HELD,
+    "limits": Command(
+        {"1": "kind", "2": "k", "--timeout": "60"},
+        {
+            "1": ("", "jobs", "KIND", "\udcff"),
+            "2": NO_NAME,
+            "--timeout": ("0", "8d", *NO_SPAN),
+            "--kill-after": ("0", *NO_SPAN),
+            "--max-attempts": ("0", "-1", "1001", *NO_NUMBER),
+            "--args-limit": ("2048", "-1", *NO_NUMBER),
+            "--result-limit": ("2048", *NO_NUMBER),
+            "--clear": ("{mark}", ""),
+            **WORDS,
+        },
+    ),
+    "open": _PLACE,
+    "doctor": _PLACE,
+    "rebuild": Command({"1": "queue"}, {"1": ("", "QUEUE", "events", "\udcff")}),
+    "repair": Command({"1": "{job}"}, {"1": NO_ID}),
+    "migrate": _PLACE,
+    "migrate print": Command({"--pending": ""}, {}, as_json=False),
+    "migrate check": _PLACE,
+    "bench drain": Command(
+        {}, dict.fromkeys(("--jobs", "--tenants", "--concurrency", "--processes", "--batch", "--clients"), _COUNTS)
+    ),
+    "bench enqueue": Command({}, dict.fromkeys(("--jobs", "--tenants", "--batch", "--clients"), _COUNTS)),
+    "bench pickup": Command({}, dict.fromkeys(("--jobs", "--tenants", "--concurrency"), _COUNTS)),
+}
+
+EVERYWHERE: Final = {"--dsn": NO_DSN, "--no-such-option": ("", "5")}
+"""What every command refuses."""
