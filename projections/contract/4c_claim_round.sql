@@ -6,7 +6,7 @@
 drop function if exists jobledger.claim_round;
 
 create function jobledger.claim_round(
-  p_shard smallint, p_worker uuid, p_call int, p_beat int, p_at timestamptz, p_left int, p_kinds text[], p_fewer boolean, p_queues text[], p_room int[], p_oldest uuid,
+  p_shard smallint, p_worker uuid, p_call int, p_beat int, p_at timestamptz, p_left int, p_kinds text[], p_fewer boolean, p_queues text[], p_room int[], p_oldest uuid, p_timeout int,
   s_queue text[], s_tenant text[], s_priority smallint[], s_after_at timestamptz[], s_after_id uuid[], s_upto_at timestamptz[], s_upto_id uuid[], s_most int[], s_held int[],
   s_mixed boolean[], s_more boolean[]
 ) returns jobledger.taken_lanes
@@ -39,7 +39,7 @@ as $$
     ) as stop on true
     where c.quota > 0
   ), look as materialized (
-    select q.ord, r.*, r.kind = any (p_kinds) and coalesce(r.kill_at > p_at, r.id > p_oldest) as fit
+    select q.ord, r.*, r.kind = any (p_kinds) and coalesce(r.kill_at > p_at, r.id > p_oldest) and coalesce(r.timeout <= p_timeout, true) as fit
     from quota as q
     cross join lateral (
       select r.ctid as place, r.* from jobledger.ready as r

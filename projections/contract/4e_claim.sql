@@ -5,6 +5,7 @@
 -- ones, and the free slots of each queue. Each round gives every tenant its fair share of what is left and reads its most urgent lane that is not exhausted;
 -- what a tenant cannot use goes round again, so a lone tenant gets everything. Cost grows with the lanes named, not with tenants or backlog.
 --
+-- Jobs whose time-out is longer than p_timeout seconds (null: none) are passed over: the caller knows that its own end comes before.
 -- The wall: a lane of a tenant that the caller or the worker may not serve is never read, whoever names it.
 --
 -- Races: SKIP LOCKED lets two claims pass each other; a row that another claim had locked and rolled back is found by the caller's second cursor behind its key.
@@ -14,7 +15,7 @@ drop function if exists jobledger.claim;
 create function jobledger.claim(
   p_shard smallint, p_worker uuid, p_call int, p_n int, p_kinds text[], p_queues text[], p_room int[], p_any_queue boolean,
   s_queue text[], s_tenant text[], s_priority smallint[], s_after_at timestamptz[], s_after_id uuid[], s_upto_at timestamptz[], s_upto_id uuid[], s_most int[], s_held int[], s_mixed boolean[],
-  g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_new_lanes int, h_tenant text[], h_count int[],
+  g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_new_lanes int, h_tenant text[], h_count int[], p_timeout int default null,
   out at timestamptz, out ids uuid[], out tenants text[], out queues text[], out kinds text[], out priorities smallint[], out attempts smallint[], out max_attempts smallint[],
   out claims int[], out run_ats timestamptz[], out kill_ats timestamptz[], out timeouts int[], out owners text[], out ranks int[], out datas text[],
   out l_queue text[], out l_tenant text[], out l_priority smallint[], out l_at timestamptz[], out l_id uuid[], out l_asked int[], out l_looked int[], out l_got int[], out l_strange int[], out l_more boolean[]
@@ -70,7 +71,7 @@ begin
   end if;
   while v_left > 0 and n > 0 and v_round < 8 loop
     v_round := v_round + 1;
-    select * into v_taken from jobledger.claim_round(p_shard, p_worker, p_call, v_beat, at, v_left, v_kinds, cardinality(v_kinds) < cardinality(p_kinds), p_queues, p_room, v_oldest,
+    select * into v_taken from jobledger.claim_round(p_shard, p_worker, p_call, v_beat, at, v_left, v_kinds, cardinality(v_kinds) < cardinality(p_kinds), p_queues, p_room, v_oldest, p_timeout,
       s_queue, s_tenant, s_priority, l_at, l_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed, l_more);
     exit when v_taken.ords is null;
     for i in 1 .. cardinality(v_taken.ords) loop

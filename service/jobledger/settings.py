@@ -67,13 +67,6 @@ class Settings(BaseSettings):
             "kept, and no session state. `none` otherwise."
         ),
     ] = "none"
-    notify: Annotated[
-        Literal["off", "idle", "always"],
-        Field(
-            description="When an enqueue wakes workers by NOTIFY: never, only while a worker waits idle, always. "
-            "A hint only; workers also poll."
-        ),
-    ] = "idle"
     lease_s: Annotated[
         float,
         Field(

@@ -221,3 +221,12 @@ def test_lanes_probe_every_gap_in_turn() -> None:
     for _ in range(20):
         seen.update((gap.after, gap.before) for gap in lanes.plan({}).gaps)
     assert len(seen) == 51
+
+
+async def test_a_claim_leaves_alone_what_would_outlast_the_worker(desk: Desk) -> None:
+    """A claim bounded by the worker's own end passes over longer jobs, and others still get them."""
+    long = await desk.enqueue(timeout=600)
+    short = await desk.enqueue(timeout=5)
+    assert [job.id for job in await desk.claimer.claim(10, {}, 1, timeout_s=60)] == [short]
+    other = await type(desk)(desk.store, desk.sql).start()
+    assert [job.id for job in await other.claim()] == [long]

@@ -118,6 +118,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "register_kind": [],
     # Pure, or about the caller.
     "now": [],
+    "answered_at": [],
     "new_id": [],
     "first_id_at": [],
     "time_of": [],

@@ -70,9 +70,12 @@ class Claimer:
         call: int,
         conn: Connection | None = None,
         queues: Mapping[str, int] | None = None,
+        *,
+        timeout_s: int | None = None,
     ) -> list[ClaimedJob]:
         """Take up to `n` jobs; `held` is how many of each tenant this process has, `queues` the free slots of each.
 
+        `timeout_s` leaves jobs alone whose own time-out is longer.
         `call` is the number of this claim call, which the running rows keep: a heartbeat tells by it which answers
         were lost.
 
@@ -83,7 +86,7 @@ class Claimer:
         """
         if conn is None:
             async with self.store.connection() as own:
-                return await self.claim(n, held, call, own, queues)
+                return await self.claim(n, held, call, own, queues, timeout_s=timeout_s)
         names = None if queues is None or self._any_queue else [queue for queue, room in queues.items() if room > 0]
         plan = self.lanes.plan(held, names)
         room_of = queues or {}
@@ -119,6 +122,7 @@ class Claimer:
                 self.lanes.fresh(n),
                 list(held),
                 list(held.values()),
+                timeout_s,
             )
         except NotOpen:
             self.lanes.forget_all()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from jobledger import __version__
-from jobledger.errors import SchemaError
+from jobledger.errors import Forbidden, SchemaError, SchemaMissing
 from jobledger.observations import MigrationApplied, ProjectionApplied, ProjectionRebuilt, emit, listeners
 from jobledger.store.failures import translated
 from jobledger.store.migration_files import MigrationFile, SqlFiles, read_sql_files, split_statements
@@ -58,6 +58,24 @@ async def pending(connection: Connection, *, files: SqlFiles | None = None, vers
     """
     with translated():
         return plan(files or read_sql_files(), await applied(connection), version)
+
+
+async def must_be_migrated(connection: Connection) -> None:
+    """Refuse to work on a database whose schema is not this code's; a role that may not look goes on.
+
+    Raises:
+        SchemaMissing: something is to be applied first.
+        SchemaNewer, SchemaChanged: the database and the code do not fit.
+    """
+    try:
+        missing = await pending(connection)
+    except Forbidden:
+        return
+    if missing:
+        raise SchemaMissing(
+            "The database is older than this code: migrations or projections are to be applied.",
+            hint="Run `jobledger migrate`.",
+        )
 
 
 async def migrate(

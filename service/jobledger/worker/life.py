@@ -18,6 +18,7 @@ from jobledger.observations import (
     emit,
     listeners,
 )
+from jobledger.store.migrate import must_be_migrated
 from jobledger.store.recovery import open_store
 from jobledger.worker.conclude import DROPPED, ended_early
 from jobledger.worker.fetch import Fetcher, places
@@ -135,6 +136,8 @@ class Life:
 
     async def run(self, ready: asyncio.Event, *, until_empty: bool) -> str:
         """Work until asked to stop, then wind down; return the reason."""
+        async with self._store.connection() as connection:
+            await must_be_migrated(connection)
         await self._open()
         await self._app.register(self._store)
         self._prepare(await self._incarnate())
@@ -229,14 +232,13 @@ class Life:
     # ---- claiming
 
     async def _claim(self, home: Incarnation, n: int, call: int) -> Sequence[ClaimedJob]:
-        if self._budget.ends:
-            home.claimer.kinds = self._fitting(home.claimer.kinds)
+        left = self._budget.left_s()
         free = None
         if self._link.queues is not None:
             occupied = Counter([job.queue for job in home.held.waiting])
             occupied.update(job.queue for _, job in self.pool.busy())
             free = places(self._link.queues, occupied, n)
-        return await self._link.claim(home, n, call, free)
+        return await self._link.claim(home, n, call, free, None if left is None else int(left))
 
     def _room(self, room: int) -> int:
         return 0 if self._switching else self._budget.jobs(room, self.fetcher.asked)
@@ -251,12 +253,11 @@ class Life:
                     continue
                 self._budget.taken -= 1
                 home.reporter.add(job, "interrupted", _UNFIT)
-                home.claimer.kinds = [kind for kind in home.claimer.kinds if kind != job.kind]
 
-    def _fitting(self, kinds: Sequence[str]) -> list[str]:
-        """Return the kinds whose time-out lies before the worker's end; a job's own may still be longer."""
+    def _fitting(self) -> list[str]:
+        """Return the kinds whose declared time-out lies before the worker's end."""
         left = self._budget.left_s() or 0.0
-        return [kind for kind in kinds if self._app.kind(kind).declaration.timeout_s <= left]
+        return [kind for kind in self._names if self._app.kind(kind).declaration.timeout_s <= left]
 
     def _wanted(self) -> None:
         self.fetcher.hint()
@@ -362,7 +363,7 @@ class Life:
         held = sum(len(incarnation.held) for incarnation in self._incarnations)
         self._hand_back_what_waits_long()
         met = self._budget.met(self.pool.lost + self._workshop.lost, held)
-        if met is None and self._budget.ends and not held and not self._fitting(self._names):
+        if met is None and self._budget.ends and not held and not self._fitting():
             met = "max_seconds"
         if met is not None:
             self._stopping.ask(met)
@@ -392,7 +393,7 @@ class Life:
     async def _reopen(self) -> None:
         try:
             await self._open()
-        except (JobledgerError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whoever asks for it goes on, and asks again
             _log.warning("the store could not be opened (%s); tried again", type(error).__name__)
             await asyncio.sleep(0.5)
 

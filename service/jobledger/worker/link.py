@@ -115,11 +115,14 @@ class Link:
         async with self.store.connection() as connection:
             return await self._patiently(connection, report(connection, self.store.shard, worker, reports))
 
-    async def claim(self, home: Incarnation, n: int, call: int, free: Mapping[str, int] | None) -> Sequence[ClaimedJob]:
-        """Claim up to n jobs; the answer also tells the database's clock."""
+    async def claim(
+        self, home: Incarnation, n: int, call: int, free: Mapping[str, int] | None, timeout_s: int | None
+    ) -> Sequence[ClaimedJob]:
+        """Claim up to n jobs of a time-out up to `timeout_s`; the answer also tells the database's clock."""
         async with self.store.connection() as connection:
             jobs = await self._patiently(
-                connection, home.claimer.claim(n, home.held.shares(), call, connection, queues=free)
+                connection,
+                home.claimer.claim(n, home.held.shares(), call, connection, queues=free, timeout_s=timeout_s),
             )
         if jobs:
             home.saw(jobs[0].at)
