@@ -213,7 +213,7 @@ def declarations() -> dict[str, Attack]:
                 "shard": [-1, 40_000, "{mark}", 1.5],
                 "lease_s": [0, -1, "{mark}", math.nan],
                 "pooler": ["{mark}", 5],
-                "notify": ["{mark}"],
+                "log_format": ["{mark}"],
                 "concurrency": [0, -1, "{mark}"],
                 "pool_max": [0, -1, "{mark}"],
             },
