@@ -1,5 +1,5 @@
 -- One call that keeps the clockwork going: promotes what is due, rescues, times out, kills, holds and releases what pauses say, drops expired idempotency keys,
--- sees to partitions ahead. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
+-- sees to partitions ahead, repairs what late transactions left. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
 -- `told` names each lease that expired, each job that was timed out or killed, for who observes.
 -- A caller bound to tenants is not told how much it did, nor where it ended (an id): its sweep for kill dates begins at a random moment instead of at `p_after`.
 drop function if exists jobledger.tick;
@@ -18,10 +18,14 @@ declare
   v_held int := 0;
   v_unheld int := 0;
   v_forgotten int;
+  v_repaired int := 0;
 begin
   perform jobledger.must_be_open(p_shard);
   if not pg_try_advisory_xact_lock(hashtext('jobledger.tick'), p_shard::int) then
     return jsonb_build_object('busy', true, 'next', p_after);
+  end if;
+  if exists (select from jobledger.late as l where l.shard = p_shard) then
+    v_repaired := jobledger.repair_late(p_shard);
   end if;
   v_promoted := jobledger.promote(p_shard, v_now, 2000);
   select * into v_rescued from jobledger.rescue(p_shard, v_now, 1000);
@@ -36,9 +40,9 @@ begin
   get diagnostics v_forgotten = row_count;
   if not v_every then
     perform jobledger.partitions_ensure(p_shard);
-    return '{"promoted": 0, "rescued": 0, "timed_out": 0, "killed": 0, "held": 0, "released_holds": 0, "keys_expired": 0, "partitions": 0, "next": null}';
+    return '{"promoted": 0, "rescued": 0, "timed_out": 0, "killed": 0, "held": 0, "released_holds": 0, "keys_expired": 0, "repaired": 0, "partitions": 0, "next": null}';
   end if;
   return jsonb_build_object('promoted', v_promoted, 'rescued', v_rescued.taken, 'timed_out', v_timed_out.ended, 'killed', v_killed.killed, 'held', v_held, 'released_holds', v_unheld,
-    'keys_expired', v_forgotten, 'partitions', jobledger.partitions_ensure(p_shard), 'next', v_killed.next, 'told', v_rescued.told || v_timed_out.told || v_killed.told);
+    'keys_expired', v_forgotten, 'repaired', v_repaired, 'partitions', jobledger.partitions_ensure(p_shard), 'next', v_killed.next, 'told', v_rescued.told || v_timed_out.told || v_killed.told);
 end
 $$;

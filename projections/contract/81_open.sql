@@ -1,4 +1,6 @@
 -- Open the database: rebuild the live tables from the log if `live` does not name this very server, and say so. The one recovery; harmless when already open.
+-- READ COMMITTED and no table lock: long user transactions neither wait nor are waited for. What an enqueue commits meanwhile put its own row, and wins.
+-- Transactions that are prepared now are noted in `late`: what they append appears only when they commit, and is repaired then.
 -- A caller bound to tenants is not told how many rows there were. Two openers meet at an advisory lock, and the second finds it done.
 drop function if exists jobledger.open;
 
@@ -14,6 +16,7 @@ begin
     return jsonb_build_object('opened', false, 'rows', 0);
   end if;
   perform jobledger.partitions_ensure(p_shard);
+  perform jobledger.note_prepared(p_shard);
   delete from jobledger.running as r where r.shard = p_shard;
   delete from jobledger.ready as r where r.shard = p_shard;
   delete from jobledger.waiting as w where w.shard = p_shard;

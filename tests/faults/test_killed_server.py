@@ -12,7 +12,7 @@ import pytest
 from jobledger.embedded import Server
 from jobledger.store.migrate import migrate
 from jobledger.store.pool import connect
-from jobledger.store.recovery import open_store
+from jobledger.store.recovery import open_store, persist
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,16 +36,19 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         await made.astop()
 
 
+@pytest.mark.parametrize("unlogged", [False, True], ids=["logged", "unlogged"])
 @pytest.mark.parametrize("crashes", [1, pytest.param(8, marks=pytest.mark.slow)])
 async def test_a_killed_server_loses_nothing_acknowledged_and_doubles_nothing(
     server: Server,
     over_server: Callable[[str], Awaitable[tuple[Crew, Ledger, Load, Store]]],
     crashes: int,
+    unlogged: bool,
 ) -> None:
-    """Workers reconnect, enqueuers ask again with the same keys, and every job ends once."""
+    """Workers reconnect, live tables that were lost are made anew, enqueuers ask again, and every job ends once."""
     crew, ledger, load, store = await over_server(server.dsn)
     async with store:
         await open_store(store)
+        assert await persist(store, unlogged=unlogged) == unlogged
         hands = [crew.hire(), crew.hire()]
         async with load.going_on():
             for _ in range(crashes):

@@ -50,7 +50,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         operate.move,
     ),
     "Control": (controls.pause, controls.resume, controls.limits),
-    "Database": (database.open_, database.doctor, database.rebuild, database.repair),
+    "Database": (database.open_, database.doctor, database.rebuild, database.repair, database.live),
 }
 
 for _panel, _functions in _COMMANDS.items():

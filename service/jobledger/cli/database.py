@@ -63,6 +63,40 @@ def rebuild(
     _with_store(run, dsn, data)
 
 
+def live(
+    unlogged: Annotated[
+        bool | None,
+        typer.Option(
+            "--unlogged/--logged",
+            help="Unlogged: no WAL for the live tables, rebuilt from the log after a crash. Default: only say which.",
+            show_default=False,
+        ),
+    ] = None,
+    dsn: Dsn = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether the live tables (ready, waiting, running) are logged, or make them so, or unlogged."""
+    from jobledger.cli import output
+    from jobledger.cli.options import actor_name
+    from jobledger.settings import Settings
+    from jobledger.store import recovery
+
+    async def run(store: Store) -> None:
+        if unlogged is not None:
+            await recovery.persist(store, unlogged=unlogged, actor=actor_name(None, Settings().actor))
+        async with store.connection() as connection:
+            now = await recovery.is_unlogged(connection)
+        if as_json:
+            output.document({"unlogged": now})
+        elif now:
+            output.say("The live tables are unlogged: after a crash they are rebuilt from the log.")
+        else:
+            output.say("The live tables are logged.")
+
+    _with_store(run, dsn, data)
+
+
 def repair(
     ids: Annotated[
         list[str] | None, typer.Argument(help="Job ids; none: every job that contradicts the log.", show_default=False)

@@ -102,6 +102,35 @@ async def rebuild(store: Store, projection: Projection, *, attempts: int = REBUI
     return rows
 
 
+async def is_unlogged(connection: Connection) -> bool:
+    """Say whether the live tables are unlogged: empty after a crash, and rebuilt from the log by the next opening."""
+    with translated():
+        return bool(await connection.fetchval(statement("is_unlogged")))
+
+
+async def persist(store: Store, *, unlogged: bool, actor: str | None = None, attempts: int = REBUILD_ATTEMPTS) -> bool:
+    """Make the live tables unlogged, or logged again; False if they were so already.
+
+    Unlogged they cost no WAL, and a hot standby cannot read them. They are rewritten under an exclusive lock that is
+    asked for with a short lock time-out, `attempts` times, so nobody queues behind a long transaction.
+
+    Raises:
+        Unavailable: the tables were never free; nothing was changed.
+        Forbidden: the role does not own the tables.
+    """
+    with translated(store.where):
+        async with store.connection() as connection:
+            for attempt in range(attempts):
+                try:
+                    return bool(await connection.fetchval(statement("persist"), store.shard, unlogged, actor))
+                except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                    await asyncio.sleep(min(_PAUSE_S * (attempt + 1), 1.0))
+    raise Unavailable(
+        f"The live tables were not free in {attempts} attempts.",
+        hint="End the long transactions that `jobledger doctor` lists, then try again.",
+    )
+
+
 async def compare(connection: Connection, shard: int, ids: Sequence[UUID] | None = None) -> list[Mismatch]:
     """Return every job, or those of `ids`, whose row is not what its stream says. Reads the whole log for all."""
     with translated():

@@ -17,7 +17,7 @@ with space as (
   group by c.oid, a.sub
 ), part (oid, kind, name, definition) as (
   select c.oid, case c.relkind when 'v' then 'view' when 'm' then 'view' when 'S' then 'sequence' when 'c' then 'type' else 'table' end, c.relname::text,
-    pg_catalog.concat_ws(' ', 'relkind', c.relkind::text, 'persistence', c.relpersistence::text, case when c.relrowsecurity then 'row security' end,
+    pg_catalog.concat_ws(' ', 'relkind', c.relkind::text, 'persistence', case when c.relname not in ('ready', 'waiting', 'running', 'live') then c.relpersistence::text end, case when c.relrowsecurity then 'row security' end,
       case when c.relforcerowsecurity then 'forced' end, c.reloptions::text, pg_catalog.pg_get_partkeydef(c.oid),
       case when c.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(c.oid, true) end, pg_catalog.chr(10) || 'grants', (select a.line from acl as a where a.oid = c.oid and a.sub = 0))
   from class as c

@@ -1,0 +1,25 @@
+-- Repair the jobs of the late transactions that have ended since: one a call, so that a tick stays short. A transaction too old to be known has ended.
+-- Its events are looked for by a scan of the log: late transactions are as rare as crashes beside prepared ones. A row that is locked is left to the next call.
+create or replace function jobledger.repair_late(p_shard smallint) returns int
+language plpgsql
+as $$
+declare
+  v_xid xid8;
+  v_jobs uuid[];
+  v_repaired int := 0;
+begin
+  select l.xid into v_xid from jobledger.late as l
+  where l.shard = p_shard and coalesce(pg_xact_status(l.xid), 'committed') <> 'in progress' order by l.xid limit 1 for update skip locked;
+  if not found then
+    return 0;
+  end if;
+  select array_agg(distinct e.stream_id) into v_jobs from jobledger.events as e where e.shard = p_shard and e.xid = v_xid and e.type <= 'job.redacted';
+  if v_jobs is not null then
+    select count(*) into v_repaired from jobledger.repair(p_shard, v_jobs);
+  end if;
+  delete from jobledger.late as l where l.shard = p_shard and l.xid = v_xid;
+  return v_repaired;
+exception when lock_not_available then
+  return 0;
+end
+$$;
