@@ -34,8 +34,9 @@ begin
     case when v_every then p_after else jobledger.first_id_at(v_now - interval '7 days' - random() * interval '30 days') end);
   if exists (select from jobledger.limits as l where l.shard = p_shard) then
     v_held := jobledger.hold(p_shard, v_now, 1000);
-    v_unheld := jobledger.unhold(p_shard, v_now, 1000);
   end if;
+  v_held := v_held + jobledger.hold_untakeable(p_shard, v_now, 1000);
+  v_unheld := jobledger.unhold(p_shard, v_now, 1000);
   delete from jobledger.idempotency as i where i.ctid = any (array(select x.ctid from jobledger.idempotency as x where x.expires <= v_now order by x.expires limit 1000 for update skip locked));
   get diagnostics v_forgotten = row_count;
   if not v_every then

@@ -209,3 +209,33 @@ async def test_a_tick_under_load_of_scheduled_jobs_looks_at_few(desk: Desk) -> N
     plan = await desk.sql.fetchval("explain (analyze, buffers, format json) select jobledger.tick()")
     read = orjson.loads(plan)[0]["Plan"]
     assert read["Shared Hit Blocks"] + read["Shared Read Blocks"] < 2000
+
+
+async def test_jobs_that_no_worker_can_take_leave_the_lanes_and_come_back(desk: Desk, clock: Clock) -> None:
+    """After a minute at the head of their lane they wait with the reason, until a worker that knows the kind starts."""
+    await desk.fill(3, kind="strange")
+    await desk.fill(2)
+    assert (await desk.tick())["held"] == 0
+    await clock.advance(seconds=61)
+    await desk.start()
+    for _ in range(3):
+        await desk.tick()
+    rows = await desk.sql.fetch("select distinct kind, reason from jobledger.waiting")
+    assert [tuple(row.values()) for row in rows] == [("strange", "no_worker_for_kind")]
+    assert await desk.sql.fetchval("select count(*) from jobledger.waiting") == 3
+    assert {job.kind for _ in range(3) for job in await desk.claim()} == {"noop"}
+    knowing = await type(desk)(desk.store, desk.sql).start(["strange"])
+    for _ in range(3):
+        await desk.tick()
+    assert len([job for _ in range(3) for job in await knowing.claim()]) == 3
+
+
+async def test_jobs_of_a_queue_that_nobody_serves_stay_where_they_are(desk: Desk, clock: Clock) -> None:
+    """Where no worker is, nothing is in anybody's way: the backlog is not moved to and fro."""
+    await desk.start(queues={"other": None})
+    await desk.sql.execute("update jobledger.workers set stopped_at = now() where queues is null")
+    await desk.fill(3, kind="strange")
+    await clock.advance(seconds=61)
+    await desk.sql.execute("update jobledger.workers set lease_until = jobledger.now() + interval '1 hour'")
+    await desk.tick()
+    assert await desk.sql.fetchval("select count(*) from jobledger.ready") == 3
