@@ -1,6 +1,8 @@
 -- Open the database: rebuild the live tables from the log if `live` does not name this very server, and say so. The one recovery; harmless when already open.
 -- READ COMMITTED and no table lock: long user transactions neither wait nor are waited for. What an enqueue commits meanwhile put its own row, and wins.
 -- Transactions that are prepared now are noted in `late`: what they append appears only when they commit, and is repaired then.
+-- A tick that began before the database was closed may be moving rows from table to table (a move of place is no event, the fold does not know of it): it is waited
+-- for, else a row that it puts into `ready` after that table was emptied lies there beside the one that the fold puts into `waiting`.
 -- A caller bound to tenants is not told how many rows there were. Two openers meet at an advisory lock, and the second finds it done.
 drop function if exists jobledger.open;
 
@@ -15,6 +17,7 @@ begin
   if jobledger.is_open(p_shard) then
     return jsonb_build_object('opened', false, 'rows', 0);
   end if;
+  perform pg_advisory_xact_lock(hashtext('jobledger.tick'), p_shard::int);
   perform jobledger.partitions_ensure(p_shard);
   perform jobledger.note_prepared(p_shard);
   delete from jobledger.running as r where r.shard = p_shard;

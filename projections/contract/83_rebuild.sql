@@ -1,5 +1,5 @@
 -- The deliberate rebuild of a projection from the log: `queue` or `status`. Takes its tables exclusively under a short lock_timeout (55P03: try again), truncates,
--- folds, and opens. Returns the rows placed. Call and commit jobledger.close() first, so that workers stand back instead of queueing for the lock.
+-- folds, and opens: after `queue` by saying so, after `status` by opening, since nobody knows here why the database is not open, and the live tables may be empty. Returns the rows placed. Call and commit jobledger.close() first, so that workers stand back instead of queueing for the lock.
 drop function if exists jobledger.rebuild;
 
 create function jobledger.rebuild(p_shard smallint, p_projection text) returns bigint
@@ -21,6 +21,9 @@ begin
     where (t.f).state in ('succeeded', 'failed', 'killed', 'cancelled');
   else
     perform jobledger.refuse('JL101', 'The projections that can be rebuilt are queue and status.', 'Nothing was changed; mend the call.');
+  end if;
+  if p_projection = 'status' then
+    perform jobledger.open(p_shard);
   end if;
   perform jobledger.say_open(p_shard);
   perform jobledger.append_control(p_shard, '_global', 'store', 'rebuild', 'store.rebuilt', jobledger.now(), null, jsonb_build_object('projection', p_projection, 'rows', v_rows));

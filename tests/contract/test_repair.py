@@ -304,3 +304,32 @@ async def test_enqueues_while_it_opens_are_neither_lost_nor_doubled(desk: Desk, 
     over.set()
     await asyncio.gather(*busy)
     assert {row["id"] for row in await rows(desk)} == {str(job) for job in added}
+
+
+async def test_a_tick_under_way_while_it_opens_doubles_nothing(desk: Desk, database: str) -> None:
+    """A tick that had begun before the closing moves a due job to another table; the opening waits for it."""
+    job = await desk.enqueue(run_at=await desk.sql.fetchval("select jobledger.now() + interval '0.1 s'"))
+    await asyncio.sleep(0.15)
+    ticker, opener = await asyncpg.connect(database), await asyncpg.connect(database)
+    ticking = ticker.transaction()
+    await ticking.start()
+    assert orjson.loads(await ticker.fetchval("select jobledger.tick()"))["promoted"] == 1
+    await desk.sql.execute("select jobledger.close()")
+    opening = asyncio.create_task(opener.fetchval("select jobledger.open()"))
+    async with asyncio.timeout(10):
+        while not await desk.sql.fetchval(LOCKED):  # noqa: ASYNC110 - looks into the database, which sets no event
+            await asyncio.sleep(0.01)
+    await ticking.commit()
+    await opening
+    await ticker.close()
+    await opener.close()
+    assert [row["id"] for row in await rows(desk)] == [str(job)]
+
+
+async def test_a_rebuilt_status_does_not_open_over_empty_live_tables(desk: Desk) -> None:
+    """After a crash the unlogged live tables are empty: who rebuilds `status` first has the queue made anew, too."""
+    job = await desk.enqueue()
+    await desk.sql.execute("select jobledger.close()")
+    await desk.sql.execute("truncate jobledger.running, jobledger.ready, jobledger.waiting")
+    await desk.sql.fetchval("select jobledger.rebuild(0::smallint, 'status')")
+    assert [row["id"] for row in await rows(desk)] == [str(job)]
