@@ -131,6 +131,23 @@ async def test_a_row_that_commits_late_is_found_behind_the_key(desk: Desk, datab
     assert len(taken) == 31
 
 
+async def test_a_late_row_is_found_behind_many_that_the_worker_cannot_take(desk: Desk, database: str) -> None:
+    """Jobs of an unknown kind, before and after the late one, do not hide it: the walk behind the key goes on."""
+    slow = await asyncpg.connect(database)
+    await desk.fill(150, kind="strange")
+    late = slow.transaction()
+    await late.start()
+    id = await slow.fetchval("select jobledger.enqueue('noop')")  # noqa: A001 - the domain's word
+    await desk.fill(150, kind="strange")
+    taken = await desk.claim(300)
+    taken += await desk.claim(300)
+    await late.commit()
+    await slow.close()
+    for _ in range(60):
+        taken += await desk.claim(20)
+    assert id in {job.id for job in taken}
+
+
 async def test_a_claim_that_was_rolled_back_gives_its_jobs_to_the_next(desk: Desk, database: str) -> None:
     """Rows that another claim had locked are passed over, and found again once it has let them go."""
     await desk.fill(20)

@@ -3,7 +3,8 @@
 A lane is (queue, tenant, priority). Of each the process keeps the key (run_at, id) it has read up to, so that a claim
 never reads the dead entries of what was taken before. New lanes are looked for only in the gaps between known ones. A
 second cursor of each lane walks the part before the key, in the stretches that earlier claims read, newest first: it
-finds rows that committed late, or that another process had locked and given back.
+finds rows that committed late, or that another process had locked and given back. It goes on where it stopped, so what
+this worker cannot take is walked past.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ LANES_LIMIT = 200_000
 class Lane:
     """One known lane: its key, its stretches behind the key, and how it was last found."""
 
-    __slots__ = ("aside", "key", "mixed", "name", "stretches", "turn")
+    __slots__ = ("aside", "key", "mixed", "name", "stretches", "turn", "walked")
 
     def __init__(self, name: Name) -> None:
         """Begin before everything."""
         self.name = name
         self.key = START
         self.stretches: list[Key] = [START]
+        self.walked: dict[Key, Key] = {}
         self.turn = 0
         self.mixed = False
         self.aside = False
@@ -61,21 +63,42 @@ class Lane:
         if len(self.stretches) > STRETCHES:
             middle = len(self.stretches) // 2
             self.stretches = self.stretches[:middle:2] + self.stretches[middle:]
+            self.walked = {begun: at for begun, at in self.walked.items() if begun in self.stretches}
 
     def set_back(self, key: Key) -> None:
         """Take up reading at an earlier key: most of what lay behind could be claimed."""
         self.key = key
-        self.stretches = [stretch for stretch in self.stretches if stretch <= key] or [START]
+        self.stretches = [stretch for stretch in self.stretches if stretch < key]
+        self.stretches.append(key if self.stretches else START)
+        self.walked.clear()
         self.turn = 0
 
     def behind(self) -> tuple[Key, Key] | None:
-        """Return the next stretch to walk: the newest every other time, the older ones in turn."""
+        """Return the next stretch to walk, from where the last look at it stopped to its end.
+
+        The newest every other time, the older ones in turn.
+        """
         count = len(self.stretches) - 1
         if count < 1:
             return None
         self.turn += 1
         at = count if self.turn % 2 else count - (self.turn // 2) % count
-        return self.stretches[at - 1], self.stretches[at]
+        return self.walked.get(self.stretches[at - 1], self.stretches[at - 1]), self.stretches[at]
+
+    def walk(self, after: Key, upto: Key, reached: Key) -> None:
+        """Note how far a look at a stretch came: the next one goes on there, or begins anew where nothing was left.
+
+        Rows that this worker cannot take lie at the start of a stretch for as long as nobody else takes them: one that
+        began there each time would never see what lies behind them.
+        """
+        at = bisect_left(self.stretches, upto)
+        if not 0 < at < len(self.stretches) or self.stretches[at] != upto:
+            return  # joined with others meanwhile
+        begun = self.stretches[at - 1]
+        if after < reached < upto:
+            self.walked[begun] = reached
+        else:
+            self.walked.pop(begun, None)
 
 
 class Segment(NamedTuple):
@@ -200,6 +223,8 @@ class Lanes:
             elif read.got * 2 >= segment.most and segment.after < segment.lane.key:
                 segment.lane.set_back(segment.after)
                 self._bring_back(segment.lane)
+            elif read.asked:
+                segment.lane.walk(segment.after, segment.upto, read.key)
         while len(self._lanes) > LANES_LIMIT and self._aside:
             self._forget(next(iter(self._aside)))
 
