@@ -326,3 +326,24 @@ async def test_a_worker_whose_lease_is_over_goes_on_under_a_new_id(bench: Bench)
         await handle.result(timeout=10)
         assert worker.life.home.id != first
     assert ran == [1]
+
+
+async def test_jobs_that_come_for_an_older_incarnation_are_handed_back(bench: Bench, proxy: Proxy) -> None:
+    """A claim's answer that arrives after the worker took a new id reaches no slot: its jobs run under the new one."""
+    app, ran = counting()
+    async with bench.client(app) as client:
+        trap = proxy.trap(CLAIM)
+        handles = await client.enqueue_many([app.kind("note").call(n) for n in range(5)])
+        async with bench.worker(app, proxy.dsn, concurrency=5) as worker:
+            await asyncio.to_thread(trap.wait)
+            assert worker.life is not None
+            first = worker.life.home
+            # What another claim under way does when it is told, just before a heartbeat, that the lease is over.
+            await worker.life._renew(first)
+            assert worker.life.home is not first
+            trap.let_go()
+            for handle in handles:
+                await handle.result(timeout=10)
+            assert not len(first.held)
+    assert sorted(ran) == list(range(5))
+    assert await bench.value("select count(*) from jobledger.running") == 0

@@ -50,6 +50,7 @@ _ENDINGS = {"lost": Ending.LEASE_LOST, "killed": Ending.KILLED, "cancel": Ending
 _BEHIND = {"reason": "it waited in the worker behind long jobs"}
 _STILL_S = 1.0
 _UNFIT = {"reason": "its time-out passes the worker's end"}
+_RENEWED = {"reason": "the worker had taken a new id before the claim was answered"}
 _HEARTBEAT_PATIENCE = 0.5
 
 
@@ -244,7 +245,15 @@ class Life:
         return 0 if self._switching else self._budget.jobs(room, self.fetcher.asked)
 
     def _taken(self, home: Incarnation, jobs: Sequence[ClaimedJob]) -> None:
-        """Look at what was just taken in, before any slot can: hand back what would outlast the worker."""
+        """Look at what was just taken in, before any slot can: hand back what would outlast the worker.
+
+        The slots take from the newest incarnation only. What comes for an older one, whose claim was under way when the
+        worker renewed itself, would be held, and heartbeaten, and never run.
+        """
+        if home is not self.pool.home:
+            for job in home.held.hand_over():
+                home.reporter.add(job, "interrupted", _RENEWED)
+            return
         self._budget.taken += len(jobs)
         if self._budget.ends and not all(map(self._budget.fits, jobs)):
             for job in home.held.hand_over():
