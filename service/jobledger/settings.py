@@ -7,6 +7,7 @@ Read from the environment with the prefix `JOBLEDGER_`; what is given in code or
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations when the class is made
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -109,17 +110,15 @@ class Settings(BaseSettings):
     ] = 25.0
     app: Annotated[
         str | None,
-        Field(
-            pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$",
-            description="The application that `jobledger worker` runs, as module:name.",
-        ),
+        Field(description="The application that `jobledger worker` runs, as module:name."),
     ] = None
     actor: Annotated[
         str | None,
         Field(
             min_length=1,
             max_length=200,
-            description="Who acts, written beside every operator act in the log. Default: user@host for commands.",
+            description="Who acts, written beside every operator act in the log. "
+            "Default: the account that runs the command.",
         ),
     ] = None
     log_format: Annotated[
@@ -152,12 +151,13 @@ class Settings(BaseSettings):
         """Read the settings; `values` given by name come before the environment.
 
         Raises:
-            InvalidArgument: one of them is out of its range. It names the variable and the rule, never the value.
+            InvalidArgument: one of them is out of its range. It names the setting, or the variable that it was read
+                from, and the rule, never the value.
         """
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _told(error) from None
+            raise _told(error, values) from None
 
     @field_validator("dsn")
     @classmethod
@@ -169,6 +169,13 @@ class Settings(BaseSettings):
         if not mark or scheme.partition("+")[0] not in ("postgres", "postgresql"):
             raise ValueError("it is to begin with postgresql:// or postgres://")
         return SecretStr(f"{scheme.partition('+')[0]}://{rest}")
+
+    @field_validator("app")
+    @classmethod
+    def _is_module_and_name(cls, app: str | None) -> str | None:
+        if app is not None and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", app):
+            raise ValueError("it is to be module:name, such as shop.jobs:app")
+        return app
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -224,7 +231,7 @@ def _shown(value: object) -> str:
     return _MASK if isinstance(value, SecretStr) else str(value)
 
 
-def _told(error: ValidationError) -> InvalidArgument:
+def _told(error: ValidationError, given: dict[str, Any]) -> InvalidArgument:
     """Turn pydantic's list into one sentence a fault. The offending input is never part of it."""
     faults = []
     for fault in error.errors(include_input=False, include_url=False, include_context=False):
@@ -232,7 +239,8 @@ def _told(error: ValidationError) -> InvalidArgument:
         where = str(fault["loc"][0]) if fault["loc"] else ""
         name = where.lower().removeprefix(PREFIX.lower())
         if name in Settings.model_fields:
-            where = next((key for key in _sources(name) if os.environ.get(key)), variable(name))
+            read_from = (key for key in _sources(name) if os.environ.get(key))
+            where = name if name in given else next(read_from, variable(name))
         faults.append((where, rule))
     sentence = "; ".join(f"{name}: {rule}" if name else rule for name, rule in faults)
     return InvalidArgument(

@@ -14,6 +14,7 @@ import typer
 
 from jobledger.cli.application import application
 from jobledger.cli.failures import problem
+from jobledger.cli.worker import _without
 from jobledger.errors import BY_CODE
 from jobledger.ids import new_id
 
@@ -131,6 +132,23 @@ def test_a_server_that_is_not_there_is_6(cli: Run) -> None:
     assert (answer.status, answer.problem["code"]) == (6, "unreachable")
     assert "127.0.0.1:1" in answer.err
     assert CANARY not in answer.err
+
+
+def test_a_folder_that_is_named_comes_before_an_address_of_the_environment(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`--data` means the embedded Postgres of that folder, never the server that DATABASE_URL happens to name."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    (tmp_path / "file").touch()
+    assert cli("jobs", "--json").problem["code"] == "unreachable"
+    refused = cli("jobs", "--data", str(tmp_path / "file" / "data"), "--json")
+    assert (refused.status, refused.problem["code"]) == (6, "data_directory_unusable")
+
+
+def test_worker_processes_get_the_words_of_the_command_but_the_place() -> None:
+    """The address goes by the environment; with `--data` a child would look for a server of its own."""
+    words = ["worker", "shop:app", "--data", "here", "--processes=2", "-c", "5"]
+    assert _without(_without(words, "--processes"), "--data") == ["worker", "shop:app", "-c", "5"]
 
 
 def test_a_database_without_the_schema_is_7(cli: Run, empty_database: str) -> None:

@@ -61,6 +61,17 @@ def test_root_hands_over_to_an_existing_account_and_changes_nothing_else(tmp_pat
     )
 
 
+def test_a_folder_that_was_refused_is_not_the_one_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the usual folder itself cannot be made, the hint names another."""
+    (tmp_path / "file").touch()
+    usual = tmp_path / "file" / "data"
+    monkeypatch.setattr("jobledger.embedded.folder.default_data_directory", lambda: usual)
+    with pytest.raises(DataDirectoryUnusable) as caught:
+        Server(usual).start()
+    assert str(usual) in str(caught.value)
+    assert str(usual) not in str(caught.value.hint)
+
+
 @root_only
 def test_the_account_can_be_named_and_must_exist(tmp_path: Path, hold: Hold, monkeypatch: pytest.MonkeyPatch) -> None:
     """$JOBLEDGER_PG_USER counts; an unknown account and root are refused; data stays with the account that made it."""

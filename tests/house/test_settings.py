@@ -68,7 +68,7 @@ def test_the_dsn_is_masked_wherever_settings_are_shown() -> None:
         ("JOBLEDGER_SHARD", "40000", "less than or equal to 32767"),
         ("JOBLEDGER_POOLER", CANARY, "'none' or 'transaction'"),
         ("JOBLEDGER_LOG_LEVEL", CANARY, "'debug', 'info', 'warning' or 'error'"),
-        ("JOBLEDGER_APP", f"{CANARY}!", "pattern"),
+        ("JOBLEDGER_APP", f"{CANARY}!", "module:name"),
         ("JOBLEDGER_HEARTBEAT_S", "20", "half of JOBLEDGER_LEASE_S"),
         ("JOBLEDGER_POOL_MIN", "20", "JOBLEDGER_POOL_MAX"),
     ],
@@ -95,7 +95,15 @@ def test_any_text_in_any_setting_is_taken_or_refused_by_name(name: str, value: s
         told = str(error)
     else:
         return
-    assert "JOBLEDGER_" in told or "DATABASE_URL" in told
+    assert name in told or "JOBLEDGER_" in told
+
+
+def test_a_bad_argument_is_not_blamed_on_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gave a value by name reads that name, not a variable that holds something else."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://host/db")
+    with pytest.raises(InvalidArgument, match=": dsn: it is to begin with") as caught:
+        Settings(dsn=CANARY)
+    assert "DATABASE_URL" not in str(caught.value)
 
 
 def test_explain_says_where_each_value_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from sqlalchemy import create_engine
 
 from jobledger.embedded import find_binaries
 from jobledger.errors import Forbidden, SchemaChanged, SchemaError, SchemaNewer
@@ -328,13 +329,14 @@ async def test_migrating_inside_the_callers_transaction_is_refused(connection: C
 async def test_the_printed_script_is_the_same_migration(empty_database: str) -> None:
     """Run by psql it leaves nothing for `migrate` to do."""
     psql = find_binaries(os.environ.get("JOBLEDGER_TEST_PG_BIN")).folder / "psql"
-    subprocess.run(  # noqa: S603, ASYNC221 - psql of the server's own folder; nothing else runs in the loop
+    done = subprocess.run(  # noqa: S603, ASYNC221 - psql of the server's own folder; nothing else runs in the loop
         [psql, "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", empty_database],
         input=script(),
         text=True,
         check=True,
         capture_output=True,
     )
+    assert "NOTICE" not in done.stderr
     connection = await connect(empty_database)
     try:
         assert not await pending(connection)
@@ -353,6 +355,19 @@ async def test_the_script_without_transactions_fits_into_a_tools_own(empty_datab
         assert other.execute("select to_regnamespace('jobledger')").fetchone() == (None,)
         other.execute(text.encode())
         other.commit()
+    connection = await connect(empty_database)
+    try:
+        assert not await pending(connection)
+    finally:
+        await connection.close()
+
+
+async def test_a_revision_of_alembic_runs_the_script_as_the_page_says(empty_database: str) -> None:
+    """Through SQLAlchemy, whose drivers take per cent signs for placeholders unless told that there are none."""
+    engine = create_engine(empty_database.replace("postgresql://", "postgresql+psycopg://", 1))
+    with engine.begin() as bound:
+        bound.exec_driver_sql(script(transactions=False), execution_options={"no_parameters": True})
+    engine.dispose()
     connection = await connect(empty_database)
     try:
         assert not await pending(connection)

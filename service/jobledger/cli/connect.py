@@ -1,4 +1,4 @@
-"""Where a command finds its database: `--dsn`, JOBLEDGER_DSN, DATABASE_URL, else the embedded Postgres of `--data`."""
+"""Where a command finds its database: `--dsn` or `--data`, JOBLEDGER_DSN, DATABASE_URL, else the embedded Postgres."""
 
 from __future__ import annotations
 
@@ -49,9 +49,15 @@ class Place:
 
 
 def settings_of(dsn: str | None = None, data: Path | None = None, **more: Any) -> Settings:
-    """Return the settings with what the command line gave before the environment."""
+    """Return the settings with what the command line gave before the environment.
+
+    Who names a folder means the embedded Postgres, whatever address the environment holds.
+    """
     given = {"dsn": dsn, "data": data, **more}
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if data is not None:
+        chosen.setdefault("dsn", None)
+    return Settings(**chosen)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Folder of the embedded Postgres. Default: JOBLEDGER_DATA, else in the user's data directory.",
+        help="Folder of the embedded Postgres, which is then used whatever address the environment holds. "
+        "Default: JOBLEDGER_DATA, else in the user's data directory.",
         metavar="FOLDER",
         show_default=False,
     ),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +54,8 @@ def simulate(
         _introduce(log, drawn)
     # Cancellations reach a running handler with the next heartbeat; its usual pace is made for jobs of minutes.
     settings = settings_of(dsn, data, concurrency=concurrency, heartbeat_s=0.5, lease_s=30.0)
+    # A connection that breaks ends the command with its own sentence; asyncpg's traceback beside it helps nobody.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     # The plan lives to the end: walking through it in every full collection would hold up the jobs.
     gc.freeze()
     with located(settings) as place:

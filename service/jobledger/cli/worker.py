@@ -193,16 +193,9 @@ def _supervise(place: Place, settings: Settings, processes: int, until_s: float 
     from jobledger.telemetry import configure
     from jobledger.worker.processes import Supervisor
 
-    words = list(sys.argv[1:])
-    for place_of, word in enumerate(words):
-        if word == "--processes":
-            del words[place_of : place_of + 2]
-            break
-        if word.startswith("--processes="):
-            del words[place_of]
-            break
     # The children share this process's embedded Postgres; the address goes by the environment, where no list of
     # processes shows it.
+    words = _without(_without(sys.argv[1:], "--processes"), "--data")
     environment = {"JOBLEDGER_DSN": place.dsn}
     end = configure(settings)
     try:
@@ -210,6 +203,18 @@ def _supervise(place: Place, settings: Settings, processes: int, until_s: float 
         return asyncio.run(Supervisor(command, processes, env=environment, until_s=until_s).run())
     finally:
         end()
+
+
+def _without(words: list[str], option: str) -> list[str]:
+    """Return the words of a command without an option and its value."""
+    left: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == option:
+            next(rest, None)
+        elif not word.startswith(f"{option}="):
+            left.append(word)
+    return left
 
 
 def _queues(given: list[str]) -> dict[str, int | None]:

@@ -168,12 +168,13 @@ class DataFolder:
     def _unusable(self, error: OSError) -> DataDirectoryUnusable:
         return DataDirectoryUnusable(
             f"{self.root} cannot be used as data folder: {error.strerror}.",
-            hint=f"Name a folder by --data that this user may write to, such as {_suggestion()}.",
+            hint=f"Name a folder by --data that this user may write to, such as {_suggestion(self.root)}.",
         )
 
 
-def _suggestion() -> Path:
+def _suggestion(refused: Path) -> Path:
     try:
-        return default_data_directory()
+        usual = default_data_directory()
     except DataDirectoryUnusable:
-        return Path(tempfile.gettempdir()) / "jobledger"
+        usual = refused
+    return Path(tempfile.gettempdir()) / "jobledger" if usual == refused else usual

@@ -122,7 +122,9 @@ def unreachable(where: str | None, why: str | None = None, hint: str | None = No
     because = f" ({why})" if why else ""
     return Unreachable(
         f"No connection to the database{at}{because}.",
-        hint=hint or "Check that the server runs and that JOBLEDGER_DSN or DATABASE_URL names it.",
+        hint=hint
+        or "Check that the server runs and that JOBLEDGER_DSN or DATABASE_URL names it. The embedded one "
+        "starts again with the next command.",
         detail={"where": where} if where else None,
     )
 
