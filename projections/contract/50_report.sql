@@ -2,6 +2,8 @@
 --
 -- Races: the rows are locked in the order of their ids (unordered batches deadlock); a row that a kill, a rescue or another report took away meanwhile is not
 -- there any more and its report is judged by `report_rejected`; a row that an act had taken and put back under the same claim is not lost: the report is made again.
+-- A row that was waited for because `progressed` was being put on record has a new version, which this statement's snapshot does not see: it can lock it, and neither
+-- delete nor change it. That is done by a second statement, else the job would be finished and running at once.
 -- A worker of another role, or a job of a tenant that the caller may not see, is unknown. Plans: no nested loop, so an estimate gone wrong cannot turn n reports into n x n.
 -- Outcomes: succeeded, failed, snoozed, interrupted, cancelled, parked, progressed. `failed` may say retry_at or retry_in (seconds) or final: true; where it says
 -- nothing the delay is 2^attempt seconds, at most an hour. A job that was asked to cancel is cancelled by whatever ends it but success.
@@ -21,6 +23,8 @@ declare
   v_high uuid := p_ids[cardinality(p_ids)];
   v_ids uuid[];
   v_states text[];
+  v_heads int[];
+  v_seen int;
   v_keyed uuid[];
   v_back int[];
 begin
@@ -50,9 +54,9 @@ begin
         else 'ready' end::jobledger.job_state as next_state
     from heard as h
   ), gone as (
-    delete from jobledger.running as r where r.ctid = any (array(select j.place from judged as j where j.next_state <> 'running'))
+    delete from jobledger.running as r where r.ctid = any (array(select j.place from judged as j where j.next_state <> 'running')) returning 1
   ), still as (
-    update jobledger.running as r set head = r.head + 1 where r.ctid = any (array(select j.place from judged as j where j.next_state = 'running'))
+    update jobledger.running as r set head = r.head + 1 where r.ctid = any (array(select j.place from judged as j where j.next_state = 'running')) returning 1
   ), again as (
     insert into jobledger.ready (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key)
     select j.id, j.next_run_at, j.kill_at, j.head + 1, j.timeout, j.shard, j.priority, j.next_attempt, j.max_attempts, 0, j.tenant, j.queue, j.kind, j.owner, j.unique_key
@@ -75,9 +79,16 @@ begin
         when 'snoozed' then j.data || jsonb_build_object('run_at', j.next_run_at) else j.data end
     from judged as j
   )
-  select array_agg(j.id order by j.id), array_agg(j.next_state::text order by j.id), array_agg(j.id) filter (where j.unique_key is not null and j.next_state in ('succeeded', 'failed', 'cancelled'))
-  into v_ids, v_states, v_keyed
+  select array_agg(j.id order by j.id), array_agg(j.next_state::text order by j.id), array_agg(j.id) filter (where j.unique_key is not null and j.next_state in ('succeeded', 'failed', 'cancelled')),
+    array_agg(j.head order by j.id), (select count(*) from gone) + (select count(*) from still)
+  into v_ids, v_states, v_keyed, v_heads, v_seen
   from judged as j;
+  if v_seen < cardinality(v_ids) then
+    delete from jobledger.running as r using unnest(v_ids, v_states, v_heads) as m (id, state, head)
+    where r.shard = p_shard and r.id = m.id and r.head = m.head and m.state <> 'running';
+    update jobledger.running as r set head = r.head + 1 from unnest(v_ids, v_states, v_heads) as m (id, state, head)
+    where r.shard = p_shard and r.id = m.id and r.head = m.head and m.state = 'running';
+  end if;
   if v_keyed is not null then
     perform jobledger.release_unique_keys(p_shard, v_keyed);
   end if;
