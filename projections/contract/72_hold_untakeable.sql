@@ -1,5 +1,5 @@
 -- Move ready jobs that no live worker has been able to take for 60 s out of the lanes, to `waiting` with the reason no_worker_for_kind; `unhold` brings them back.
--- Looks at the head of 32 lanes a call, from a random one on: what nobody can take comes to stand at the head. A queue and tenant that no worker serves at all is
+-- Looks at the head of 32 lanes a call, from that of a random job on (of some eight pages of the table): what nobody can take comes to stand at the head. A queue and tenant that no worker serves at all is
 -- left alone: nothing is in anybody's way there, and its jobs are claimed at once when a worker comes.
 create or replace function jobledger.hold_untakeable(p_shard smallint, p_now timestamptz, p_most int) returns int
 language plpgsql
@@ -8,9 +8,11 @@ declare
   v_head record;
   v_some int;
   v_all int := 0;
-  v_from text := substr(md5(random()::text), 1, 2);
 begin
-  select r.queue, r.tenant, r.priority, r.run_at, r.kind into v_head from jobledger.ready as r where (r.queue, r.tenant) >= ('', v_from)
+  select s.queue, s.tenant into v_head from (
+    select r.queue, r.tenant from jobledger.ready as r tablesample system (least(100, 800.0 * current_setting('block_size')::int / greatest(1, pg_relation_size('jobledger.ready'))))
+  ) as s order by random() limit 1;
+  select r.queue, r.tenant, r.priority, r.run_at, r.kind into v_head from jobledger.ready as r where (r.queue, r.tenant) >= (coalesce(v_head.queue, ''), coalesce(v_head.tenant, ''))
   order by r.queue, r.tenant, r.priority, r.run_at, r.id limit 1;
   for v_turn in 1 .. 32 loop
     exit when v_head.queue is null or v_all >= p_most;

@@ -230,6 +230,19 @@ async def test_jobs_that_no_worker_can_take_leave_the_lanes_and_come_back(desk: 
     assert len([job for _ in range(3) for job in await knowing.claim()]) == 3
 
 
+async def test_jobs_that_no_worker_can_take_are_found_among_many_lanes(desk: Desk, clock: Clock) -> None:
+    """A call looks at 32 lanes; where it begins is left to chance, so those after the first ones have their turn."""
+    for at in range(40):
+        await desk.enqueue(tenant=f"a{at:02}")
+        await desk.enqueue("strange", tenant=f"b{at:02}")
+    await clock.advance(seconds=61)
+    await desk.start()
+    for _ in range(60):
+        await desk.tick()
+    held = "select count(*) from jobledger.waiting where reason = 'no_worker_for_kind'"
+    assert await desk.sql.fetchval(held) == 40
+
+
 async def test_jobs_of_a_queue_that_nobody_serves_stay_where_they_are(desk: Desk, clock: Clock) -> None:
     """Where no worker is, nothing is in anybody's way: the backlog is not moved to and fro."""
     await desk.start(queues={"other": None})
