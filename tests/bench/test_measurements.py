@@ -46,9 +46,17 @@ def test_enqueue_hands_in_singly_or_in_batches(database: str, batch: str) -> Non
     assert found["settings"]["batch"] == int(batch)
 
 
-def test_pickup_times_an_idle_worker(database: str) -> None:
-    """The quantiles of the wait are in order."""
-    waits = _bench("pickup", "--jobs", "20", "--dsn", database)["pickup_ms"]
+def test_enqueue_beside_workers(database: str) -> None:
+    """With --processes workers run the jobs while more are handed in."""
+    found = _bench("enqueue", "--jobs", "3000", "--batch", "5", "--processes", "1", "--dsn", database)
+    assert 0 < found["run_meanwhile"] <= 3000
+    assert found["settings"]["processes"] == 1
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2", "--batch", "3", "--clients", "2", "--concurrency", "5")])
+def test_pickup_times_idle_workers(database: str, more: tuple[str, ...]) -> None:
+    """The quantiles of the wait are in order, however the jobs come and whichever process takes them."""
+    waits = _bench("pickup", "--jobs", "20", *more, "--dsn", database)["pickup_ms"]
     assert 0 <= waits["p50"] <= waits["p95"] <= waits["p99"] <= waits["max"]
 
 

@@ -3,57 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 import time
-from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from jobledger.bench.backlog import enqueue_all
 from jobledger.bench.database import settle
 from jobledger.bench.measurement import Meter
+from jobledger.bench.workers import processes, working
 from jobledger.errors import CheckFailed, Unavailable
 from jobledger.store.pool import Store
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Callable
 
     from jobledger.bench.measurement import Bench
+    from jobledger.bench.workers import Process
 
 _SILENCE_S: Final = 120.0
 _POLL_S: Final = 0.005
 _EVENTS_PER_JOB: Final = 3
-
-
-class Drainer:
-    """One worker process, as the parent sees it: told to go, it reports how many jobs its handlers have run."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        """Watch a process that was just started."""
-        self.process = process
-        self.handled = 0
-
-    async def ready(self) -> None:
-        """Wait until it is connected. Raises `Unavailable` if it ended instead."""
-        await self._line()
-
-    async def follow(self) -> None:
-        """Take in its counts until it ends. Raises `Unavailable` when it ends by itself."""
-        while True:
-            self.handled = int(await self._line())
-
-    async def _line(self) -> bytes:
-        assert self.process.stdout is not None  # noqa: S101 - made with a pipe
-        line = await self.process.stdout.readline()
-        if not line:
-            raise Unavailable(f"A worker process ended with status {await self.process.wait()} before the jobs did.")
-        return line
-
-    def go(self) -> None:
-        """Tell it to work."""
-        assert self.process.stdin is not None  # noqa: S101 - made with a pipe
-        self.process.stdin.write(b"go\n")
 
 
 async def drain(bench: Bench) -> None:
@@ -71,13 +40,12 @@ async def drain(bench: Bench) -> None:
         await enqueue_all(bench, store, batch=setup.batch, what="filling the backlog")
         costs = await filling.cost("enqueue_")
     await settle(bench.connection)
-    async with _drainers(bench) as drainers:
+    async with processes(bench, "drainer", setup.processes) as drainers:
         meter = Meter(bench, setup.jobs)
         await meter.start()
-        for drainer in drainers:
-            drainer.go()
-        await _drained(bench, drainers)
-        elapsed_s = meter.stop()
+        async with working(drainers) as check:
+            await _drained(bench, drainers, check)
+            elapsed_s = meter.stop()
     costs |= await meter.cost("drain_")
     await _check(bench)
     bench.figures |= {
@@ -89,61 +57,25 @@ async def drain(bench: Bench) -> None:
     }
 
 
-@asynccontextmanager
-async def _drainers(bench: Bench) -> AsyncIterator[list[Drainer]]:
-    setup = bench.setup
-    orders = json.dumps({"dsn": bench.dsn, "concurrency": setup.concurrency}).encode() + b"\n"
-    drainers: list[Drainer] = []
-    try:
-        for _ in range(setup.processes):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "jobledger.bench.drainer",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            drainers.append(Drainer(process))
-            assert process.stdin is not None  # noqa: S101 - made with a pipe
-            process.stdin.write(orders)
-        for drainer in drainers:
-            await drainer.ready()
-        yield drainers
-    finally:
-        for drainer in drainers:
-            with suppress(ProcessLookupError):
-                drainer.process.kill()  # its database is dropped with it: nothing is left to hand back
-        for drainer in drainers:
-            await drainer.process.wait()
-
-
-async def _drained(bench: Bench, drainers: list[Drainer]) -> None:
+async def _drained(bench: Bench, drainers: list[Process], check: Callable[[], None]) -> None:
     """Return as soon as no job is open. The database is asked only when the handlers are nearly through."""
     total = bench.setup.jobs
-    following = [asyncio.create_task(drainer.follow()) for drainer in drainers]
     seen, seen_at, asked_at = -1, time.monotonic(), time.monotonic()
-    try:
-        while True:
-            for task in following:
-                if task.done():
-                    task.result()
-            handled = sum(drainer.handled for drainer in drainers)
-            bench.progress("draining", handled, total)
-            now = time.monotonic()
-            if handled != seen:
-                seen, seen_at = handled, now
-            elif now - seen_at > _SILENCE_S:
-                raise Unavailable(f"No job was run for {_SILENCE_S:.0f} s; {handled:,} of {total:,} were.")
-            # Once a second in any case: a handler that ran twice would make the count a lie.
-            if handled >= total - 2 * bench.setup.concurrency or now - asked_at > 1:
-                asked_at = now
-                if not await bench.connection.fetchval(statement("bench/open_jobs")):
-                    return
-            await asyncio.sleep(_POLL_S)
-    finally:
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
+    while True:
+        check()
+        handled = sum(drainer.handled for drainer in drainers)
+        bench.progress("draining", handled, total)
+        now = time.monotonic()
+        if handled != seen:
+            seen, seen_at = handled, now
+        elif now - seen_at > _SILENCE_S:
+            raise Unavailable(f"No job was run for {_SILENCE_S:.0f} s; {handled:,} of {total:,} were.")
+        # Once a second in any case: a handler that ran twice would make the count a lie.
+        if handled >= total - 2 * bench.setup.concurrency or now - asked_at > 1:
+            asked_at = now
+            if not await bench.connection.fetchval(statement("bench/open_jobs")):
+                return
+        await asyncio.sleep(_POLL_S)
 
 
 async def _check(bench: Bench) -> None:

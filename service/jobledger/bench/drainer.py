@@ -1,5 +1,6 @@
-"""A worker process of `bench drain`: run as `python -m jobledger.bench.drainer`, spoken to over its standard streams.
+"""A worker process of `bench drain` and `bench enqueue`: run as `python -m jobledger.bench.drainer`.
 
+It is spoken to over its standard streams.
 In: one line of JSON with the DSN and the concurrency, later `go`. Out: `ready`, then the number of jobs handled so far.
 """
 

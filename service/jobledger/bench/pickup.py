@@ -1,4 +1,4 @@
-"""`bench pickup`: how long an idle worker takes from a job's commit to the handler's first line."""
+"""`bench pickup`: how long idle workers take from a job's commit to the handler's first line."""
 
 from __future__ import annotations
 
@@ -6,49 +6,83 @@ import asyncio
 import random
 import statistics
 import time
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from jobledger.bench.measurement import Meter
+from jobledger.bench.noting import noting
+from jobledger.bench.workers import processes
 from jobledger.errors import Unavailable
-from jobledger.jobs.app import App
 from jobledger.jobs.client import Client
 from jobledger.store.pool import Store
 from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from jobledger.bench.measurement import Bench
+    from jobledger.bench.workers import Process
+    from jobledger.jobs.kind import AsyncContextJob
 
 _PAUSE_S: Final = (0.005, 0.040)
 _PATIENCE_S: Final = 30.0
+_WORKERS_CONNECTIONS: Final = 10
+
+
+class _Starts:
+    """When each job began, told by whichever process ran it, perhaps before its enqueuer has its id."""
+
+    def __init__(self) -> None:
+        self._of: dict[UUID, asyncio.Future[float]] = {}
+
+    def of(self, job: UUID) -> asyncio.Future[float]:
+        """Return what will hold the moment of this job."""
+        return self._of.setdefault(job, asyncio.get_running_loop().create_future())
+
+    def note(self, job: UUID, at: float) -> None:
+        """Keep a moment; of a job that was started twice the first."""
+        start = self.of(job)
+        if not start.done():
+            start.set_result(at)
+
+    async def listen(self, process: Process) -> None:
+        """Take in what a process tells until it ends, which raises `Unavailable`."""
+        while True:
+            job, at = (await process.line()).split()
+            self.note(UUID(job), float(at))
 
 
 async def pickup(bench: Bench) -> None:
-    """Enqueue one job after the other on an idle system, at random moments, and time each.
+    """Enqueue on an idle system, at random moments, and time each job; every client waits for its own to start.
 
     Figures in milliseconds, from the answer to the enqueue (the commit) until the handler starts; a handler that starts
-    before the answer is read counts as 0. `jobs_per_s` is the pace at which this was done, not a limit.
+    before the answer is read counts as 0. `jobs_per_s` is the pace at which this was done, not a limit. The first
+    worker is in this process, the others are processes of their own.
     """
     setup = bench.setup
-    app = App("bench")
-    started: asyncio.Queue[float] = asyncio.Queue()
-
-    @app.job(name="bench.pickup")
-    async def note() -> None:
-        started.put_nowait(time.perf_counter())
-
-    chance = random.Random(0)  # noqa: S311 - spreads the moments, no secret
+    starts = _Starts()
+    app, note = noting(starts.note)
     waits: list[float] = []
-    async with await Store.connect(bench.dsn) as store:
-        worker = Worker(app, store, concurrency=setup.concurrency)
+    async with await Store.connect(bench.dsn, pool_max=_WORKERS_CONNECTIONS + setup.clients) as store:
         client = Client(store, app=app)
-        async with worker:
-            await _one(client, note, started)  # the first waits for the worker's own start
+        async with Worker(app, store, concurrency=setup.concurrency), _listening(bench, starts):
+            await _picked_up(client, note, starts, ["default"])  # the first waits for the worker's own start
             meter = Meter(bench, setup.jobs)
             await meter.start()
-            for number in range(setup.jobs):
-                await asyncio.sleep(chance.uniform(*_PAUSE_S))
-                waits.append(await _one(client, note, started, setup.tenant(number)))
-                bench.progress("picking up", number + 1, setup.jobs)
+            firsts = iter(range(0, setup.jobs, setup.batch))
+
+            async def one_client(number: int) -> None:
+                chance = random.Random(number)  # noqa: S311 - spreads the moments, no secret
+                for first in firsts:
+                    await asyncio.sleep(chance.uniform(*_PAUSE_S))
+                    tenants = [setup.tenant(job) for job in range(first, min(first + setup.batch, setup.jobs))]
+                    waits.extend(await _picked_up(client, note, starts, tenants))
+                    bench.progress("picking up", len(waits), setup.jobs)
+
+            async with asyncio.TaskGroup() as clients:
+                for number in range(setup.clients):
+                    clients.create_task(one_client(number))
             elapsed_s = meter.stop()
     cuts = statistics.quantiles(waits, n=100, method="inclusive") if len(waits) > 1 else waits * 99
     bench.figures |= {
@@ -65,14 +99,33 @@ async def pickup(bench: Bench) -> None:
     }
 
 
-async def _one(client: Client, note: Any, started: asyncio.Queue[float], tenant: str = "default") -> float:
-    await note.using(tenant=tenant, client=client).enqueue()
-    committed = time.perf_counter()
+@asynccontextmanager
+async def _listening(bench: Bench, starts: _Starts) -> AsyncIterator[None]:
+    """Run the workers of the other processes."""
+    async with processes(bench, "noting", bench.setup.processes - 1) as others:
+        listening = [asyncio.create_task(starts.listen(other)) for other in others]
+        try:
+            yield
+        finally:
+            for task in listening:
+                task.cancel()
+            await asyncio.gather(*listening, return_exceptions=True)
+
+
+async def _picked_up(
+    client: Client, note: AsyncContextJob[[], None], starts: _Starts, tenants: Sequence[str]
+) -> list[float]:
+    """Enqueue a job of each tenant in one transaction, and return how long after it each began."""
+    if len(tenants) == 1:
+        jobs = [(await note.using(tenant=tenants[0], client=client).enqueue()).id]
+    else:
+        jobs = [job.id for job in await client.enqueue_many([note.using(tenant=tenant).call() for tenant in tenants])]
+    committed = time.monotonic()
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            return max(0.0, await started.get() - committed)
+            return [max(0.0, await starts.of(job) - committed) for job in jobs]
     except TimeoutError:
-        raise Unavailable(f"The worker did not take a job within {_PATIENCE_S:.0f} s.") from None
+        raise Unavailable(f"The workers did not take a job within {_PATIENCE_S:.0f} s.") from None
 
 
 def _ms(seconds: float) -> float:

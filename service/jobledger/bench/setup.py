@@ -11,7 +11,7 @@ _LIMITS = {
     "jobs": (1, 10_000_000),
     "tenants": (1, 100_000),
     "concurrency": (1, 10_000),
-    "processes": (1, 64),
+    "processes": (0, 64),
     "batch": (1, 10_000),
     "clients": (1, 256),
 }

@@ -24,14 +24,16 @@ application = typer.Typer(
 
 Tenants = Annotated[int, typer.Option("--tenants", help="Tenants that take turns.")]
 Clients = Annotated[int, typer.Option("--clients", help="Connections that enqueue at a time.")]
+Concurrency = Annotated[int, typer.Option("--concurrency", help="Jobs at a time in each worker process.")]
+Processes = Annotated[int, typer.Option("--processes", help="Worker processes.", min=1)]
 
 
 @application.command()
 def drain(
     jobs: Annotated[int, typer.Option("--jobs", help="Jobs in the backlog.")] = 100_000,
     tenants: Tenants = 20,
-    concurrency: Annotated[int, typer.Option("--concurrency", help="Jobs at a time in each worker process.")] = 1_000,
-    processes: Annotated[int, typer.Option("--processes", help="Worker processes.")] = 1,
+    concurrency: Concurrency = 1_000,
+    processes: Processes = 1,
     batch: Annotated[int, typer.Option("--batch", help="Jobs a transaction while the backlog is filled.")] = 2_000,
     clients: Clients = 2,
     dsn: Dsn = None,
@@ -55,6 +57,8 @@ def drain(
 def enqueue(
     jobs: Annotated[int, typer.Option("--jobs", help="Jobs to enqueue.")] = 100_000,
     tenants: Tenants = 20,
+    concurrency: Concurrency = 1_000,
+    processes: Annotated[int, typer.Option("--processes", help="Worker processes that run the jobs meanwhile.")] = 0,
     batch: Annotated[int, typer.Option("--batch", help="Jobs a transaction; 1 is the call for a single job.")] = 1_000,
     clients: Clients = 2,
     dsn: Dsn = None,
@@ -65,23 +69,34 @@ def enqueue(
     from jobledger.bench.enqueue import enqueue as work
     from jobledger.bench.setup import Setup
 
-    _measure("enqueue", work, Setup(jobs=jobs, tenants=tenants, batch=batch, clients=clients), dsn, data, as_json)
+    setup = Setup(
+        jobs=jobs, tenants=tenants, concurrency=concurrency, processes=processes, batch=batch, clients=clients
+    )
+    _measure("enqueue", work, setup, dsn, data, as_json)
 
 
 @application.command()
 def pickup(
-    jobs: Annotated[int, typer.Option("--jobs", help="Jobs to time, one after the other.")] = 500,
+    jobs: Annotated[int, typer.Option("--jobs", help="Jobs to time.")] = 500,
     tenants: Tenants = 20,
-    concurrency: Annotated[int, typer.Option("--concurrency", help="Jobs at a time in the worker.")] = 100,
+    concurrency: Concurrency = 100,
+    processes: Processes = 1,
+    batch: Annotated[int, typer.Option("--batch", help="Jobs a transaction; each is timed from its commit.")] = 1,
+    clients: Annotated[
+        int, typer.Option("--clients", help="How many enqueue at a time, each when its last jobs have started.")
+    ] = 1,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Time an idle worker from a job's commit to its handler's start."""
+    """Time idle workers from a job's commit to its handler's start."""
     from jobledger.bench.pickup import pickup as work
     from jobledger.bench.setup import Setup
 
-    _measure("pickup", work, Setup(jobs=jobs, tenants=tenants, concurrency=concurrency), dsn, data, as_json)
+    setup = Setup(
+        jobs=jobs, tenants=tenants, concurrency=concurrency, processes=processes, batch=batch, clients=clients
+    )
+    _measure("pickup", work, setup, dsn, data, as_json)
 
 
 def _measure(
