@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import platform
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import asyncpg
 
 from jobledger import __version__
-from jobledger.errors import InvalidArgument
+from jobledger.errors import BadInput, InvalidArgument, JobledgerError
 from jobledger.store.claim import Claimer
 from jobledger.store.pool import connect
+from jobledger.store.recovery import repair
 from jobledger.store.reports import report
 from jobledger.store.tick import TickResult, tick
 from jobledger.store.workers import heartbeat, start_worker, stop_worker
@@ -19,9 +25,6 @@ from jobledger.worker.incarnation import Incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
-    from uuid import UUID
-
-    import asyncpg
 
     from jobledger.store.claim import ClaimedJob
     from jobledger.store.pool import Connection, Store
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from jobledger.worker.held import Beat
 
 T = TypeVar("T")
+
+_log = logging.getLogger("jobledger.worker")
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class DatabasePulse:
@@ -119,19 +125,43 @@ class Link:
         self, home: Incarnation, n: int, call: int, free: Mapping[str, int] | None, timeout_s: int | None
     ) -> Sequence[ClaimedJob]:
         """Claim up to n jobs of a time-out up to `timeout_s`; the answer also tells the database's clock."""
-        async with self.store.connection() as connection:
-            jobs = await self._patiently(
-                connection,
-                home.claimer.claim(n, home.held.shares(), call, connection, queues=free, timeout_s=timeout_s),
-            )
+        try:
+            async with self.store.connection() as connection:
+                jobs = await self._patiently(
+                    connection,
+                    home.claimer.claim(n, home.held.shares(), call, connection, queues=free, timeout_s=timeout_s),
+                )
+        except asyncpg.UniqueViolationError as error:
+            await self._mend(error)
+            return []
         if jobs:
             home.saw(jobs[0].at)
         return jobs
 
     async def tick(self, after: UUID | None) -> TickResult:
         """Do once what time brings about."""
-        async with self.store.connection() as connection:
-            return await self._patiently(connection, tick(connection, self.store.shard, after))
+        try:
+            async with self.store.connection() as connection:
+                return await self._patiently(connection, tick(connection, self.store.shard, after))
+        except BadInput as error:
+            await self._mend(error)
+            return TickResult(next=after)
+
+    async def _mend(self, error: asyncpg.UniqueViolationError | BadInput) -> None:
+        """Repair the job whose row contradicts its stream, which the error names, so that it stops nobody any more.
+
+        Raises the error again where nothing was amiss with any job, or this role may not repair.
+        """
+        # What a function of the store sends is translated there; the server's own error is then the context of it.
+        told = error if isinstance(error, asyncpg.UniqueViolationError) else error.__context__
+        ids = [UUID(found) for found in _ID.findall(str(getattr(told, "detail", "")))]
+        try:
+            mended = await repair(self.store, ids)
+        except (JobledgerError, asyncpg.PostgresError):
+            mended = []
+        if not mended:
+            raise error
+        _log.warning("the row of job %s contradicted its history and was repaired", mended[0].job)
 
     async def _patiently(self, connection: Connection, call: Coroutine[Any, Any, T]) -> T:
         """Await a call on a connection; when it is given up the connection is closed, for its answer may never come.
