@@ -13,7 +13,7 @@ from jobledger.jobs import App, Cancel, Context, Park, PermanentFailure, Retry, 
 from jobledger.jobs.context import current
 from jobledger.lifecycle.backoff import Fixed
 from jobledger.lifecycle.retry import RetryPolicy
-from jobledger.observations import JobFinished, JobStarted, observing
+from jobledger.observations import JobFinished, JobStarted, WorkerStarted, observing
 
 if TYPE_CHECKING:
     from tests.worker.conftest import Bench
@@ -54,6 +54,20 @@ async def test_a_thousand_jobs_of_many_tenants_run_once_each(bench: Bench) -> No
     assert sorted(seen) == list(range(1000))
     assert await bench.count("job.succeeded") == 1000
     assert await bench.mismatches() == []
+
+
+async def test_run_inside_the_block_waits_for_the_worker_that_runs_there(bench: Bench) -> None:
+    """`async with worker: await worker.run()` is one worker, not two; it ends with the reason of that one."""
+    app = App()
+
+    @app.job()
+    async def noop() -> None:
+        """Do nothing."""
+
+    with observing(WorkerStarted) as started:
+        async with bench.worker(app, until_empty=True) as worker:
+            assert await worker.run() == "empty"
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize("raised", [False, True], ids=["returned", "raised"])

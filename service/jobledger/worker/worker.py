@@ -87,7 +87,8 @@ class Worker:
     async def run(self, *, signals: bool | None = None) -> str:
         """Work until `stop`, a signal, a limit, or (`until_empty`) nothing is left; return the reason.
 
-        SIGTERM and SIGINT are handled while it runs (default: when called in the main thread, outside `async with`).
+        SIGTERM and SIGINT are handled while it runs (default: when called in the main thread). Inside `async with` it
+        waits for the worker that runs already.
 
         Raises:
             Unreachable, SchemaError: at start; once it runs, a lost database is waited for.
@@ -98,6 +99,8 @@ class Worker:
             gc.set_threshold(*_COLLECT)
         wanted = threading.current_thread() is threading.main_thread() if signals is None else signals
         with self.stopping.listening() if wanted else contextlib.nullcontext():
+            if self._task is not None and self._task is not asyncio.current_task():
+                return await asyncio.shield(self._task)
             async with self._store() as store, self._bound(store):
                 life = Life(
                     self.app,
