@@ -14,6 +14,7 @@ as $$
 declare
   v_queue text := '';
   v_lane record;
+  v_gap record;
   n_queue text[] := '{}';
   n_tenant text[] := '{}';
   n_priority smallint[] := '{}';
@@ -32,22 +33,29 @@ begin
       end if;
     end loop;
   end if;
-  for i in 1 .. coalesce(cardinality(g_queue), 0) loop
+  for v_gap in
+    select g.queue, g.upto_tenant, g.upto_priority, r.tenant, r.priority
+    from unnest(g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority) with ordinality as g (queue, tenant, priority, upto_tenant, upto_priority, ord)
+    cross join lateral (
+      select r.tenant, r.priority from jobledger.ready as r
+      where r.queue = g.queue and (r.tenant, r.priority) > (g.tenant, g.priority) and (r.tenant, r.priority) < (g.upto_tenant, g.upto_priority)
+      order by r.queue, r.tenant, r.priority limit 1
+    ) as r order by g.ord
+  loop
     exit when cardinality(n_queue) >= p_most;
-    select g_tenant[i] as tenant, g_priority[i] as priority into v_lane;
-    while cardinality(n_queue) < p_most loop
-      select r.tenant, r.priority into v_lane from jobledger.ready as r
-      where r.queue = g_queue[i] and (r.tenant, r.priority) > (v_lane.tenant, v_lane.priority) and (r.tenant, r.priority) < (g_upto_tenant[i], g_upto_priority[i])
-      order by r.queue, r.tenant, r.priority limit 1;
-      exit when v_lane.tenant is null;
+    select v_gap.tenant as tenant, v_gap.priority as priority into v_lane;
+    while v_lane.tenant is not null and cardinality(n_queue) < p_most loop
       if p_tenants is null or v_lane.tenant = any (p_tenants) then
-        n_queue := n_queue || g_queue[i];
+        n_queue := n_queue || v_gap.queue;
         n_tenant := n_tenant || v_lane.tenant;
         n_priority := n_priority || v_lane.priority;
       else
         -- A tenant this worker may not serve: go on after the last of its lanes.
         v_lane.priority := 32767;
       end if;
+      select r.tenant, r.priority into v_lane from jobledger.ready as r
+      where r.queue = v_gap.queue and (r.tenant, r.priority) > (v_lane.tenant, v_lane.priority) and (r.tenant, r.priority) < (v_gap.upto_tenant, v_gap.upto_priority)
+      order by r.queue, r.tenant, r.priority limit 1;
     end loop;
   end loop;
   n := cardinality(n_queue);

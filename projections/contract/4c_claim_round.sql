@@ -6,7 +6,7 @@
 drop function if exists jobledger.claim_round;
 
 create function jobledger.claim_round(
-  p_shard smallint, p_worker uuid, p_call int, p_beat int, p_at timestamptz, p_left int, p_kinds text[], p_fewer boolean, p_queues text[], p_room int[], p_oldest uuid, p_timeout int,
+  p_shard smallint, p_worker uuid, p_call int, p_at timestamptz, p_left int, p_kinds text[], p_fewer boolean, p_queues text[], p_room int[], p_oldest uuid, p_timeout int, p_said jsonb,
   s_queue text[], s_tenant text[], s_priority smallint[], s_after_at timestamptz[], s_after_id uuid[], s_upto_at timestamptz[], s_upto_id uuid[], s_most int[], s_held int[],
   s_mixed boolean[], s_more boolean[]
 ) returns jobledger.taken_lanes
@@ -59,7 +59,7 @@ as $$
   ), logged as (
     insert into jobledger.events (position, xid, at, stream_id, version, type, shard, attempt, worker, tenant, data)
     select nextval('jobledger.position'), pg_current_xact_id(), p_at, l.id, l.head + 1, 'job.claimed', l.shard, l.attempt + 1, p_worker, l.tenant,
-      jsonb_build_object('call', p_call, 'beat', p_beat)
+      p_said
     from look as l where l.fit
   ), seen as (
     select l.ord, count(*)::int as looked, (count(*) filter (where l.fit))::int as got, (count(*) filter (where not l.fit and l.kind <> all (p_kinds)))::int as strange,

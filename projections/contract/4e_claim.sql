@@ -17,7 +17,7 @@ create function jobledger.claim(
   s_queue text[], s_tenant text[], s_priority smallint[], s_after_at timestamptz[], s_after_id uuid[], s_upto_at timestamptz[], s_upto_id uuid[], s_most int[], s_held int[], s_mixed boolean[],
   g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_new_lanes int, h_tenant text[], h_count int[], p_timeout int default null,
   out at timestamptz, out ids uuid[], out tenants text[], out queues text[], out kinds text[], out priorities smallint[], out attempts smallint[], out max_attempts smallint[],
-  out claims int[], out run_ats timestamptz[], out kill_ats timestamptz[], out timeouts int[], out owners text[], out ranks int[], out datas text[],
+  out claims int[], out run_ats timestamptz[], out kill_ats timestamptz[], out timeouts int[], out owners text[], out data_ids uuid[], out datas text[],
   out l_queue text[], out l_tenant text[], out l_priority smallint[], out l_at timestamptz[], out l_id uuid[], out l_asked int[], out l_looked int[], out l_got int[], out l_strange int[], out l_more boolean[]
 )
 language plpgsql security definer
@@ -29,6 +29,7 @@ declare
   v_beat int;
   v_left int := p_n;
   v_oldest uuid;
+  v_said jsonb;
   v_round int := 0;
   v_paused text[];
   v_taken jobledger.taken_lanes;
@@ -48,6 +49,7 @@ begin
   v_tenants := jobledger.may_claim(p_shard, p_worker, at);
   v_oldest := jobledger.first_id_at(at - interval '7 days');
   select w.head into v_beat from jobledger.workers as w where w.shard = p_shard and w.id = p_worker;
+  v_said := jsonb_build_object('call', p_call, 'beat', v_beat);
   select t.* into s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed
   from jobledger.with_new_lanes(p_queues, p_any_queue, s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
     g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority, p_new_lanes, v_tenants, h_tenant, h_count) as t;
@@ -71,7 +73,7 @@ begin
   end if;
   while v_left > 0 and n > 0 and v_round < 8 loop
     v_round := v_round + 1;
-    select * into v_taken from jobledger.claim_round(p_shard, p_worker, p_call, v_beat, at, v_left, v_kinds, cardinality(v_kinds) < cardinality(p_kinds), p_queues, p_room, v_oldest, p_timeout,
+    select * into v_taken from jobledger.claim_round(p_shard, p_worker, p_call, at, v_left, v_kinds, cardinality(v_kinds) < cardinality(p_kinds), p_queues, p_room, v_oldest, p_timeout, v_said,
       s_queue, s_tenant, s_priority, l_at, l_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed, l_more);
     exit when v_taken.ords is null;
     for i in 1 .. cardinality(v_taken.ords) loop
@@ -109,7 +111,7 @@ begin
     exit when not (true = any (l_more));
   end loop;
   if ids is not null then
-    select t.ranks, t.datas into ranks, datas from jobledger.enqueued_texts(p_shard, ids) as t;
+    select t.data_ids, t.datas into data_ids, datas from jobledger.enqueued_texts(p_shard, ids) as t;
   end if;
 end
 $$;

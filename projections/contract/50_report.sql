@@ -73,7 +73,7 @@ begin
     from judged as j where j.next_state in ('succeeded', 'failed', 'cancelled')
   ), logged as (
     insert into jobledger.events (position, xid, at, stream_id, version, type, shard, attempt, worker, tenant, data)
-    select nextval('jobledger.position'), pg_current_xact_id(), v_now, j.id, j.head + 1, ('job.' || j.outcome)::jobledger.event_type, j.shard, j.attempt, p_worker, j.tenant,
+    select nextval('jobledger.position'), pg_current_xact_id(), v_now, j.id, j.head + 1, case j.outcome when 'succeeded' then 'job.succeeded' else 'job.' || j.outcome end::jobledger.event_type, j.shard, j.attempt, p_worker, j.tenant,
       case j.outcome when 'failed' then (coalesce(j.data, '{}') - 'final' - 'retry_in' - 'retry_at')
           || case j.next_state when 'ready' then jsonb_build_object('retry_at', j.next_run_at) else '{}' end
         when 'snoozed' then j.data || jsonb_build_object('run_at', j.next_run_at) else j.data end

@@ -18,6 +18,10 @@ begin
   if exists (select from (select i, lag(i) over (order by n) as before from unnest(p_ids) with ordinality as u (i, n)) as t where t.i is null or t.i <= t.before) then
     perform jobledger.refuse('JL101', 'The ids of a report ascend and are each named once.', 'Sort them.');
   end if;
+  -- Most batches are successes without a result.
+  if cardinality(array_remove(p_datas, null)) = 0 and not ('snoozed' = any (p_outcomes)) then
+    return;
+  end if;
   if exists (select from unnest(p_outcomes, p_datas) as d (outcome, data) where d.data is not null and (jsonb_typeof(d.data) <> 'object'
       or (d.data ? 'retry_in' and (jsonb_typeof(d.data -> 'retry_in') <> 'number' or (d.data ->> 'retry_in')::numeric not between 0 and 3153600000)))
       or (d.outcome = 'snoozed' and (d.data ->> 'run_at') is null)) then

@@ -7,10 +7,11 @@ declare
   v_pause record;
   v_some int;
   v_all int := 0;
+  v_slice int := floor(random() * 64);
 begin
   for v_pause in
     select l.scope, l.name from jobledger.limits as l
-    where l.shard = p_shard and l.paused and (l.changed_at > p_now - interval '1 minute' or (hashtext(l.name) & 63) = (extract(epoch from clock_timestamp())::bigint & 63))
+    where l.shard = p_shard and l.paused and (l.changed_at > p_now - interval '1 minute' or (hashtext(l.name) & 63) = v_slice)
     order by l.changed_at desc
   loop
     with held as materialized (

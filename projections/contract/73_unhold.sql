@@ -11,7 +11,7 @@ declare
 begin
   if not exists (select from jobledger.limits as l where l.shard = p_shard and not l.paused and l.changed_at > p_now - interval '5 minutes')
       and not exists (select from jobledger.workers as w where w.shard = p_shard and w.stopped_at is null and w.started_at > p_now - interval '5 minutes')
-      and (extract(epoch from clock_timestamp())::bigint & 63) <> 0 then
+      and random() * 64 >= 1 then
     return 0;
   end if;
   select w.reason, w.queue, w.tenant, w.kind into v_group from jobledger.waiting as w where w.state = 'ready' order by w.reason, w.queue, w.tenant, w.kind limit 1;

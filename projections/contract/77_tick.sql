@@ -1,5 +1,5 @@
--- One call that keeps the clockwork going: promotes what is due, rescues, times out, kills, holds and releases what pauses say, drops expired idempotency keys,
--- sees to partitions ahead, repairs what late transactions left. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
+-- One call that keeps the clockwork going: promotes what is due, rescues, times out, kills, holds and releases what pauses say, drops expired idempotency keys, and
+-- the rows of workers whose lease ended a week ago (their streams stay), sees to partitions ahead, repairs what late transactions left. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
 -- `told` names each lease that expired, each job that was timed out or killed, for who observes.
 -- A caller bound to tenants is not told how much it did, nor where it ended (an id): its sweep for kill dates begins at a random moment instead of at `p_after`.
 drop function if exists jobledger.tick;
@@ -35,8 +35,13 @@ begin
   if exists (select from jobledger.limits as l where l.shard = p_shard) then
     v_held := jobledger.hold(p_shard, v_now, 1000);
   end if;
-  v_held := v_held + jobledger.hold_untakeable(p_shard, v_now, 1000);
+  -- Its threshold is a minute, so one call in eight will do.
+  if random() < 0.125 then
+    v_held := v_held + jobledger.hold_untakeable(p_shard, v_now, 1000);
+  end if;
   v_unheld := jobledger.unhold(p_shard, v_now, 1000);
+  delete from jobledger.workers as w where w.ctid = any (array(select x.ctid from jobledger.workers as x where x.shard = p_shard and x.lease_until < v_now - interval '7 days'
+    and not exists (select from jobledger.running as r where r.worker = x.id) limit 100 for update skip locked));
   delete from jobledger.idempotency as i where i.ctid = any (array(select x.ctid from jobledger.idempotency as x where x.expires <= v_now order by x.expires limit 1000 for update skip locked));
   get diagnostics v_forgotten = row_count;
   if not v_every then

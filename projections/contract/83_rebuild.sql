@@ -1,5 +1,6 @@
 -- The deliberate rebuild of a projection from the log: `queue` or `status`. Takes its tables exclusively under a short lock_timeout (55P03: try again), truncates,
--- folds, and opens: after `queue` by saying so, after `status` by opening, since nobody knows here why the database is not open, and the live tables may be empty. Returns the rows placed. Call and commit jobledger.close() first, so that workers stand back instead of queueing for the lock.
+-- folds, and opens: after `queue` by saying so, after `status` by opening, since nobody knows here why the database is not open, and the live tables may be empty.
+-- Returns the rows placed. Call and commit jobledger.close() first, so that workers stand back instead of queueing for the lock.
 drop function if exists jobledger.rebuild;
 
 create function jobledger.rebuild(p_shard smallint, p_projection text) returns bigint

@@ -154,7 +154,7 @@ def _jobs(row: asyncpg.Record) -> list[ClaimedJob]:
     if not ids:
         return []
     at: datetime = row["at"]
-    datas: list[str] = row["datas"]
+    data: dict[UUID, str] = dict(zip(row["data_ids"], row["datas"], strict=True))
     columns: tuple[Any, ...] = (
         ids,
         row["tenants"],
@@ -167,12 +167,9 @@ def _jobs(row: asyncpg.Record) -> list[ClaimedJob]:
         row["run_ats"],
         row["kill_ats"],
         row["timeouts"],
-        row["ranks"],
         row["owners"],
     )
-    return [
-        ClaimedJob._make((*first, datas[rank - 1], owner, at)) for *first, rank, owner in zip(*columns, strict=True)
-    ]
+    return [ClaimedJob._make((*first, data[first[0]], owner, at)) for *first, owner in zip(*columns, strict=True)]
 
 
 def _reads(row: asyncpg.Record) -> list[LaneRead]:
