@@ -357,6 +357,10 @@ class QueueModel:
                 counts["killed"] += 1
                 rule = told.job.kill_rule or "service"
                 self.append(told.job.id, "job.killed", {"rule": rule}, told.job.worker)
+        holding = {told.job.worker for told in self.jobs.values() if told.job.worker is not None}
+        for worker in list(self.workers.values()):
+            if worker.lease_until < self.now - timedelta(days=7) and worker.id not in holding:
+                del self.workers[worker.id]
         for name, kept in list(self.keys.items()):
             if kept[2] <= self.now:
                 counts["keys_expired"] += 1
