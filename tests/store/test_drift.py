@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobledger.errors import Forbidden, SchemaDrift
+from jobledger.errors import Forbidden, SchemaDrift, SchemaMissing
 from jobledger.store.drift import check, drift
 from jobledger.store.pool import connect
 
@@ -21,6 +21,12 @@ async def test_a_migrated_database_has_no_drift_and_no_scratch_database_stays(st
         assert await drift(database) == []
         await check(database)
         assert await connection.fetch("select from pg_database where datname like 'jobledger_check_%'") == []
+
+
+async def test_a_database_that_was_never_migrated_is_told_so_in_one_sentence(empty_database: str) -> None:
+    """Not by hundreds of things that it lacks."""
+    with pytest.raises(SchemaMissing):
+        await drift(empty_database)
 
 
 @pytest.mark.parametrize(

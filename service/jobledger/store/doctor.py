@@ -115,7 +115,7 @@ async def _clockwork(connection: Connection, shard: int) -> list[Finding]:
             Finding("alarm", "clockwork", said, "Start a worker, or run `jobledger tick` every second.", facts)
         )
     else:
-        found.append(Finding("good", "clockwork", f"Time is kept; {facts['workers']} workers are alive.", facts=facts))
+        found.append(Finding("good", "clockwork", f"Time is kept; workers alive: {facts['workers']}.", facts=facts))
     if facts["ready"] and not facts["workers"]:
         said = "Jobs are ready, and no worker is alive."
         found.append(Finding("warning", "workers", said, "Start one: `jobledger worker`.", facts))

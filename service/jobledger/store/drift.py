@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import asyncpg
 
 from jobledger import __version__
-from jobledger.errors import Forbidden, SchemaDrift
+from jobledger.errors import Forbidden, SchemaDrift, SchemaMissing
 from jobledger.store.failures import place_of, translated
 from jobledger.store.migrate import migrate, pending
 from jobledger.store.migration_files import read_sql_files
@@ -49,6 +49,7 @@ async def drift(dsn: str, *, files: SqlFiles | None = None, version: str = __ver
     sequences and grants of the schema, and each partition of the log against a fresh one. The user needs CREATEDB.
 
     Raises:
+        SchemaMissing: the database was never migrated.
         SchemaNewer, SchemaChanged: as for `migrate`.
         Forbidden: the user may not create a database.
     """
@@ -59,6 +60,8 @@ async def drift(dsn: str, *, files: SqlFiles | None = None, version: str = __ver
         with translated(place_of(dsn)):
             missing = await pending(connection, files=files, version=version)
             mine = await described(connection)
+            if not mine:
+                raise SchemaMissing
             try:
                 await connection.execute(await connection.fetchval(statement("scratch_create"), scratch))
             except asyncpg.InsufficientPrivilegeError:
