@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def own_database(server: str, dsn_of: Callable[[str], str], say: Callable[[str], None]) -> AsyncIterator[str]:
+async def own_database(
+    server: str, dsn_of: Callable[[str], str], say: Callable[[str], None], *, unlogged: bool = False
+) -> AsyncIterator[str]:
     """Make a database beside `server` (the DSN of any database of it) and give its DSN; drop it at the end.
 
-    `dsn_of` returns the DSN of another database of the same server.
+    `dsn_of` returns the DSN of another database of the same server; `unlogged` is how its live tables are to be.
 
     Raises:
         Forbidden: the role may not make databases.
@@ -32,7 +34,7 @@ async def own_database(server: str, dsn_of: Callable[[str], str], say: Callable[
     await _command(server, "bench/create_database", name)
     try:
         say(f"made the database {name}")
-        await _prepare(dsn_of(name))
+        await _prepare(dsn_of(name), unlogged)
         yield dsn_of(name)
     finally:
         with contextlib.suppress(JobledgerError):  # the server may be gone; the measurement's own error matters more
@@ -60,11 +62,13 @@ async def _command(server: str, name: str, database: str) -> None:
         await connection.close()
 
 
-async def _prepare(dsn: str) -> None:
+async def _prepare(dsn: str, unlogged: bool) -> None:
     connection = await pool.connect(dsn, application_name="jobledger-bench")
     try:
         await migrate(connection, say=_silent)
-        await recovery.open_store(pool.Store(connection=connection))
+        store = pool.Store(connection=connection)
+        await recovery.open_store(store)
+        await recovery.persist(store, unlogged=unlogged)
     finally:
         await connection.close()
 

@@ -84,7 +84,7 @@ async def measured(
 
     `floor_rows_per_s` is the mean of two measures, before and after; `ratio` is jobs_per_s over it.
     """
-    async with own_database(server, dsn_of, say) as dsn:
+    async with own_database(server, dsn_of, say, unlogged=setup.unlogged) as dsn:
         connection = await pool.connect(dsn, application_name="jobledger-bench")
         try:
             with translated(place_of(dsn)):

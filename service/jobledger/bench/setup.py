@@ -30,6 +30,7 @@ class Setup:
     processes: int = 1
     batch: int = 1_000
     clients: int = 2
+    unlogged: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -26,6 +26,7 @@ Tenants = Annotated[int, typer.Option("--tenants", help="Tenants that take turns
 Clients = Annotated[int, typer.Option("--clients", help="Connections that enqueue at a time.")]
 Concurrency = Annotated[int, typer.Option("--concurrency", help="Jobs at a time in each worker process.")]
 Processes = Annotated[int, typer.Option("--processes", help="Worker processes.", min=1)]
+Unlogged = Annotated[bool, typer.Option("--unlogged/--logged", help="How the live tables are.")]
 
 
 @application.command()
@@ -36,6 +37,7 @@ def drain(
     processes: Processes = 1,
     batch: Annotated[int, typer.Option("--batch", help="Jobs a transaction while the backlog is filled.")] = 2_000,
     clients: Clients = 2,
+    unlogged: Unlogged = False,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
@@ -48,7 +50,13 @@ def drain(
     from jobledger.bench.setup import Setup
 
     setup = Setup(
-        jobs=jobs, tenants=tenants, concurrency=concurrency, processes=processes, batch=batch, clients=clients
+        jobs=jobs,
+        tenants=tenants,
+        concurrency=concurrency,
+        processes=processes,
+        batch=batch,
+        clients=clients,
+        unlogged=unlogged,
     )
     _measure("drain", work, setup, dsn, data, as_json)
 
@@ -61,6 +69,7 @@ def enqueue(
     processes: Annotated[int, typer.Option("--processes", help="Worker processes that run the jobs meanwhile.")] = 0,
     batch: Annotated[int, typer.Option("--batch", help="Jobs a transaction; 1 is the call for a single job.")] = 1_000,
     clients: Clients = 2,
+    unlogged: Unlogged = False,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
@@ -70,7 +79,13 @@ def enqueue(
     from jobledger.bench.setup import Setup
 
     setup = Setup(
-        jobs=jobs, tenants=tenants, concurrency=concurrency, processes=processes, batch=batch, clients=clients
+        jobs=jobs,
+        tenants=tenants,
+        concurrency=concurrency,
+        processes=processes,
+        batch=batch,
+        clients=clients,
+        unlogged=unlogged,
     )
     _measure("enqueue", work, setup, dsn, data, as_json)
 
@@ -85,6 +100,7 @@ def pickup(
     clients: Annotated[
         int, typer.Option("--clients", help="How many enqueue at a time, each when its last jobs have started.")
     ] = 1,
+    unlogged: Unlogged = False,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
@@ -94,7 +110,13 @@ def pickup(
     from jobledger.bench.setup import Setup
 
     setup = Setup(
-        jobs=jobs, tenants=tenants, concurrency=concurrency, processes=processes, batch=batch, clients=clients
+        jobs=jobs,
+        tenants=tenants,
+        concurrency=concurrency,
+        processes=processes,
+        batch=batch,
+        clients=clients,
+        unlogged=unlogged,
     )
     _measure("pickup", work, setup, dsn, data, as_json)
 
