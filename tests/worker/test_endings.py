@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -88,6 +89,27 @@ async def test_handlers_that_ignore_their_time_out_are_recorded_and_the_worker_i
     for job in jobs:
         assert (await bench.last(job))["error"]["type"] == "TimedOut"
     assert await bench.mismatches() == []
+
+
+async def test_what_a_handler_returns_after_its_time_out_does_not_count(bench: Bench) -> None:
+    """Async or sync, the attempt has failed although the handler listened and returned; a cancelled one has its say."""
+    app = App()
+
+    @app.job(timeout=1, max_attempts=1)
+    def late(context: Context) -> str:
+        context.cancellation.wait_blocking(30)
+        return "late"
+
+    @app.job(timeout=1, max_attempts=1)
+    async def late_too() -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(30)
+        return "late"
+
+    async with bench.client(app), bench.worker(app):
+        for job in [(await late.enqueue()).id, (await late_too.enqueue()).id]:
+            assert await bench.reaches(job, "failed") == "failed"
+            assert (await bench.last(job))["error"]["type"] == "TimedOut"
 
 
 async def test_a_lost_thread_takes_no_slot_with_it(bench: Bench) -> None:

@@ -267,6 +267,9 @@ class SlotPool:
             outcome = self._early(job, slot)
         if slot.abandoned:
             return
+        if slot.ending is Ending.TIMED_OUT and outcome[0] == "succeeded" and not slot.recorded:
+            # A time-out bounds the attempt: what came after it has not met it.
+            outcome = self._early(job, slot)
         self._conclude(slot, home, job, outcome)
 
     def _conclude(self, slot: Slot, home: Incarnation, job: ClaimedJob, outcome: Outcome) -> None:
