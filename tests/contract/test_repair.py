@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.contract.conftest import Desk
 
     from jobledger.store.pool import Store
+    from jobledger.testing.clock import Clock
 
 LOCKED = "select exists (select from pg_locks where not granted)"
 ROWS = (
@@ -306,10 +308,10 @@ async def test_enqueues_while_it_opens_are_neither_lost_nor_doubled(desk: Desk, 
     assert {row["id"] for row in await rows(desk)} == {str(job) for job in added}
 
 
-async def test_a_tick_under_way_while_it_opens_doubles_nothing(desk: Desk, database: str) -> None:
+async def test_a_tick_under_way_while_it_opens_doubles_nothing(desk: Desk, database: str, clock: Clock) -> None:
     """A tick that had begun before the closing moves a due job to another table; the opening waits for it."""
-    job = await desk.enqueue(run_at=await desk.sql.fetchval("select jobledger.now() + interval '0.1 s'"))
-    await asyncio.sleep(0.15)
+    job = await desk.enqueue(run_at=await clock.now() + timedelta(minutes=1))
+    await clock.advance(minutes=2)
     ticker, opener = await asyncpg.connect(database), await asyncpg.connect(database)
     ticking = ticker.transaction()
     await ticking.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Pausable = Literal["tenant", "queue", "kind"]
 
 
-class Operations:
+class Operations(ABC):
     """The part of the client that operators use. `tenant` None means: of any tenant this role may see."""
 
     app: App | None
@@ -35,9 +36,9 @@ class Operations:
     _catalogue: Catalogue
 
     @property
+    @abstractmethod
     def store(self) -> Store:
         """The store."""
-        raise NotImplementedError
 
     async def job(self, job: UUID | Handle[Any], *, tenant: str | None = None) -> JobDetail:
         """Return one job whole, marked arguments masked. Raises `NotFound`, also for another tenant's job."""

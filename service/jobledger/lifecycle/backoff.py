@@ -9,6 +9,7 @@ its own `draw`.
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol
@@ -36,15 +37,15 @@ class Backoff(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Steady:
+class _Steady(ABC):
     jitter: float = 0.0
     draw: Draw = field(default=_draw, repr=False, compare=False)
 
     name: ClassVar[str]
 
+    @abstractmethod
     def delay_s(self, attempt: int) -> float | None:
         """Return the delay before jitter; the longest that this attempt can get."""
-        raise NotImplementedError
 
     def __call__(self, attempt: int, error: BaseException | None = None, elapsed: float = 0.0, /) -> float | None:  # noqa: ARG002 - the back-off of any error at any time
         """Return the seconds to wait before the next attempt, or null to give up."""
