@@ -11,11 +11,9 @@ begin
   e := row(nextval('jobledger.position'), pg_current_xact_id(), p_at, s.id, s.head + 1, p_type, s.shard, p_attempt, p_worker, s.tenant, p_actor, p_data);
   insert into jobledger.events values (e.*);
   s := jobledger.evolve(s, e);
+  perform jobledger.place(s);
   if s.state in ('succeeded', 'failed', 'killed', 'cancelled') and s.unique_key is not null then
-    perform jobledger.place(s);
     delete from jobledger.unique_keys as u where u.shard = s.shard and u.tenant = s.tenant and u.key = s.unique_key and u.id = s.id;
-  else
-    perform jobledger.place(s);
   end if;
   return s;
 end

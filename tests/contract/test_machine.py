@@ -113,7 +113,7 @@ class Machine(Base):
 
     def _claimer(self, worker: Incarnation) -> Claimer:
         bound = None if worker.queues is None else dict.fromkeys(worker.queues)
-        return Claimer(self.store, worker.id, bound, worker.kinds, worker.tenants)
+        return Claimer(self.store, worker.id, bound, worker.kinds)
 
     @rule(number=NUMBER, n=st.integers(1, 12), fresh=st.booleans())
     def claim(self, number: int, n: int, fresh: bool) -> None:

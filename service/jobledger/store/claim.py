@@ -42,7 +42,7 @@ class ClaimedJob(NamedTuple):
 
 
 class Claimer:
-    """Claims for one worker from the queues, kinds and tenants it is bound to (None: every one)."""
+    """Claims for one worker from its queues (None: every one) and kinds; its tenants are registered with it."""
 
     def __init__(
         self,
@@ -50,15 +50,13 @@ class Claimer:
         worker: UUID,
         queues: Mapping[str, int | None] | None = None,
         kinds: Sequence[str] = (),
-        tenants: Sequence[str] | None = None,
         *,
         window: int = WINDOW,
     ) -> None:
-        """Know nothing yet. The tenants are the worker's own, registered with it; they are kept here for the reader."""
+        """Know no lane yet."""
         self.store = store
         self.worker = worker
         self.kinds = list(kinds)
-        self.tenants = None if tenants is None else tuple(tenants)
         self._any_queue = queues is None
         self._window = window
         self.lanes = Lanes(queues or (), window=window)

@@ -109,7 +109,7 @@ class Link:
                 lease_s=math.ceil(self.lease_s),
                 about=about,
             )
-        return Incarnation(started.worker, Claimer(self.store, started.worker, self.queues, self.kinds, self.tenants))
+        return Incarnation(started.worker, Claimer(self.store, started.worker, self.queues, self.kinds))
 
     async def end(self, worker: UUID, reason: str) -> None:
         """Say that an incarnation has ended."""
