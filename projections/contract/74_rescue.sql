@@ -1,5 +1,7 @@
 -- Take their jobs from workers whose lease is over. Locks the worker's row first (SKIP LOCKED: it may be heartbeating this moment), looks at the lease again, then
 -- takes its running rows; each costs an attempt. Never before one lease after the opening and the start of the server, else an outage would end every lease at once.
+-- A clock that was moved back leaves leases that lie further ahead than their length; they are cut to it, else the jobs of a dead worker would wait as long as the clock went.
+-- An opening that lies ahead of the clock was before it was moved: the cut leases have given every worker its time.
 -- Out `told`: from which workers, and how many jobs each.
 drop function if exists jobledger.rescue;
 
@@ -15,9 +17,12 @@ declare
 begin
   taken := 0;
   told := '[]';
+  update jobledger.workers as w set lease_until = p_now + make_interval(secs => w.lease)
+  where w.ctid = any (array(select x.ctid from jobledger.workers as x where x.shard = p_shard and x.stopped_at is null and x.lease_until > p_now + make_interval(secs => x.lease)
+    for update skip locked));
   for v_worker in
     select w.* from jobledger.workers as w
-    where w.shard = p_shard and w.lease_until <= p_now and (w.stopped_at is not null or v_up + make_interval(secs => w.lease) <= greatest(p_now, clock_timestamp()))
+    where w.shard = p_shard and w.lease_until <= p_now and (w.stopped_at is not null or v_up > p_now or v_up + make_interval(secs => w.lease) <= greatest(p_now, clock_timestamp()))
       and exists (select from jobledger.running as r where r.worker = w.id)
     order by w.id limit 100 for update skip locked
   loop
