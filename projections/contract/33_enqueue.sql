@@ -1,6 +1,6 @@
 -- Enqueue one job inside the caller's transaction, from any driver in any language. Returns its id (with an idempotency key that was used before: the first one's).
 -- Never looks at `live`, and no decision reads a live table: it works while the live tables are being rebuilt. Races: two callers with one key meet at the
--- primary key of `idempotency` (the loser waits, then reads in a second statement); two with one unique key at that of `unique_keys`.
+-- primary key of `idempotency` (the loser waits, then reads in a second statement); two with one unique key at that of `unique_keys`; two with one id at that of the log.
 drop function if exists jobledger.enqueue;
 
 create function jobledger.enqueue(
@@ -77,8 +77,16 @@ begin
   end if;
   v_data := jobledger.enqueued_data(enqueue.kind, v_args, v_default.queue, v_priority, case when enqueue.run_at is not null then v_run_at end, v_kill_at, v_rule, v_timeout, v_attempts,
     enqueue.owner, enqueue.tags, enqueue.meta, enqueue.key, enqueue.unique_key, enqueue.backoff, enqueue.trace);
-  insert into jobledger.events (position, xid, at, stream_id, version, type, shard, tenant, actor, data)
-  values (nextval('jobledger.position'), pg_current_xact_id(), v_now, v_id, 1, 'job.enqueued', enqueue.shard, enqueue.tenant, enqueue.actor, v_data);
+  if enqueue.id is null then
+    insert into jobledger.events (position, xid, at, stream_id, version, type, shard, tenant, actor, data)
+    values (nextval('jobledger.position'), pg_current_xact_id(), v_now, v_id, 1, 'job.enqueued', enqueue.shard, enqueue.tenant, enqueue.actor, v_data);
+  else
+    insert into jobledger.events (position, xid, at, stream_id, version, type, shard, tenant, actor, data)
+    values (nextval('jobledger.position'), pg_current_xact_id(), v_now, v_id, 1, 'job.enqueued', enqueue.shard, enqueue.tenant, enqueue.actor, v_data) on conflict do nothing;
+    if not found then
+      perform jobledger.refuse('JL201', 'A job of this id exists.', 'Use an idempotency key to make a call that may be repeated.');
+    end if;
+  end if;
   if v_later is null then
     insert into jobledger.ready (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key)
     values (v_id, v_run_at, v_kill_at, 1, v_timeout, enqueue.shard, v_priority, 0, v_attempts, 0, enqueue.tenant, v_default.queue, enqueue.kind, enqueue.owner, enqueue.unique_key);

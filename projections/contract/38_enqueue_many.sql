@@ -1,5 +1,6 @@
 -- Enqueue many jobs, all or nothing, in one statement: an array of objects with the names of `enqueue`. The offending items' ordinals are in the error's detail.
 -- Races: keys are inserted in their order, so two batches with the same keys cannot deadlock; what lost a key is read in a second statement.
+-- Given ids are inserted in their order too: of two batches with the same ones the later waits, and is told (`check_given_id` cannot see what is not committed).
 drop function if exists jobledger.enqueue_many;
 
 create function jobledger.enqueue_many(jobs jsonb, actor text default null, strict boolean default false, shard smallint default 0)
@@ -18,6 +19,7 @@ declare
   v_new boolean[];
   v_taken int[];
   v_twice boolean;
+  v_known int[];
 begin
   if jsonb_typeof(enqueue_many.jobs) is distinct from 'array' then
     perform jobledger.refuse('JL101', 'jobs is an array of objects, each with at least a kind.', 'Nothing was written; mend the call.');
@@ -78,22 +80,29 @@ begin
     insert into jobledger.unique_keys (id, shard, tenant, key)
     select id, enqueue_many.shard, tenant, unique_key from fresh where unique_key is not null order by tenant, unique_key
     on conflict do nothing returning id
+  ), mine as (
+    insert into jobledger.events (position, xid, at, stream_id, version, type, shard, tenant, actor, data)
+    select nextval('jobledger.position'), pg_current_xact_id(), v_now, id, 1, 'job.enqueued', enqueue_many.shard, tenant, enqueue_many.actor,
+      jobledger.enqueued_data(kind, args, queue, priority, asked_run_at, kill_at, kill_rule, timeout, max_attempts, owner, tags, meta, key, unique_key, backoff, trace)
+    from fresh where own_id and not (select o.twice from own as o) order by id on conflict do nothing returning stream_id
+  ), sound as materialized (
+    select not o.twice and (select count(*) from fresh as f where f.own_id) = (select count(*) from mine as m) as ids from own as o
   ), logged as (
     insert into jobledger.events (position, xid, at, stream_id, version, type, shard, tenant, actor, data)
     select nextval('jobledger.position'), pg_current_xact_id(), v_now, id, 1, 'job.enqueued', enqueue_many.shard, tenant, enqueue_many.actor,
       jobledger.enqueued_data(kind, args, queue, priority, asked_run_at, kill_at, kill_rule, timeout, max_attempts, owner, tags, meta, key, unique_key, backoff, trace)
-    from fresh where not (select o.twice from own as o)
+    from fresh where not own_id and (select s.ids from sound as s)
   ), placed as (
     insert into jobledger.ready (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key)
-    select id, run_at, kill_at, 1, timeout, enqueue_many.shard, priority, 0, max_attempts, 0, tenant, queue, kind, owner, unique_key from fresh where later is null and not (select o.twice from own as o)
+    select id, run_at, kill_at, 1, timeout, enqueue_many.shard, priority, 0, max_attempts, 0, tenant, queue, kind, owner, unique_key from fresh where later is null and (select s.ids from sound as s)
   ), delayed as (
     insert into jobledger.waiting (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key, state, wake_at)
-    select id, run_at, kill_at, 1, timeout, enqueue_many.shard, priority, 0, max_attempts, 0, tenant, queue, kind, owner, unique_key, 'scheduled', later from fresh where later is not null and not (select o.twice from own as o)
+    select id, run_at, kill_at, 1, timeout, enqueue_many.shard, priority, 0, max_attempts, 0, tenant, queue, kind, owner, unique_key, 'scheduled', later from fresh where later is not null and (select s.ids from sound as s)
   )
   select (select list from fault), coalesce(bool_or(f.id is null), false), array_agg(coalesce(f.id, j.id) order by j.ord), array_agg(f.id is not null order by j.ord),
     array_agg(j.ord order by j.ord) filter (where f.unique_key is not null and f.id not in (select u.id from uniques as u)),
-    (select o.twice from own as o)
-  into v_faults, v_lost, v_ids, v_new, v_taken, v_twice
+    (select o.twice from own as o), array_agg(j.ord order by j.ord) filter (where f.own_id and f.id not in (select m.stream_id from mine as m))
+  into v_faults, v_lost, v_ids, v_new, v_taken, v_twice, v_known
   from job as j left join fresh as f on f.ord = j.ord;
   if v_faults is not null then
     perform jobledger.refuse(left(v_faults -> 0 ->> 1, 5), format('Item %s: %s', v_faults -> 0 ->> 0, substr(v_faults -> 0 ->> 1, 8)),
@@ -102,6 +111,10 @@ begin
   if v_twice then
     perform jobledger.refuse('JL201', 'Items of the batch have the same id.', 'All or nothing: nothing was written.', jsonb_build_object('items', (select jsonb_agg(a.n - 1 order by a.n)
       from unnest(v_ids) with ordinality as a (id, n) where (select count(*) from unnest(v_ids) as b where b = a.id) > 1)));
+  end if;
+  if v_known is not null then
+    perform jobledger.refuse('JL201', format('Item %s: A job of this id exists.', v_known[1]), 'Use an idempotency key to make a call that may be repeated.',
+      jsonb_build_object('items', to_jsonb(v_known)));
   end if;
   if v_taken is not null then
     perform jobledger.refuse('JL203', 'Another open job holds the unique key.', 'All or nothing: nothing was written.', jsonb_build_object('items', to_jsonb(v_taken)));

@@ -37,9 +37,9 @@ async def some(client: Client, word: str, count: int = 12) -> list[UUID]:
 
 @pytest.mark.parametrize("at_month_start", [False, True], ids=["any day", "over the start of a month"])
 async def test_a_clock_moved_back_stops_nobody_and_loses_nothing(
-    store: Store, database: str, client: Client, clock: Clock, ledger: Ledger, at_month_start: bool
+    database: str, client: Client, clock: Clock, ledger: Ledger, at_month_start: bool
 ) -> None:
-    """Jobs enqueued, running and waiting when the clock goes back, and those after it, each end once; keys still hold."""
+    """Jobs enqueued, running and waiting when the clock goes back, and later ones, each end once; keys still hold."""
     if at_month_start:
         now = await clock.now()
         await clock.set((now.replace(day=1) + timedelta(days=32)).replace(day=1, hour=0, minute=10))

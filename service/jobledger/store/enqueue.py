@@ -164,7 +164,8 @@ async def enqueue_many(
             hint="Send several batches.",
             detail={"limit": BATCH_MAX, "count": len(jobs)},
         )
-    batch = orjson.dumps(list(_items(jobs))).decode()
+    # The driver gives ids as a class of its own, which the serializer does not take for a UUID.
+    batch = orjson.dumps(list(_items(jobs)), default=str).decode()
     with translated():
         rows = await connection.fetch(statement("enqueue_many"), batch, actor, strict, shard)
     if listeners:
