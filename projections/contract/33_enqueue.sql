@@ -90,6 +90,9 @@ begin
   if v_later is null then
     insert into jobledger.ready (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key)
     values (v_id, v_run_at, v_kill_at, 1, v_timeout, enqueue.shard, v_priority, 0, v_attempts, 0, enqueue.tenant, v_default.queue, enqueue.kind, enqueue.owner, enqueue.unique_key);
+    if exists (select from jobledger.idle as i where i.shard = enqueue.shard) then
+      perform jobledger.hint(enqueue.shard, v_default.queue, enqueue.tenant, enqueue.kind);
+    end if;
   else
     insert into jobledger.waiting (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key, state, wake_at)
     values (v_id, v_run_at, v_kill_at, 1, v_timeout, enqueue.shard, v_priority, 0, v_attempts, 0, enqueue.tenant, v_default.queue, enqueue.kind, enqueue.owner, enqueue.unique_key,

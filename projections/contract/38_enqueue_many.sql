@@ -19,6 +19,7 @@ declare
   v_new boolean[];
   v_taken int[];
   v_twice boolean;
+  v_due text[];
   v_known int[];
 begin
   if jsonb_typeof(enqueue_many.jobs) is distinct from 'array' then
@@ -101,8 +102,10 @@ begin
   )
   select (select list from fault), coalesce(bool_or(f.id is null), false), array_agg(coalesce(f.id, j.id) order by j.ord), array_agg(f.id is not null order by j.ord),
     array_agg(j.ord order by j.ord) filter (where f.unique_key is not null and f.id not in (select u.id from uniques as u)),
-    (select o.twice from own as o), array_agg(j.ord order by j.ord) filter (where f.own_id and f.id not in (select m.stream_id from mine as m))
-  into v_faults, v_lost, v_ids, v_new, v_taken, v_twice, v_known
+    (select o.twice from own as o), array_agg(j.ord order by j.ord) filter (where f.own_id and f.id not in (select m.stream_id from mine as m)),
+    array[min(f.queue) filter (where f.later is null), max(f.queue) filter (where f.later is null),
+      min(f.tenant) filter (where f.later is null), max(f.tenant) filter (where f.later is null), min(f.kind) filter (where f.later is null), max(f.kind) filter (where f.later is null)]
+  into v_faults, v_lost, v_ids, v_new, v_taken, v_twice, v_known, v_due
   from job as j left join fresh as f on f.ord = j.ord;
   if v_faults is not null then
     perform jobledger.refuse(left(v_faults -> 0 ->> 1, 5), format('Item %s: %s', v_faults -> 0 ->> 0, substr(v_faults -> 0 ->> 1, 8)),
@@ -118,6 +121,9 @@ begin
   end if;
   if v_taken is not null then
     perform jobledger.refuse('JL203', 'Another open job holds the unique key.', 'All or nothing: nothing was written.', jsonb_build_object('items', to_jsonb(v_taken)));
+  end if;
+  if v_due[1] is not null and exists (select from jobledger.idle as i where i.shard = enqueue_many.shard) then
+    perform jobledger.hint(enqueue_many.shard, case when v_due[1] = v_due[2] then v_due[1] end, case when v_due[3] = v_due[4] then v_due[3] end, case when v_due[5] = v_due[6] then v_due[5] end);
   end if;
   if v_lost then
     return query select * from jobledger.enqueued_before(enqueue_many.jobs, v_ids, v_new, enqueue_many.shard);

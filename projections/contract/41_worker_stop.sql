@@ -12,5 +12,6 @@ begin
     perform jobledger.refuse('JL504', 'No worker of this id is registered.', 'Start it with jobledger.worker_start().');
   end if;
   update jobledger.workers as w set stopped_at = coalesce(w.stopped_at, v_now), lease_until = least(w.lease_until, v_now) where w.shard = p_shard and w.id = p_worker;
+  delete from jobledger.idle as i where i.shard = p_shard and i.worker = p_worker;
 end
 $$;

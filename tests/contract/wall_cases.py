@@ -77,6 +77,8 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "worker_start": [(START, "tenant")],
     "worker_stop": [("select jobledger.worker_stop(0::smallint, $1, 'why')", "worker")],
+    "channel": [("select jobledger.channel(0::smallint) is null, $1::text is null", "tenant")],
+    "worker_idle": [("select jobledger.worker_idle(0::smallint, $1, true)", "worker")],
     "heartbeat": [
         ("select kind, job from jobledger.heartbeat(0::smallint, $1, 100, 100, '{}')", "worker"),
         ("select kind, job from jobledger.heartbeat(0::smallint, MINE, 100, 100, array[$1::uuid])", "job"),

@@ -204,6 +204,12 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_about": Argument("jsonb", b"{}", [*NO_JSON, *NO_OBJECT, *LARGE]),
         },
         "worker_stop": {"p_shard": SHARD, "p_worker": known, "p_reason": REASON},
+        "worker_idle": {
+            "p_shard": SHARD,
+            "p_worker": known,
+            "p_idle": Argument("boolean", b"t", [*texts("", "{mark}", "2"), None]),
+        },
+        "channel": {"p_shard": SHARD},
         "heartbeat": {
             "p_shard": SHARD,
             "p_worker": known,

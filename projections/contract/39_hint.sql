@@ -1,0 +1,17 @@
+-- Tell idle workers that a job is due: one NOTIFY, without words, so that a transaction sends one however many jobs it makes. A null queue, tenant or kind means any.
+-- Only when a live worker that could take the job says that it waits (jobledger.idle): NOTIFY takes a lock of the whole cluster at commit, so a busy system sends none.
+-- It breaks PREPARE TRANSACTION: who prepares says `set local jobledger.notify = 'off'`. Race: a worker may raise its flag after this look; then its own timer finds the job.
+-- Volatile, so that the look has a snapshot of its own.
+create or replace function jobledger.hint(p_shard smallint, p_queue text, p_tenant text, p_kind text) returns void
+language plpgsql volatile
+as $$
+begin
+  if current_setting('jobledger.notify', true) is distinct from 'off' and exists (
+    select from jobledger.idle as i join jobledger.workers as w on w.shard = i.shard and w.id = i.worker
+    where i.shard = p_shard and w.stopped_at is null and w.lease_until > jobledger.now() and (p_queue is null or w.queues is null or w.queues ? p_queue)
+      and (p_tenant is null or w.tenants is null or p_tenant = any (w.tenants)) and (p_kind is null or p_kind = any (w.kinds))
+  ) then
+    perform pg_notify(c.name, '') from jobledger.channels as c where c.shard = p_shard;
+  end if;
+end
+$$;
