@@ -2,7 +2,7 @@
 revoke all on all functions in schema jobledger from public;
 
 grant execute on function jobledger.now(), jobledger.answered_at(), jobledger.new_id(timestamptz, int), jobledger.first_id_at(timestamptz), jobledger.time_of(uuid), jobledger.control_id(text, text, text),
-  jobledger.caller(), jobledger.my_tenants(), jobledger.every_tenant(), jobledger.may(text), jobledger.is_open(smallint)
+  jobledger.caller(), jobledger.my_tenants(), jobledger.every_tenant(), jobledger.may(text), jobledger.is_open(smallint), jobledger.serves(int)
   to jobledger_producer, jobledger_worker, jobledger_reader, jobledger_operator;
 
 grant execute on function jobledger.enqueue, jobledger.enqueue_many to jobledger_producer, jobledger_worker;

@@ -128,4 +128,5 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "caller": [],
     "my_tenants": [],
     "every_tenant": [],
+    "serves": [],
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Ledger
 
-    from jobledger.store.pool import Isolation
+    from jobledger.store.pool import Connection, Isolation
 
 LEVELS = ["repeatable_read", "serializable"]
 
@@ -109,7 +109,7 @@ async def test_two_that_enqueue_the_same_id_at_once_make_one_job_and_one_named_e
         wanted = await connection.fetchval("select jobledger.new_id(jobledger.now())")
     job = NewJob("short", {"ms": 1}, id=wanted)
 
-    async def one(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    async def one(connection: Connection) -> None:
         if many:
             await enqueue_many(connection, [NewJob("short"), job])
         else:

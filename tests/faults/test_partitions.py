@@ -14,12 +14,12 @@ from tests.faults.workplace import Workplace
 from jobledger.errors import IdOutOfWindow, NoPartition
 from jobledger.ids import first_id_at, new_id
 from jobledger.store.enqueue import NewJob, enqueue, enqueue_many
-from jobledger.store.pool import Store
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Ledger
 
     from jobledger.jobs import Client
+    from jobledger.store.pool import Store
     from jobledger.testing.clock import Clock
 
 WRITTEN = """
@@ -70,14 +70,14 @@ async def test_without_a_partition_for_the_hour_enqueue_says_so_until_a_tick_mak
     assert await ledger.value(WRITTEN) == before
     work = Workplace()
     async with work.manned(database):
-        job = await client.enqueue("short", {"ms": 1})
-        await ledger.reaches(job.id, "succeeded")
-    await ledger.agrees([job.id], work.notes)
+        handle = await client.enqueue("short", {"ms": 1})
+        await ledger.reaches(handle.id, "succeeded")
+    await ledger.agrees([handle.id], work.notes)
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read"])
 async def test_a_partition_is_added_under_an_open_reader_and_enqueuers_do_not_wait(
-    store: Store, database: str, ledger: Ledger, client: Client, clock: Clock, isolation: str
+    store: Store, database: str, ledger: Ledger, client: Client, isolation: str
 ) -> None:
     """A reader in an open transaction holds the log; months are added all the same, and enqueues go on beside."""
     work = Workplace()

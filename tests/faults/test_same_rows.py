@@ -7,14 +7,14 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.faults.workplace import Workplace
 
 from jobledger.errors import LeaseOver
 from jobledger.store.claim import Claimer
-from jobledger.store.operate import act
+from jobledger.store.operate import Act, act
 from jobledger.store.pool import COLLISIONS, Store
 from jobledger.store.reports import Report, report
 from jobledger.store.tick import tick
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DEADLOCKS = "select deadlocks from pg_stat_database where datname = current_database()"
 LEASE_S = 2
-ACTS = ("cancel", "kill", "retry", "reprioritise", "reschedule", "unpark", "move")
+ACTS: tuple[Act, ...] = ("cancel", "kill", "retry", "reprioritise", "reschedule", "unpark", "move")
 OUTCOMES = ("succeeded", "failed", "interrupted", "progressed", "parked")
 GAPS = """
 select stream_id from jobledger.events group by stream_id having count(*) <> max(version) or min(version) <> 1
@@ -84,12 +84,14 @@ class Melee:
     async def operate(self) -> None:
         """One act on some of the jobs, in no order."""
         what = self.chance.choice(ACTS)
-        data = {"reprioritise": {"priority": self.chance.randint(-5, 5)}, "move": {"queue": "default"}}.get(what, {})
-        if what == "reschedule":
-            data = {"run_at": (await self.clock.now()).isoformat()}
+        data: dict[str, dict[str, Any]] = {
+            "reprioritise": {"priority": self.chance.randint(-5, 5)},
+            "move": {"queue": "default"},
+            "reschedule": {"run_at": (await self.clock.now()).isoformat()},
+        }
         async with self.store.connection() as connection:
             picked = self.chance.sample(self.jobs, 8)
-            for answer in await act(connection, 0, what, picked, actor="op", reason="melee", data=data):
+            for answer in await act(connection, 0, what, picked, actor="op", reason="melee", data=data.get(what)):
                 self.done[answer.verdict] += 1
 
     async def tick(self) -> None:

@@ -340,6 +340,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         },
         "first_id_at": {"at": Argument("timestamptz", b"2026-01-01T00:00:00Z", [*NO_MOMENT[2:9], *BROKEN_TEXT])},
         "time_of": {"id": Argument("uuid", waiting, NO_UUID)},
+        "serves": {"p_contract": Argument("int", b"1", number(-(2**31), 2**31 - 1)[4:])},
         "control_id": {name: Argument("text", b"a", BROKEN_TEXT) for name in ("tenant", "what", "name")},
     }
 

@@ -12,12 +12,12 @@ import asyncio
 import logging
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
 from jobledger import __version__
-from jobledger.errors import Forbidden, SchemaError, SchemaMissing
+from jobledger.errors import Forbidden, SchemaError, SchemaMissing, SchemaNewer
 from jobledger.observations import MigrationApplied, ProjectionApplied, ProjectionRebuilt, emit, listeners
 from jobledger.store.failures import translated
 from jobledger.store.migration_files import MigrationFile, SqlFiles, read_sql_files, split_statements
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection
 
     Say = Callable[[str], None]
+
+CONTRACT: Final = 1
+"""The number of the contract that this package calls; `jobledger.serves` tells which ones a database serves."""
 
 _log = logging.getLogger("jobledger.migrate")
 _POLL_S = 0.1
@@ -60,22 +63,38 @@ async def pending(connection: Connection, *, files: SqlFiles | None = None, vers
         return plan(files or read_sql_files(), await applied(connection), version)
 
 
-async def must_be_migrated(connection: Connection) -> None:
-    """Refuse to work on a database whose schema is not this code's; a role that may not look goes on.
+async def must_be_migrated(
+    connection: Connection, *, files: SqlFiles | None = None, version: str = __version__, contract: int = CONTRACT
+) -> None:
+    """Refuse to work on a database that does not serve this code; a role that may not look goes on.
+
+    A database that a newer version has migrated is worked on as long as it serves the contract that this code calls,
+    so that old workers and new ones can run side by side, and old ones start again, while a service is brought up.
 
     Raises:
         SchemaMissing: something is to be applied first.
-        SchemaNewer, SchemaChanged: the database and the code do not fit.
+        SchemaNewer: a newer version migrated it, and no longer serves this one.
+        SchemaChanged: the text of an applied migration is not this code's.
     """
     try:
-        missing = await pending(connection)
+        missing = await pending(connection, files=files, version=version)
     except Forbidden:
         return
+    except SchemaNewer:
+        if await _serves(connection, contract):
+            return
+        raise
     if missing:
         raise SchemaMissing(
             "The database is older than this code: migrations or projections are to be applied.",
             hint="Run `jobledger migrate`.",
         )
+
+
+async def _serves(connection: Connection, contract: int) -> bool:
+    with translated():
+        there = await connection.fetchval(statement("serves_exists"))
+        return bool(there and await connection.fetchval(statement("serves"), contract))
 
 
 async def migrate(
