@@ -68,6 +68,20 @@ class Settings(BaseSettings):
             "kept, and no session state. `none` otherwise."
         ),
     ] = "none"
+    notify: Annotated[
+        Literal["off", "idle", "always"],
+        Field(
+            description="When enqueuing wakes a worker by NOTIFY: `idle`: while it waits for jobs; `always`: also "
+            "while it is busy; `off`: never, it polls four times a second."
+        ),
+    ] = "idle"
+    listen_dsn: Annotated[
+        SecretStr | None,
+        Field(
+            description="Address of the server itself, past a transaction pooler, for the one connection of a process "
+            "that listens. Without it workers behind such a pooler poll."
+        ),
+    ] = None
     lease_s: Annotated[
         float,
         Field(
@@ -159,7 +173,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise _told(error, values) from None
 
-    @field_validator("dsn")
+    @field_validator("dsn", "listen_dsn")
     @classmethod
     def _is_postgres(cls, dsn: SecretStr | None) -> SecretStr | None:
         if dsn is None:

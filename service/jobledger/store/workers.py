@@ -106,3 +106,20 @@ async def stop_worker(connection: Connection, shard: int, worker: UUID, reason: 
     """
     with translated():
         await connection.execute(statement("worker_stop"), shard, worker, reason)
+
+
+async def set_idle(connection: Connection, shard: int, worker: UUID, idle: bool) -> bool:
+    """Say that a worker waits for jobs, or no longer does; return whether its flag stands.
+
+    Raises:
+        UnknownWorker: no such worker.
+    """
+    with translated():
+        return bool(await connection.fetchval(statement("worker_idle"), shard, worker, idle))
+
+
+async def channel(connection: Connection, shard: int) -> str | None:
+    """Return the channel on which idle workers are told that a job came; None for a role that is bound to tenants."""
+    with translated():
+        name: str | None = await connection.fetchval(statement("channel"), shard)
+    return name

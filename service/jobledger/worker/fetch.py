@@ -4,15 +4,19 @@ A claim asks for what the slots can take, and for as many more as they are seen 
 nothing ahead where jobs run for seconds, up to some hundred where they run for microseconds. Full answers are followed
 by the next claim at once; short ones by a wait that grows from `_FIRST_WAIT_S` to `_POLL_S`. Whatever makes a poll
 worth while calls `hint`; any number of hints are one poll.
+
+Going idle: a poll came back empty, so the flag is raised and committed, and one more poll is owed: a job whose enqueuer
+looked before the flag could be seen sent no hint. Then a notification or the timer, `_POLL_S` at most, asks for the
+next one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from jobledger.store.claim import ClaimedJob
+    from jobledger.worker.idle import IdleFlag
     from jobledger.worker.incarnation import Incarnation
     from jobledger.worker.slots import SlotPool
 
@@ -37,6 +42,9 @@ _AHEAD_LIMIT = 1000
 _CLAIM_LIMIT = 500
 _LANES = 2
 _BACKOFF_S = (0.1, 5.0)
+_BUSY_S = 0.1
+_BUSY_JOBS = 50
+_VAIN = (3, 10)
 
 
 class Fetcher:
@@ -57,6 +65,7 @@ class Fetcher:
         room: Callable[[int], int],
         taken: Callable[[Incarnation, Sequence[ClaimedJob]], None],
         poll_s: float = _POLL_S,
+        idle: IdleFlag | None = None,
     ) -> None:
         """Prepare. A call that ends in an error is given up; a late answer to it is thrown away."""
         self._pool = pool
@@ -66,6 +75,12 @@ class Fetcher:
         self._room = room
         self._taken = taken
         self._poll_s = poll_s
+        self._idle = idle
+        self._owed: str | None = None
+        self._vain = 0
+        self._heard_from = 0.0
+        self._short_at = self._window_at = time.monotonic()
+        self._window_jobs = 0
         self._wake = asyncio.Event()
         self._asked = 0
         self._calls: set[asyncio.Task[None]] = set()
@@ -78,14 +93,21 @@ class Fetcher:
         self.empty_polls = 0
         self.late = 0
         self.completed = 0
+        self.found: Counter[str] = Counter()
+        """Jobs by what asked for the poll that found them: hint, again (the one more), more (at once), timer."""
 
     def hint(self) -> None:
-        """Say that a poll is worth while: slots are free, jobs were promoted, or a notification came."""
+        """Say that a poll may be worth while: slots are free. The wait after a short answer goes on."""
         self._wake.set()
 
     def worth(self) -> None:
         """Say that new jobs are likely there, so the wait after a short answer is over too."""
         self._not_before = 0.0
+        self._wake.set()
+
+    def notified(self) -> None:
+        """Say that a notification came. It asks for one poll, however many come before that has begun."""
+        self._owed = self._owed or "hint"
         self._wake.set()
 
     def stop(self) -> None:
@@ -118,14 +140,18 @@ class Fetcher:
             worth = len(self._calls) < _LANES and room >= (
                 min(_CLAIM_LIMIT, self._pool.concurrency) if self._calls else 1
             )
+            full = room <= 0 and not self._calls and self._waits
             if worth:
-                timer = self._not_before - time.monotonic()
+                timer = self._due() - time.monotonic()
                 if timer <= 0:
                     self._call(min(room, _CLAIM_LIMIT))
                     continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timer):
+            try:
+                async with asyncio.timeout(_BUSY_S if full else timer):
                     await self._wake.wait()
+            except TimeoutError:
+                if full and self._idle is not None and not self._idle.always:
+                    self._idle.take_down()
         if self._calls:
             await asyncio.wait(self._calls)
 
@@ -139,6 +165,16 @@ class Fetcher:
         room = min(room, 2 * (pool.concurrency + ahead) - len(pool.home.held) - self._asked)
         return self._room(room) if room > 0 else 0
 
+    @property
+    def _waits(self) -> bool:
+        """Whether the database knows that this worker waits for jobs."""
+        return self._idle is not None and self._idle.up(self._pool.home.id)
+
+    def _due(self) -> float:
+        if self._owed is None:
+            return self._not_before
+        return min(self._not_before, self._heard_from) if self._owed == "hint" else 0.0
+
     def _ahead(self) -> int:
         now = time.monotonic()
         passed = now - self._rate_at
@@ -151,7 +187,12 @@ class Fetcher:
 
     def _call(self, n: int) -> None:
         self._asked += n
-        task = asyncio.get_running_loop().create_task(self._fetch(n), name="jobledger-claim")
+        cause = self._owed or ("timer" if self._not_before else "more")
+        # From here on: a job that is committed now is seen by this poll; what is said later asks for another.
+        self._owed = None
+        if cause != "more":
+            self._short_at = time.monotonic()
+        task = asyncio.get_running_loop().create_task(self._fetch(n, cause), name="jobledger-claim")
         self._calls.add(task)
         task.add_done_callback(self._ended)
 
@@ -162,7 +203,7 @@ class Fetcher:
             _log.error("a claim failed", exc_info=error)
         self._wake.set()
 
-    async def _fetch(self, n: int) -> None:
+    async def _fetch(self, n: int, cause: str) -> None:
         home = self._pool.home
         call = home.held.begin_call()
         began = time.monotonic()
@@ -178,8 +219,11 @@ class Fetcher:
                 self._taken(home, jobs)
                 if listeners:
                     emit(JobsClaimed(len(jobs), home.id, call, time.monotonic() - began))
-            self._after(n, len(jobs))
+            self.found[cause] += len(jobs)
+            self._after(n, len(jobs), cause)
             self._pool.offer()
+            if self._idle is not None:
+                await self._show(self._idle, home, n, len(jobs))
         finally:
             self._asked -= n
             if not answered:
@@ -206,13 +250,39 @@ class Fetcher:
             return jobs
         return None
 
-    def _after(self, asked: int, got: int) -> None:
+    def _after(self, asked: int, got: int, cause: str) -> None:
+        now = time.monotonic()
         if got:
-            self.empty_polls = 0
-            self._not_before = 0.0 if got * 2 >= asked else time.monotonic() + _FIRST_WAIT_S
-        else:
-            self.empty_polls += 1
-            self._not_before = time.monotonic() + min(_FIRST_WAIT_S * 2 ** min(self.empty_polls, 10), self._poll_s)
+            self.empty_polls = self._vain = 0
+            self._not_before = 0.0 if got * 2 >= asked else now + _FIRST_WAIT_S
+            return
+        self.empty_polls += 1
+        wait_s = min(_FIRST_WAIT_S * 2 ** min(self.empty_polls, 10), self._poll_s)
+        self._not_before = now + (self._poll_s if self._waits else wait_s)
+        if cause == "hint":
+            # Others were quicker, or the job cannot be taken now (a pause): hints may not turn into a loop.
+            self._vain += 1
+            if self._vain > _VAIN[0]:
+                self._heard_from = now + min(_FIRST_WAIT_S * 2 ** (self._vain - _VAIN[0] - 1), self._poll_s)
+
+    async def _show(self, idle: IdleFlag, home: Incarnation, asked: int, got: int) -> None:
+        """Raise the idle flag, or lower it, by what the last claims brought."""
+        now = time.monotonic()
+        if got * 2 < asked:
+            self._short_at = now
+        if now - self._window_at > _BUSY_S:
+            self._window_at, self._window_jobs = now, 0
+        self._window_jobs += got
+        if (not got or idle.always) and idle.wanted(home.id) and not self.stopping:
+            if await idle.put_up(home.id):
+                self._owed = "again"
+                self._wake.set()
+        elif idle.always:
+            return
+        elif self._window_jobs >= _BUSY_JOBS or now - self._short_at > _BUSY_S:
+            idle.take_down()
+        elif self._vain >= _VAIN[1]:
+            idle.take_down(rest=True)
 
     def _thrown_away(self, home: Incarnation, jobs: Sequence[ClaimedJob]) -> None:
         self.late += len(jobs)

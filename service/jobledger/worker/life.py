@@ -24,8 +24,10 @@ from jobledger.worker.conclude import DROPPED, ended_early
 from jobledger.worker.fetch import Fetcher, places
 from jobledger.worker.heartbeat import Heartbeat
 from jobledger.worker.housekeeping import Renewal, Ticker, show_turning, watch
+from jobledger.worker.idle import IdleFlag
 from jobledger.worker.limits import Budget, Limits
 from jobledger.worker.link import Link
+from jobledger.worker.listen import Ears, listening
 from jobledger.worker.report import Reporter
 from jobledger.worker.slots import Ending, SlotPool
 from jobledger.worker.stop import Stopping, wind_down
@@ -112,6 +114,7 @@ class Life:
             lease_s=settings.lease_s,
             patience_s=manner.patience_s,
         )
+        self._idle = IdleFlag(self._link.say_idle, always=settings.notify == "always")
         self._workshop = Workshop(app, self._link, ignore_s=manner.ignore_s)
         self._heartbeat = Heartbeat(
             self._link.pulse,
@@ -152,9 +155,10 @@ class Life:
         ]
         if until_empty:
             sides.append(self._loop.create_task(self._stop_when_empty(), name="jobledger-until-empty"))
-        ready.set()
         try:
-            await self._stopping.asked.wait()
+            async with listening(self._listen_dsn(), self._store.shard, Ears(self.fetcher.notified, self._listens)):
+                ready.set()
+                await self._stopping.asked.wait()
         finally:
             await self._end(fetching, sides)
         return self._stopping.reason
@@ -180,7 +184,24 @@ class Life:
             room=self._room,
             taken=self._taken,
             poll_s=self._manner.poll_s,
+            idle=self._idle,
         )
+
+    def _listen_dsn(self) -> str | None:
+        """Return where to listen: behind a transaction pooler only at an address past it. None: this worker polls."""
+        direct = self._settings.listen_dsn
+        if self._settings.notify == "off":
+            return None
+        if direct is not None:
+            return direct.get_secret_value()
+        return self._store.dsn if self._store.pooler == "none" else None
+
+    def _listens(self, stands: bool) -> None:
+        """The listener's connection came, or went: what was said meanwhile is lost, so look."""
+        self._idle.listening = stands
+        if not stands:
+            self._idle.take_down()
+        self.fetcher.worth()
 
     async def _end(self, fetching: asyncio.Task[None], sides: list[asyncio.Task[None]]) -> None:
         if not self._stopping.asked.is_set():  # this task was cancelled

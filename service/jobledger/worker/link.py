@@ -20,7 +20,7 @@ from jobledger.store.pool import connect
 from jobledger.store.recovery import repair
 from jobledger.store.reports import report
 from jobledger.store.tick import TickResult, tick
-from jobledger.store.workers import heartbeat, start_worker, stop_worker
+from jobledger.store.workers import heartbeat, set_idle, start_worker, stop_worker
 from jobledger.worker.incarnation import Incarnation
 
 if TYPE_CHECKING:
@@ -115,6 +115,11 @@ class Link:
         """Say that an incarnation has ended."""
         async with self.store.connection() as connection:
             await stop_worker(connection, self.store.shard, worker, reason)
+
+    async def say_idle(self, worker: UUID, idle: bool) -> bool:
+        """Say that an incarnation waits for jobs, or no longer does; return whether its flag stands."""
+        async with self.store.connection() as connection:
+            return await self._patiently(connection, set_idle(connection, self.store.shard, worker, idle))
 
     async def send(self, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
         """Send reports on a connection of their own."""
