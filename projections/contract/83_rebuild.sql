@@ -13,20 +13,19 @@ begin
   if p_projection = 'queue' then
     lock table jobledger.running, jobledger.ready, jobledger.waiting in access exclusive mode;
     truncate jobledger.running, jobledger.ready, jobledger.waiting;
-    select count(jobledger.place(f)) into v_rows from jobledger.fold_open(p_shard) as f;
+    delete from jobledger.queue_snapshots as q where q.shard = p_shard;
+    v_rows := jobledger.place_streams(p_shard, jobledger.open_streams(p_shard));
+    perform jobledger.say_open(p_shard);
   elsif p_projection = 'status' then
     lock table jobledger.running, jobledger.ready, jobledger.waiting, jobledger.finished in access exclusive mode;
     truncate jobledger.finished;
     select count(jobledger.place(t.f)) into v_rows
     from (select jobledger.fold(e order by e.version) as f from jobledger.events as e where e.shard = p_shard and e.type <= 'job.redacted' group by e.stream_id) as t
     where (t.f).state in ('succeeded', 'failed', 'killed', 'cancelled');
+    perform jobledger.open(p_shard);
   else
     perform jobledger.refuse('JL101', 'The projections that can be rebuilt are queue and status.', 'Nothing was changed; mend the call.');
   end if;
-  if p_projection = 'status' then
-    perform jobledger.open(p_shard);
-  end if;
-  perform jobledger.say_open(p_shard);
   perform jobledger.append_control(p_shard, '_global', 'store', 'rebuild', 'store.rebuilt', jobledger.now(), null, jsonb_build_object('projection', p_projection, 'rows', v_rows));
   return v_rows;
 end

@@ -1,7 +1,7 @@
 -- Repair the jobs of the late transactions that have ended since: one a call, so that a tick stays short. A transaction too old to be known has ended.
--- Its events are looked for by a scan of the log: late transactions are as rare as crashes beside prepared ones. A row that is locked is left to the next call.
+-- Its events are found by the index on `xid`. A row that is locked is left to the next call.
 create or replace function jobledger.repair_late(p_shard smallint) returns int
-language plpgsql
+language plpgsql set enable_seqscan = off
 as $$
 declare
   v_xid xid8;

@@ -21,6 +21,8 @@ begin
     end if;
   end loop;
   if v_changed then
+    -- Logged tables need no copy, and a copy from before is not worth going on from; once they are unlogged again the next tick says that one is due.
+    delete from jobledger.queue_snapshots where shard = p_shard;
     perform jobledger.append_control(p_shard, '_global', 'store', 'persistence', 'store.limited', jobledger.now(), p_actor, jsonb_build_object('name', '', 'set', jsonb_build_object('unlogged', p_unlogged::int)));
   end if;
   return v_changed;

@@ -244,11 +244,11 @@ async def test_open_after_close_brings_back_what_the_log_says(desk: Desk) -> Non
     await desk.sql.execute("delete from jobledger.running")
     await desk.sql.execute("update jobledger.ready set id = jobledger.new_id()")
     opened = orjson.loads(await desk.sql.fetchval("select jobledger.open()"))
-    assert opened == {"opened": True, "rows": 3}
+    assert opened == {"opened": True, "rows": 3, "copied": 0}
     assert await rows(desk) == whole
     assert await desk.state(jobs["running"]) == "running"
     again = orjson.loads(await desk.sql.fetchval("select jobledger.open()"))
-    assert again == {"opened": False, "rows": 0}
+    assert again == {"opened": False, "rows": 0, "copied": 0}
 
 
 @pytest.mark.parametrize("change", ["system_identifier = system_identifier + 1", "timeline = '000000FF'"])

@@ -227,13 +227,14 @@ async def test_the_clockwork_tells_a_tenant_nothing(foreign: Foreign, desk: Desk
     """A bound role may keep the clock going, but learns neither how much was done nor an id; who sees all is told."""
     await desk.sql.execute("update jobledger.waiting set wake_at = now() where state = 'scheduled'")
     said = orjson.loads(await foreign.own.fetchval("select jobledger.tick()"))
-    assert {name for name, value in said.items() if value} == set()
+    # Who may not know whether a copy is due is sent to ask now and then, by chance.
+    assert {name for name, value in said.items() if value} <= {"snapshot_due"}
     await foreign.own.execute("rollback")
     assert (await desk.tick())["promoted"] == 1
     await desk.sql.execute("select jobledger.close()")
     await _as(foreign.own, foreign.role, foreign.how)
     opened = orjson.loads(await foreign.own.fetchval("select jobledger.open()"))
-    assert opened == {"opened": True, "rows": 0}
+    assert opened == {"opened": True, "rows": 0, "copied": 0}
 
 
 async def test_a_grant_taken_back_ends_what_it_gave(role: str, database: str, desk: Desk) -> None:

@@ -289,6 +289,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         },
         "tick": {"p_shard": SHARD, "p_after": Argument("uuid", None, NO_UUID)},
         "open": {"p_shard": SHARD},
+        "queue_snapshot": {"p_shard": SHARD},
         "act": {
             "p_shard": SHARD,
             "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),

@@ -36,7 +36,8 @@ def open_(dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
         if as_json:
             output.document(opened._asdict())
         elif opened.rebuilt:
-            output.say(f"Open: {opened.rows:,} live rows made from the log in {output.span(opened.elapsed_s)}.")
+            copied = f", {opened.copied:,} of them from the queue snapshot" if opened.copied else ""
+            output.say(f"Open: {opened.rows:,} live rows made from the log{copied} in {output.span(opened.elapsed_s)}.")
         else:
             output.say("It was open already.")
 

@@ -143,6 +143,7 @@ def tick(dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
 
 async def _ticks(connection: Any, shard: int) -> dict[str, int]:
     """Tick until nothing more is due and every kill date was looked at; return the sums."""
+    from jobledger.store.recovery import take_snapshot
     from jobledger.store.tick import tick as one
 
     names = ("promoted", "rescued", "timed_out", "killed", "held", "released_holds", "repaired", "partitions")
@@ -155,6 +156,8 @@ async def _ticks(connection: Any, shard: int) -> dict[str, int]:
         after = result.next
         if after is None and not result.found_work:
             break
+    if result.snapshot_due:
+        await take_snapshot(connection, shard)
     return sums
 
 

@@ -34,6 +34,8 @@ class TickResult:
     repaired: int = 0
     partitions: int = 0
     """Partitions of the log made ahead."""
+    snapshot_due: bool = False
+    """Whether `recovery.take_snapshot` is to be called."""
     next: UUID | None = None
     """Where the next call goes on looking for kill dates."""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -66,7 +68,12 @@ async def tick(connection: Connection, shard: int, after: UUID | None = None) ->
         _tell(facts.get("told") or [])
     counts = {name: _count(facts.get(name)) for name in _COUNTS}
     following = facts.get("next")
-    return TickResult(**counts, next=UUID(following) if following else None, facts=facts)
+    return TickResult(
+        **counts,
+        snapshot_due=bool(facts.get("snapshot_due")),
+        next=UUID(following) if following else None,
+        facts=facts,
+    )
 
 
 def _count(value: object) -> int:

@@ -84,6 +84,20 @@ class Ticker:
             return None
 
 
+async def copy_when(due: asyncio.Event, copy: Callable[[], Awaitable[object]]) -> None:
+    """Copy the live tables whenever a tick has said that it is due, until cancelled; no tick waits for it."""
+    while True:
+        await due.wait()
+        try:
+            await copy()
+        except (JobledgerError, OSError, asyncpg.InterfaceError, *COLLISIONS) as error:
+            emit(ConnectionLost(where="snapshot", error=type(error).__name__))
+        except Exception:  # noqa: BLE001 - without a copy the next recovery only takes longer
+            _log.exception("the queue snapshot failed")
+        due.clear()
+        await asyncio.sleep(_TURN_S)
+
+
 async def show_turning(turned: Callable[[], None], stall_after_s: float) -> None:
     """Tell the heartbeat's thread that this loop turns, at least four times in `stall_after_s`, until cancelled."""
     while True:

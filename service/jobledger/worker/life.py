@@ -23,7 +23,7 @@ from jobledger.store.recovery import open_store
 from jobledger.worker.conclude import DROPPED, ended_early
 from jobledger.worker.fetch import Fetcher, places
 from jobledger.worker.heartbeat import Heartbeat
-from jobledger.worker.housekeeping import Renewal, Ticker, show_turning, watch
+from jobledger.worker.housekeeping import Renewal, Ticker, copy_when, show_turning, watch
 from jobledger.worker.idle import IdleFlag
 from jobledger.worker.limits import Budget, Limits
 from jobledger.worker.link import Link
@@ -125,6 +125,7 @@ class Life:
             over=self._lease_ended,
         )
         self._ticker = Ticker(self._link.tick, reopen=self._reopen, ticked=self._ticked, every_s=manner.tick_s)
+        self._copy_due = asyncio.Event()
         self.pool: SlotPool
         self.fetcher: Fetcher
 
@@ -151,6 +152,7 @@ class Life:
         sides = [
             self._loop.create_task(show_turning(self._heartbeat.turned, self._settings.stall_after_s)),
             self._loop.create_task(self._ticker.run(), name="jobledger-tick"),
+            self._loop.create_task(copy_when(self._copy_due, self._link.snapshot), name="jobledger-snapshot"),
             self._loop.create_task(watch(self._look_after), name="jobledger-watch"),
         ]
         if until_empty:
@@ -432,6 +434,8 @@ class Life:
             self.fetcher.worth()
         if result.killed or result.timed_out:
             self._heartbeat.hurry()
+        if result.snapshot_due:
+            self._copy_due.set()
 
     async def _stop_when_empty(self) -> None:
         while True:

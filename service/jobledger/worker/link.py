@@ -17,7 +17,7 @@ from jobledger import __version__
 from jobledger.errors import BadInput, InvalidArgument, JobledgerError
 from jobledger.store.claim import Claimer
 from jobledger.store.pool import connect
-from jobledger.store.recovery import repair
+from jobledger.store.recovery import repair, take_snapshot
 from jobledger.store.reports import report
 from jobledger.store.tick import TickResult, tick
 from jobledger.store.workers import heartbeat, set_idle, start_worker, stop_worker
@@ -151,6 +151,11 @@ class Link:
         except BadInput as error:
             await self._mend(error)
             return TickResult(next=after)
+
+    async def snapshot(self) -> bool:
+        """Copy the live tables for the next recovery, if that is due."""
+        async with self.store.connection() as connection:
+            return await take_snapshot(connection, self.store.shard)
 
     async def _mend(self, error: asyncpg.UniqueViolationError | BadInput) -> None:
         """Repair the job whose row contradicts its stream, which the error names, so that it stops nobody any more.
