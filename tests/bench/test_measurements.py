@@ -33,7 +33,7 @@ def test_drain_counts_whole_histories(database: str) -> None:
     assert found["wal_bytes_per_job"] > 0
     middle = (found["floor_before_rows_per_s"] + found["floor_after_rows_per_s"]) / 2
     assert found["floor_rows_per_s"] == pytest.approx(middle, abs=1)
-    assert found["ratio"] == pytest.approx(found["jobs_per_s"] / found["floor_rows_per_s"], abs=1e-3)
+    assert found["ratio_to_floor"] == pytest.approx(found["jobs_per_s"] / found["floor_rows_per_s"], abs=1e-3)
     assert found["settings"]["jobs"] == 600
     assert found["settings"]["embedded"] is False
 

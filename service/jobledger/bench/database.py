@@ -23,18 +23,25 @@ if TYPE_CHECKING:
 async def own_database(
     server: str, dsn_of: Callable[[str], str], say: Callable[[str], None], *, unlogged: bool = False
 ) -> AsyncIterator[str]:
-    """Make a database beside `server` (the DSN of any database of it) and give its DSN; drop it at the end.
+    """Make a database beside `server` (the DSN of any database of it), migrated and open; drop it at the end.
 
     `dsn_of` returns the DSN of another database of the same server; `unlogged` is how its live tables are to be.
 
     Raises:
         Forbidden: the role may not make databases.
     """
+    async with bare_database(server, dsn_of, say) as dsn:
+        await _prepare(dsn, unlogged)
+        yield dsn
+
+
+@asynccontextmanager
+async def bare_database(server: str, dsn_of: Callable[[str], str], say: Callable[[str], None]) -> AsyncIterator[str]:
+    """Make a database with nothing in it and drop it at the end, whatever happens. Errors as `own_database`."""
     name = f"jobledger_bench_{secrets.token_hex(4)}"
     await _command(server, "bench/create_database", name)
     try:
         say(f"made the database {name}")
-        await _prepare(dsn_of(name), unlogged)
         yield dsn_of(name)
     finally:
         with contextlib.suppress(JobledgerError):  # the server may be gone; the measurement's own error matters more
@@ -69,6 +76,8 @@ async def _prepare(dsn: str, unlogged: bool) -> None:
         store = pool.Store(connection=connection)
         await recovery.open_store(store)
         await recovery.persist(store, unlogged=unlogged)
+        with contextlib.suppress(asyncpg.PostgresError):  # it may not be installed, or this role may not
+            await connection.execute(statement("bench/wal_extension"))
     finally:
         await connection.close()
 

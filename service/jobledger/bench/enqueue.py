@@ -1,16 +1,36 @@
-"""`bench enqueue`: how many jobs a second can be handed in."""
+"""`bench enqueue`: how many jobs a second can be handed in, beside a bare insert and the floor of the same run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import statistics
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
 
+from jobledger.bench.backlog import clients as opened
 from jobledger.bench.backlog import enqueue_all
-from jobledger.bench.measurement import Meter
-from jobledger.bench.workers import processes, working
+from jobledger.bench.bare import BareInserts, make_table
+from jobledger.bench.beside import attach_partitions
+from jobledger.bench.floor import rows_per_s
+from jobledger.bench.meter import CLIENTS, WORKERS, Meter
+from jobledger.bench.noop import Noop
+from jobledger.bench.plot import Bars
+from jobledger.bench.quantiles import ratio, spread
+from jobledger.bench.workers import drainers, working
+from jobledger.jobs.client import Client
 from jobledger.store.pool import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from jobledger.bench.measurement import Bench
+    from jobledger.jobs.kind import Enqueuer
+
+    Step = Callable[[int], Awaitable[int]]
+
+_MANY: Final = 32
+_FLOOR_ROWS: Final = 100_000
 
 
 async def enqueue(bench: Bench) -> None:
@@ -19,17 +39,175 @@ async def enqueue(bench: Bench) -> None:
     The server's cost a job is then that of both. Raises `Unavailable` when a worker process ended meanwhile.
     """
     setup = bench.setup
-    store = await Store.connect(bench.dsn, pool_min=setup.clients, pool_max=setup.clients)
-    async with store, processes(bench, "drainer", setup.processes) as workers:
-        meter = Meter(bench, setup.jobs)
+    if setup.partitions:
+        await attach_partitions(bench.connection, setup.partitions)
+    async with drainers(bench, setup.processes) as workers, opened(bench, setup.clients) as connections:
+        meter = Meter(bench, setup.jobs, workers, backends=WORKERS if workers else CLIENTS)
         await meter.start()
         async with working(workers) as check:
-            await enqueue_all(bench, store, batch=setup.batch, what="enqueuing")
+            await enqueue_all(bench, connections, batch=setup.batch, what="enqueuing")
             elapsed_s = meter.stop()
             check()
+            costs = await meter.cost()
     bench.figures |= {
         "jobs_per_s": round(setup.jobs / elapsed_s),
         "elapsed_s": round(elapsed_s, 3),
         "run_meanwhile": sum(worker.handled for worker in workers),
-        **await meter.cost(),
+        **costs,
     }
+    bench.panels.append(Bars("Enqueue", "jobs/s", {"enqueued": bench.figures["jobs_per_s"]}))
+
+
+async def enqueue_all_ways(bench: Bench, *, seconds: float, turns: int) -> None:
+    """Hand in by every way in turns: batches, single by one connection, single by 32; without and with keys; bare.
+
+    Each stretch lasts `seconds`; the figures are medians of `turns`. Beside each batch stretch the floor is measured.
+    """
+    bench.options |= {"seconds": seconds, "turns": turns, "ways": "all"}
+    if bench.setup.partitions:
+        await attach_partitions(bench.connection, bench.setup.partitions)
+    rates: dict[str, list[float]] = {}
+    waits: dict[str, list[float]] = {}
+    costs: dict[str, dict[str, Any]] = {}
+    ways = [
+        (name, clients, batch, keys)
+        for name, clients, batch in (
+            ("batch", bench.setup.clients, bench.setup.batch),
+            ("single_1", 1, 1),
+            (f"single_{_MANY}", _MANY, 1),
+        )
+        for keys in (False, True)
+    ]
+    for turn in range(turns):
+        for name, clients, batch, keys in ways:
+            if not keys:
+                await _measure_yardstick(bench, name, clients, seconds, rates)
+            called = f"{name}_keys" if keys else name
+            bench.progress(f"enqueuing: {called}", turn + 1, turns)
+            rate, ms, costs[called] = await _stretch(bench, clients, batch, seconds, keys=keys)
+            rates.setdefault(called, []).append(rate)
+            waits.setdefault(called, []).extend(ms)
+    _conclude(bench, {name: statistics.median(found) for name, found in rates.items()}, waits, costs)
+
+
+def _conclude(
+    bench: Bench, medians: dict[str, float], waits: dict[str, list[float]], costs: dict[str, dict[str, Any]]
+) -> None:
+    found: dict[str, dict[str, Any]] = {}
+    for name, rate in medians.items():
+        if name == "floor" or name.startswith("bare_"):
+            continue
+        plain = name.removesuffix("_keys")
+        one = found[name] = {"jobs_per_s": round(rate), "call_ms": spread(waits[name]), **costs[name]}
+        if plain == "batch":
+            one["ratio_to_floor"] = ratio(rate, medians["floor"])
+        else:
+            bare = medians[plain.replace("single", "bare")]
+            one |= {"bare_rows_per_s": round(bare), "ratio_to_bare": ratio(rate, bare)}
+        if plain != name:
+            one["ratio_to_without_keys"] = ratio(rate, medians[plain])
+    batch = found["batch"]
+    carried = ("wal_bytes_per_job", "postgres_cpu_us_per_job", "client_cpu_us_per_job", "jobs_per_s", "ratio_to_floor")
+    bench.figures |= {name: batch[name] for name in carried}
+    bench.figures |= {"ways": found, "floor_beside_rows_per_s": round(medians["floor"])}
+    bench.panels += [
+        Bars("Batches, of the floor", "ratio", {way: found[way]["ratio_to_floor"] for way in ("batch", "batch_keys")}),
+        Bars(
+            "Single enqueue, of a bare insert",
+            "ratio",
+            {name: one["ratio_to_bare"] for name, one in found.items() if "ratio_to_bare" in one},
+        ),
+        Bars("Enqueue", "jobs/s", {name: one["jobs_per_s"] for name, one in found.items()}),
+    ]
+
+
+async def _measure_yardstick(
+    bench: Bench, name: str, clients: int, seconds: float, rates: dict[str, list[float]]
+) -> None:
+    """Measure what a way is compared with just before it: the floor, or the bare insert by as many connections."""
+    if name == "batch":
+        rates.setdefault("floor", []).append(await rows_per_s(bench.connection, _FLOOR_ROWS))
+        return
+    await make_table(bench.connection)
+    async with opened(bench, clients) as connections:
+        steps = [_bare(bench, BareInserts(connection)) for connection in connections]
+        await _warm(steps)
+        done, elapsed_s, _ = await _repeated(steps, seconds)
+    rates.setdefault(name.replace("single", "bare"), []).append(done / elapsed_s)
+
+
+async def _stretch(
+    bench: Bench, clients: int, batch: int, seconds: float, *, keys: bool
+) -> tuple[float, list[float], dict[str, Any]]:
+    """Enqueue for so many seconds; return jobs a second, the milliseconds of each call, and what each job cost."""
+    noop = Noop()
+    async with opened(bench, clients) as connections:
+        steps = [
+            _ours(bench, noop, Client(Store(connection=connection), app=noop.app), batch, keys=keys)
+            for connection in connections
+        ]
+        await _warm(steps)
+        meter = Meter(bench, 1, backends=CLIENTS)
+        await meter.start()
+        done, elapsed_s, ms = await _repeated(steps, seconds)
+        meter.jobs = done
+        costs = await meter.cost()
+    return done / elapsed_s, ms, costs
+
+
+def _bare(bench: Bench, inserts: BareInserts) -> Step:
+    async def step(number: int) -> int:
+        await inserts.one(bench.setup.tenant(number))
+        return 1
+
+    return step
+
+
+_keys = count()
+
+
+def _ours(bench: Bench, noop: Noop, client: Client, batch: int, *, keys: bool) -> Step:
+    setup = bench.setup
+
+    def one(number: int) -> Enqueuer[[], None]:
+        if keys:
+            return noop.job.using(tenant=setup.tenant(number), key=f"key-{next(_keys)}")
+        return noop.job.using(tenant=setup.tenant(number))
+
+    async def single(number: int) -> int:
+        await client.send(one(number).call())
+        return 1
+
+    async def many(number: int) -> int:
+        await client.enqueue_many([one(n).call() for n in range(number * batch, (number + 1) * batch)])
+        return batch
+
+    return single if batch == 1 else many
+
+
+async def _repeated(steps: Sequence[Step], seconds: float) -> tuple[int, float, list[float]]:
+    """Take the steps of each client over and over for so many seconds, each awaited before the next of its client.
+
+    Returns what was done, the seconds until the last answer, and the milliseconds of each step.
+    """
+    numbers = count()
+    began = time.perf_counter()
+    done = 0
+    ms: list[float] = []
+
+    async def one_client(step: Step) -> None:
+        nonlocal done
+        while (now := time.perf_counter()) - began < seconds:
+            done += await step(next(numbers))
+            ms.append((time.perf_counter() - now) * 1000)
+
+    async with asyncio.TaskGroup() as clients:
+        for step in steps:
+            clients.create_task(one_client(step))
+    return done, time.perf_counter() - began, ms
+
+
+async def _warm(steps: Sequence[Step]) -> None:
+    """Let each connection prepare its statements before the clock starts."""
+    for number, step in enumerate(steps):
+        await step(number)

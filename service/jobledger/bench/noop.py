@@ -1,7 +1,8 @@
-"""The application that is measured: one kind that does nothing."""
+"""The application that is measured: one kind that does nothing, or sleeps."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from jobledger.jobs.app import App
@@ -15,14 +16,18 @@ KIND: Final = "bench.noop"
 class Noop:
     """The app and its kind; `handled` counts the runs of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, kind: str = KIND, sleep_s: float = 0.0) -> None:
         """Declare the kind."""
         self.app = App("bench")
         self.handled = 0
 
-        @self.app.job(name=KIND)
         async def noop() -> None:
             """Do nothing."""
             self.handled += 1
 
-        self.job: AsyncJob[[], None] = noop
+        async def sleep() -> None:
+            """Hold a slot for a while."""
+            await asyncio.sleep(sleep_s)
+            self.handled += 1
+
+        self.job: AsyncJob[[], None] = self.app.job(name=kind)(sleep if sleep_s else noop)

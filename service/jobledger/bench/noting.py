@@ -1,7 +1,7 @@
 """A worker process of `bench pickup`: run as `python -m jobledger.bench.noting`, spoken to over its standard streams.
 
-In: one line of JSON with the DSN and the concurrency. Out: `ready` once it claims, then for each job that starts its id
-and the moment, by the machine's monotonic clock, which all processes share.
+In: one line of JSON with the DSN, the concurrency and `notify`. Out: `ready` once it claims, then for each job that
+starts its id and the moment, by the machine's monotonic clock, which all processes share.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from jobledger.jobs.app import App
 from jobledger.jobs.context import Context  # noqa: TC001 - the handler's signature is read at run time
+from jobledger.settings import Settings
 from jobledger.store.pool import Store
 from jobledger.worker import loops
 from jobledger.worker.worker import Worker
@@ -36,11 +37,11 @@ def noting(tell: Callable[[UUID, float], None]) -> tuple[App, AsyncContextJob[[]
     return app, note
 
 
-async def _run(dsn: str, concurrency: int) -> None:
+async def _run(dsn: str, concurrency: int, notify: str) -> None:
     app, _ = noting(lambda job, at: print(job, at, flush=True))
     async with (
         await Store.connect(dsn, application_name="jobledger-bench-worker") as store,
-        Worker(app, store, concurrency=concurrency),
+        Worker(app, store, concurrency=concurrency, settings=Settings(notify=notify)),
     ):
         print("ready", flush=True)
         await asyncio.Event().wait()
@@ -49,7 +50,7 @@ async def _run(dsn: str, concurrency: int) -> None:
 def main() -> None:
     """Read the orders, work until killed."""
     orders = json.loads(sys.stdin.readline())
-    loops.run(_run(orders["dsn"], orders["concurrency"]))
+    loops.run(_run(orders["dsn"], orders["concurrency"], orders["notify"]))
 
 
 if __name__ == "__main__":

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
-import statistics
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from jobledger.bench.measurement import Meter
+from jobledger.bench.meter import Meter
 from jobledger.bench.noting import noting
-from jobledger.bench.workers import processes
+from jobledger.bench.plot import Bars
+from jobledger.bench.quantiles import spread
+from jobledger.bench.workers import started
 from jobledger.errors import Unavailable
 from jobledger.jobs.client import Client
+from jobledger.settings import Settings
 from jobledger.store.pool import Store
+from jobledger.store.statements import statement
 from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 _PAUSE_S: Final = (0.005, 0.040)
 _PATIENCE_S: Final = 30.0
 _WORKERS_CONNECTIONS: Final = 10
+_IDLE_S: Final = 8.0
 
 
 class _Starts:
@@ -58,7 +63,7 @@ async def pickup(bench: Bench) -> None:
 
     Figures in milliseconds, from the answer to the enqueue (the commit) until the handler starts; a handler that starts
     before the answer is read counts as 0. `jobs_per_s` is the pace at which this was done, not a limit. The first
-    worker is in this process, the others are processes of their own.
+    worker is in this process, the others are processes of their own. `queries_per_s_idle` is of all of them.
     """
     setup = bench.setup
     starts = _Starts()
@@ -66,8 +71,10 @@ async def pickup(bench: Bench) -> None:
     waits: list[float] = []
     async with await Store.connect(bench.dsn, pool_max=_WORKERS_CONNECTIONS + setup.clients) as store:
         client = Client(store, app=app)
-        async with Worker(app, store, concurrency=setup.concurrency), _listening(bench, starts):
+        worker = Worker(app, store, concurrency=setup.concurrency, settings=Settings(notify=setup.notify))
+        async with worker, _listening(bench, starts):
             await _picked_up(client, note, starts, ["default"])  # the first waits for the worker's own start
+            queries_per_s = await _queries_per_s(bench)
             meter = Meter(bench, setup.jobs)
             await meter.start()
             firsts = iter(range(0, setup.jobs, setup.batch))
@@ -84,25 +91,22 @@ async def pickup(bench: Bench) -> None:
                 for number in range(setup.clients):
                     clients.create_task(one_client(number))
             elapsed_s = meter.stop()
-    cuts = statistics.quantiles(waits, n=100, method="inclusive") if len(waits) > 1 else waits * 99
+    waited = spread([wait * 1000 for wait in waits]) or {}
     bench.figures |= {
         "jobs_per_s": round(setup.jobs / elapsed_s, 1),
-        "pickup_ms": {
-            "mean": _ms(statistics.fmean(waits)),
-            "p50": _ms(cuts[49]),
-            "p95": _ms(cuts[94]),
-            "p99": _ms(cuts[98]),
-            "max": _ms(max(waits)),
-        },
+        "pickup_ms": waited,
+        "queries_per_s_idle": round(queries_per_s, 2),
         "elapsed_s": round(elapsed_s, 3),
         **await meter.cost(),
     }
+    bench.panels.append(Bars("From commit to the handler's start", "ms", waited))
 
 
 @asynccontextmanager
 async def _listening(bench: Bench, starts: _Starts) -> AsyncIterator[None]:
     """Run the workers of the other processes."""
-    async with processes(bench, "noting", bench.setup.processes - 1) as others:
+    orders = json.dumps({"dsn": bench.dsn, "concurrency": bench.setup.concurrency, "notify": bench.setup.notify})
+    async with started("noting", [orders] * (bench.setup.processes - 1)) as others:
         listening = [asyncio.create_task(starts.listen(other)) for other in others]
         try:
             yield
@@ -110,6 +114,15 @@ async def _listening(bench: Bench, starts: _Starts) -> AsyncIterator[None]:
             for task in listening:
                 task.cancel()
             await asyncio.gather(*listening, return_exceptions=True)
+
+
+async def _queries_per_s(bench: Bench) -> float:
+    """Return how many queries a second all workers together send while they wait."""
+    await asyncio.sleep(_IDLE_S / 4)  # what came before is counted up to a second late
+    began, before = time.monotonic(), await bench.connection.fetchval(statement("bench/transactions"))
+    await asyncio.sleep(_IDLE_S)
+    after = await bench.connection.fetchval(statement("bench/transactions"))
+    return float((after - before - 1) / (time.monotonic() - began))
 
 
 async def _picked_up(
@@ -126,7 +139,3 @@ async def _picked_up(
             return [max(0.0, await starts.of(job) - committed) for job in jobs]
     except TimeoutError:
         raise Unavailable(f"The workers did not take a job within {_PATIENCE_S:.0f} s.") from None
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)

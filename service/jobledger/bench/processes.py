@@ -11,20 +11,49 @@ from jobledger.store.statements import statement
 if TYPE_CHECKING:
     from jobledger.store.pool import Connection
 
-_CHILDREN_TOO = (11, 12, 13, 14)  # utime, stime, cutime, cstime after the command's name in /proc/PID/stat
+_OWN = (11, 12)  # utime, stime after the command's name in /proc/PID/stat
+_CHILDREN_TOO = (11, 12, 13, 14)  # with cutime, cstime
 
 
 async def server_cpu_s(connection: Connection) -> float | None:
     """Return the CPU seconds that the server and its backends have used, or None where that cannot be known."""
-    folder = await connection.fetchval(statement("bench/postmaster"))
-    if folder is None:
-        return None
     try:
-        postmaster = int((Path(folder) / "postmaster.pid").read_text().split("\n", 1)[0])
-        times = [_cpu_s(postmaster), *(_cpu_s(pid) for pid in _children(postmaster))]
+        postmaster = await _postmaster(connection)
+        if postmaster is None:
+            return None
+        times = [_cpu_s(postmaster, _CHILDREN_TOO), *(_cpu_s(pid, _CHILDREN_TOO) for pid in _children(postmaster))]
     except (OSError, ValueError):
         return None
     return sum(times)
+
+
+async def backends_cpu_s(connection: Connection, named: str) -> dict[int, float] | None:
+    """Return the CPU seconds of each backend of connections with this name, or None where that cannot be known."""
+    try:
+        postmaster = await _postmaster(connection)
+        if postmaster is None:
+            return None
+        # Only what is a child of that very server: elsewhere the same number is another process.
+        ours = set(_children(postmaster))
+        pids = [row["pid"] for row in await connection.fetch(statement("bench/backends"), named)]
+        return {pid: _finer(pid) for pid in pids if pid in ours}
+    except (OSError, ValueError):
+        return None
+
+
+async def _postmaster(connection: Connection) -> int | None:
+    folder = await connection.fetchval(statement("bench/postmaster"))
+    return None if folder is None else int((Path(folder) / "postmaster.pid").read_text().split("\n", 1)[0])
+
+
+def resident_bytes() -> int:
+    """Return the resident size of this process: now where the system says it, else the most it ever was."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        import resource  # noqa: PLC0415 - only where there is no /proc
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _children(parent: int) -> list[int]:
@@ -33,6 +62,14 @@ def _children(parent: int) -> list[int]:
     ]
 
 
-def _cpu_s(pid: int) -> float:
+def _finer(pid: int) -> float:
+    """CPU seconds by the scheduler's own count (a backend has one thread), else by clock ticks of 10 ms."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return _cpu_s(pid, _OWN)
+
+
+def _cpu_s(pid: int, places: tuple[int, ...]) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(fields[place]) for place in _CHILDREN_TOO) / os.sysconf("SC_CLK_TCK")
+    return sum(int(fields[place]) for place in places) / os.sysconf("SC_CLK_TCK")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jobledger.errors import InvalidArgument
 
@@ -14,6 +14,9 @@ _LIMITS = {
     "processes": (0, 64),
     "batch": (1, 10_000),
     "clients": (1, 256),
+    "partitions": (0, 500),
+    "paused": (0, 100_000),
+    "waiting": (0, 20_000_000),
 }
 
 
@@ -30,13 +33,16 @@ class Setup:
     processes: int = 1
     batch: int = 1_000
     clients: int = 2
+    partitions: int = 0
+    paused: int = 0
+    waiting: int = 0
     unlogged: bool = False
+    notify: Literal["off", "idle", "always"] = "idle"
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name, (least, most) in _LIMITS.items():
-            if not least <= getattr(self, name) <= most:
-                raise InvalidArgument(f"{name} lies between {least:,} and {most:,}.", detail={"option": name})
+            within(name, getattr(self, name), least, most)
 
     def document(self) -> dict[str, Any]:
         """Return the numbers for the result."""
@@ -45,3 +51,9 @@ class Setup:
     def tenant(self, number: int) -> str:
         """Return the tenant of the job of this number: the tenants take turns."""
         return f"tenant-{number % self.tenants}"
+
+
+def within(name: str, value: float, least: float, most: float) -> None:
+    """Raise `InvalidArgument` for a number out of its range."""
+    if not least <= value <= most:
+        raise InvalidArgument(f"{name} lies between {least:,} and {most:,}.", detail={"option": name})

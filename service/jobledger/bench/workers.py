@@ -6,32 +6,59 @@ import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from jobledger.bench.drainer import Done, Orders
 from jobledger.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from jobledger.bench.measurement import Bench
 
+_LINE_BYTES: Final = 4 * 1024 * 1024
+_ANSWER_S: Final = 30.0
+
 
 class Process:
-    """One worker process; `handled` is how many jobs its handlers have run, as far as it has said."""
+    """One worker process; `done` is what it has done, as far as it has said."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         """Watch a process that was just started."""
         self.process = process
-        self.handled = 0
+        self.done = Done()
+        self._heard = asyncio.Event()
 
-    async def ready(self) -> None:
-        """Wait until it is. Raises `Unavailable` if it ended instead."""
-        await self.line()
+    @property
+    def handled(self) -> int:
+        """How many jobs its handlers have run."""
+        return self.done.handled
+
+    @property
+    def cpu_s(self) -> float:
+        """The CPU seconds that it has used."""
+        return self.done.cpu_s
 
     async def follow(self) -> None:
-        """Take in its counts until it ends. Raises `Unavailable` when it ends by itself."""
+        """Take in what it says until it ends. Raises `Unavailable` when it ends by itself."""
         while True:
-            self.handled = int(await self.line())
+            self.take_in(await self.line())
+
+    async def fresh(self) -> None:
+        """Wait until it has said anew what it has done; somebody must follow it meanwhile."""
+        self._heard.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_S):
+                await self._heard.wait()
+
+    async def times(self) -> dict[str, list[float]]:
+        """Return how long its claims and reports took; it says nothing more after that."""
+        self.say("times")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_S):
+                while not self.done.times:
+                    await self.fresh()
+        return self.done.times
 
     async def line(self) -> str:
         """Return the next line that it says. Raises `Unavailable` when it ends by itself."""
@@ -46,36 +73,51 @@ class Process:
         assert self.process.stdin is not None  # noqa: S101 - made with a pipe
         self.process.stdin.write(line.encode() + b"\n")
 
+    def take_in(self, line: str) -> None:
+        """Take in one line of what it has done."""
+        self.done = Done(**json.loads(line))
+        self._heard.set()
+
 
 @asynccontextmanager
-async def processes(bench: Bench, program: str, count: int) -> AsyncIterator[list[Process]]:
-    """Start so many processes of a module of this package with the measurement's orders; give them once ready."""
-    orders = json.dumps({"dsn": bench.dsn, "concurrency": bench.setup.concurrency})
-    started: list[Process] = []
+async def started(program: str, orders: Sequence[str]) -> AsyncIterator[list[Process]]:
+    """Start a process of a module of this package for each line of orders; give them once each has said a line."""
+    running: list[Process] = []
     try:
-        for _ in range(count):
+        for order in orders:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 f"jobledger.bench.{program}",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                limit=_LINE_BYTES,
             )
-            started.append(Process(process))
-            started[-1].say(orders)
-        for one in started:
-            await one.ready()
-        yield started
+            running.append(Process(process))
+            running[-1].say(order)
+        for one in running:
+            first = await one.line()
+            if program == "drainer":
+                one.take_in(first)
+        yield running
     finally:
-        for one in started:
+        for one in running:
             with suppress(ProcessLookupError):
                 one.process.kill()  # its database is dropped with it: nothing is left to hand back
-        for one in started:
+        for one in running:
             await one.process.wait()
 
 
 @asynccontextmanager
-async def working(workers: list[Process]) -> AsyncIterator[Callable[[], None]]:
+async def drainers(bench: Bench, count: int, **orders: Any) -> AsyncIterator[list[Process]]:
+    """Start so many workers on the measurement's database, with its concurrency unless `orders` say another."""
+    line = Orders(**{"dsn": bench.dsn, "concurrency": bench.setup.concurrency, **orders}).line()
+    async with started("drainer", [line] * count) as workers:
+        yield workers
+
+
+@asynccontextmanager
+async def working(workers: Sequence[Process]) -> AsyncIterator[Callable[[], None]]:
     """Tell the processes to go and take in their counts; the function given raises if one of them has ended."""
     following = [asyncio.create_task(worker.follow()) for worker in workers]
 

@@ -3,30 +3,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import Annotated, Literal
 
 import typer
 
+from jobledger.cli.measuring import (
+    Clients,
+    Concurrency,
+    Partitions,
+    Plot,
+    Processes,
+    Tenants,
+    Unlogged,
+    measure,
+)
 from jobledger.cli.options import Data, Dsn, Json  # noqa: TC001 - typer reads the annotations
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-
-    from jobledger.bench.measurement import Bench
-    from jobledger.bench.setup import Setup
 
 application = typer.Typer(
     help="Measure this machine: always with its floor, the rows a second of a bare batch insert, beside it.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-Tenants = Annotated[int, typer.Option("--tenants", help="Tenants that take turns.")]
-Clients = Annotated[int, typer.Option("--clients", help="Connections that enqueue at a time.")]
-Concurrency = Annotated[int, typer.Option("--concurrency", help="Jobs at a time in each worker process.")]
-Processes = Annotated[int, typer.Option("--processes", help="Worker processes.", min=1)]
-Unlogged = Annotated[bool, typer.Option("--unlogged/--logged", help="How the live tables are.")]
 
 
 @application.command()
@@ -37,10 +35,14 @@ def drain(
     processes: Processes = 1,
     batch: Annotated[int, typer.Option("--batch", help="Jobs a transaction while the backlog is filled.")] = 2_000,
     clients: Clients = 2,
+    partitions: Partitions = 0,
+    paused: Annotated[int, typer.Option("--paused", help="Paused tenants beside, each with a job.")] = 0,
+    waiting: Annotated[int, typer.Option("--waiting", help="Jobs beside that are scheduled for far ahead.")] = 0,
     unlogged: Unlogged = False,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
+    plot: Plot = None,
 ) -> None:
     """Empty a backlog of no-op jobs with real workers, the whole history written.
 
@@ -56,9 +58,12 @@ def drain(
         processes=processes,
         batch=batch,
         clients=clients,
+        partitions=partitions,
+        paused=paused,
+        waiting=waiting,
         unlogged=unlogged,
     )
-    _measure("drain", work, setup, dsn, data, as_json)
+    measure("drain", work, setup, dsn=dsn, data=data, as_json=as_json, plot=plot)
 
 
 @application.command()
@@ -69,14 +74,30 @@ def enqueue(
     processes: Annotated[int, typer.Option("--processes", help="Worker processes that run the jobs meanwhile.")] = 0,
     batch: Annotated[int, typer.Option("--batch", help="Jobs a transaction; 1 is the call for a single job.")] = 1_000,
     clients: Clients = 2,
+    all_ways: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Every way in turns: batches, single by one connection and by 32, each without and with idempotency "
+            "keys, beside the floor and a bare single-row insert.",
+        ),
+    ] = False,
+    seconds: Annotated[float, typer.Option("--seconds", help="With --all: how long each stretch lasts.")] = 3.0,
+    turns: Annotated[int, typer.Option("--turns", help="With --all: stretches of each way; figures are medians.")] = 3,
+    partitions: Partitions = 0,
     unlogged: Unlogged = False,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
+    plot: Plot = None,
 ) -> None:
-    """Hand in jobs from several connections, each batch a transaction of its own."""
-    from jobledger.bench.enqueue import enqueue as work
-    from jobledger.bench.setup import Setup
+    """Hand in jobs from several connections, each batch a transaction of its own.
+
+    With --all every figure of enqueuing in one run; --jobs and --processes then do not count.
+    """
+    from jobledger.bench.enqueue import enqueue as one_way
+    from jobledger.bench.enqueue import enqueue_all_ways
+    from jobledger.bench.setup import Setup, within
 
     setup = Setup(
         jobs=jobs,
@@ -85,9 +106,13 @@ def enqueue(
         processes=processes,
         batch=batch,
         clients=clients,
+        partitions=partitions,
         unlogged=unlogged,
     )
-    _measure("enqueue", work, setup, dsn, data, as_json)
+    within("seconds", seconds, 0.01, 600)
+    within("turns", turns, 1, 100)
+    work = partial(enqueue_all_ways, seconds=seconds, turns=turns) if all_ways else one_way
+    measure("enqueue", work, setup, dsn=dsn, data=data, as_json=as_json, plot=plot)
 
 
 @application.command()
@@ -100,10 +125,14 @@ def pickup(
     clients: Annotated[
         int, typer.Option("--clients", help="How many enqueue at a time, each when its last jobs have started.")
     ] = 1,
+    notify: Annotated[
+        Literal["off", "idle", "always"], typer.Option("--notify", help="Whether enqueuing wakes the workers.")
+    ] = "idle",
     unlogged: Unlogged = False,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
+    plot: Plot = None,
 ) -> None:
     """Time idle workers from a job's commit to its handler's start."""
     from jobledger.bench.pickup import pickup as work
@@ -117,45 +146,61 @@ def pickup(
         batch=batch,
         clients=clients,
         unlogged=unlogged,
+        notify=notify,
     )
-    _measure("pickup", work, setup, dsn, data, as_json)
+    measure("pickup", work, setup, dsn=dsn, data=data, as_json=as_json, plot=plot)
 
 
-def _measure(
-    name: str,
-    work: Callable[[Bench], Awaitable[None]],
-    setup: Setup,
-    dsn: str | None,
-    data: Path | None,
-    as_json: bool,
+@application.command()
+def compare(
+    command: Annotated[
+        str,
+        typer.Argument(
+            help="The peer's command, {dsn} where the address of its empty database goes. No shell runs it.",
+            show_default=False,
+        ),
+    ],
+    jobs: Annotated[int, typer.Option("--jobs", help="Jobs in our backlog.")] = 100_000,
+    tenants: Tenants = 20,
+    concurrency: Concurrency = 1_000,
+    processes: Processes = 1,
+    turns: Annotated[int, typer.Option("--turns", help="Runs of either side, in turns.")] = 3,
+    field: Annotated[
+        str | None,
+        typer.Option(
+            "--field",
+            help="Name of the rate in the peer's line of JSON. Default: the first of jobs_per_s, jobs_per_second, "
+            "throughput, rate.",
+            show_default=False,
+        ),
+    ] = None,
+    patience: Annotated[float, typer.Option("--patience", help="Seconds that a run of the peer may take.")] = 600.0,
+    partitions: Partitions = 0,
+    unlogged: Unlogged = False,
+    dsn: Dsn = None,
+    data: Data = None,
+    as_json: Json = False,
+    plot: Plot = None,
 ) -> None:
-    from jobledger.bench.measurement import measured
-    from jobledger.cli import output
-    from jobledger.cli.connect import located, settings_of
-    from jobledger.cli.progress import bars
-    from jobledger.worker import loops
+    """Run our drain and a peer's command in turns on the same server, each time on a fresh database.
 
-    with located(settings_of(dsn, data)) as place, bars() as (say, progress):
-        result = loops.run(
-            measured(
-                name,
-                work,
-                setup,
-                server=place.of_database("postgres") if place.is_embedded else place.dsn,
-                dsn_of=place.of_database,
-                embedded=place.is_embedded,
-                say=say,
-                progress=progress,
-            )
-        )
-    if as_json:
-        output.document(result)
-    else:
-        output.facts(_pairs(result))
+    The last line of JSON that the command prints holds its rate. Medians of both sides, and their ratio.
+    """
+    from jobledger.bench.compare import compare as work
+    from jobledger.bench.compare import words_of
+    from jobledger.bench.setup import Setup, within
 
-
-def _pairs(result: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in result.items():
-        pairs += _pairs(value, f"{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return pairs
+    setup = Setup(
+        jobs=jobs,
+        tenants=tenants,
+        concurrency=concurrency,
+        processes=processes,
+        batch=2_000,
+        partitions=partitions,
+        unlogged=unlogged,
+    )
+    words_of(command)
+    within("turns", turns, 1, 100)
+    within("patience", patience, 0.1, 86_400)
+    work = partial(work, command=command, turns=turns, field=field, timeout_s=patience)
+    measure("compare", work, setup, dsn=dsn, data=data, as_json=as_json, plot=plot)

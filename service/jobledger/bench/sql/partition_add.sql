@@ -1,0 +1,2 @@
+-- Attach the partition of the month that $1 lies in.
+select jobledger.partition_add($1::timestamptz)

@@ -1,0 +1,67 @@
+"""What a measured worker does at its door to the database, counted and timed from outside.
+
+The worker itself counts nothing while nobody listens, and a listener would be told of each job, which costs more than
+what is to be measured. So the two calls that carry the load are wrapped, once a batch.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from jobledger.worker.link import Link
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from jobledger.store.claim import ClaimedJob
+    from jobledger.store.reports import Report, Verdict
+    from jobledger.worker.incarnation import Incarnation
+
+_KEPT: Final = 20_000
+
+
+class Watch:
+    """How many jobs this process claimed and reported, and how long its full claims and its reports took."""
+
+    def __init__(self) -> None:
+        """Wrap the calls of every worker of this process."""
+        self.claimed = 0
+        self.reported = 0
+        self.first_claim_at: float | None = None
+        self.claims_s: list[float] = []
+        self.reports_s: list[float] = []
+        claim, send = Link.claim, Link.send
+
+        async def watched_claim(link: Link, home: Incarnation, n: int, *rest: Any) -> Sequence[ClaimedJob]:
+            began = time.perf_counter()
+            jobs = await claim(link, home, n, *rest)
+            if jobs:
+                self._note(self.claims_s, began)
+                self.claimed += len(jobs)
+                if self.first_claim_at is None:
+                    self.first_claim_at = time.monotonic()
+            return jobs
+
+        async def watched_send(link: Link, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
+            began = time.perf_counter()
+            verdicts = await send(link, worker, reports)
+            self._note(self.reports_s, began)
+            self.reported += sum(verdict.verdict == "accepted" for verdict in verdicts)
+            return verdicts
+
+        setattr(Link, "claim", watched_claim)  # noqa: B010 - a method is replaced on purpose
+        setattr(Link, "send", watched_send)  # noqa: B010
+
+    def document(self) -> Mapping[str, list[float]]:
+        """Return the times in milliseconds."""
+        return {
+            "claims_ms": [round(s * 1000, 3) for s in self.claims_s],
+            "reports_ms": [round(s * 1000, 3) for s in self.reports_s],
+        }
+
+    @staticmethod
+    def _note(times: list[float], began: float) -> None:
+        if len(times) < _KEPT:
+            times.append(time.perf_counter() - began)
