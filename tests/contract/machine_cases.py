@@ -33,6 +33,7 @@ JUMPS: Final = (1, 10, 31, 61, 400, 4000, 90_000, 8 * 86_400)
 STREAMS: Final = """
 select *, type::text as type from jobledger.events where type <= 'job.redacted' order by stream_id, version
 """
+CRASH: Final = "truncate jobledger.running, jobledger.ready, jobledger.waiting, jobledger.live"
 GAPS: Final = """
 select stream_id from jobledger.events group by stream_id having count(*) <> max(version) or min(version) <> 1
 """

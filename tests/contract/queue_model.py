@@ -47,6 +47,7 @@ class QueueModel:
         self.paused: dict[tuple[str, str], datetime] = {}
         self.touched: dict[tuple[str, str], datetime] = {}
         self.limits: dict[tuple[str, str], dict[str, Any]] = {}
+        self.copied: dict[UUID, tuple[int, str]] | None = None
 
     def append(
         self, id_: UUID, type_: str, data: dict[str, Any] | None = None, worker: UUID | None = None, **columns: Any
@@ -481,8 +482,20 @@ class QueueModel:
         self.kinds[name] = (version, defaults)
         return True
 
-    def rebuilt(self) -> None:
-        """Predict a rebuild of the live tables: each row goes where its own last event put it."""
+    def copy(self) -> None:
+        """Remember the live rows as a queue snapshot does: the head and place of each open job."""
+        self.copied = {told.job.id: (told.job.head, told.place) for told in self.jobs.values() if told.job.open}
+
+    def rebuilt(self) -> int:
+        """Predict a rebuild of the live tables, and return how many rows come from the queue snapshot.
+
+        A row that was copied and has had no event since lies where it lay then; each other one goes where its own last
+        event put it.
+        """
         self.opened_at = self.now
+        placed = 0
         for told in self.jobs.values():
-            told.place = self.place_of(told)
+            head, place = (self.copied or {}).get(told.job.id, (0, ""))
+            told.place = place if head == told.job.head else self.place_of(told)
+            placed += head == told.job.head
+        return placed

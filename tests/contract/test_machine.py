@@ -27,6 +27,7 @@ from jobledger.store.enqueue import NewJob
 
 from .machine_base import Base
 from .machine_cases import (
+    CRASH,
     GAPS,
     JUMPS,
     KEPT,
@@ -331,21 +332,39 @@ class Machine(Base):
         """Close the database: all but enqueuing is refused until it is open again."""
         self.run(self.sql.execute("select jobledger.close()"))
         self.model.opened_at = None
+        self.model.copied = None
+
+    @precondition(lambda self: self.model.opened_at is not None)
+    @rule()
+    def copy(self) -> None:
+        """Copy the live tables for the next recovery."""
+        assert self.run(self.sql.fetchval("select jobledger.copy_queue(0::smallint)"))
+        self.model.copy()
+
+    @rule()
+    def crash(self) -> None:
+        """Lose what a crash of the server takes from unlogged tables, and open."""
+        self.run(self.sql.execute(CRASH))
+        self._open()
 
     @precondition(lambda self: self.model.opened_at is None)
     @rule()
     def open(self) -> None:
         """Open it: the live tables are made from the log."""
+        self._open()
+
+    def _open(self) -> None:
         opened = self.run(recovery.open_store(self.store))
         assert (opened.rebuilt, opened.rows) == (True, sum(told.job.open for told in self.model.jobs.values()))
-        self.model.rebuilt()
+        assert opened.copied == self.model.rebuilt()
 
     @rule(projection=st.sampled_from(["queue", "status"]))
     def rebuild(self, projection: recovery.Projection) -> None:
         """Drop a projection and make it from the log."""
         rows = self.run(recovery.rebuild(self.store, projection))
         assert rows == sum(told.job.open == (projection == "queue") for told in self.model.jobs.values())
-        # Either way the database was closed, and its opening makes the live tables anew.
+        # Either way the database was closed, and its opening makes the live tables anew, without the copy.
+        self.model.copied = None
         self.model.rebuilt()
 
     @precondition(lambda self: self.model.opened_at is not None)
@@ -365,6 +384,8 @@ class Machine(Base):
         repaired = self.run(recovery.repair(self.store, [told.job.id, *asked]))
         assert {wrong.job for wrong in repaired} == {told.job.id}
         told.place = self.model.place_of(told)
+        # A repair is no event of the job: the copy is not to be believed about it, though the head is the same.
+        (self.model.copied or {}).pop(told.job.id, None)
 
     # What always holds
 
