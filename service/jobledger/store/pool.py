@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 import asyncpg
@@ -37,7 +38,10 @@ T = TypeVar("T")
 Pooler = Literal["none", "transaction"]
 COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _ATTEMPTS = 5
+_PATIENCE_S = 10.0
 _BACKOFF_S = 0.02
+_ours: ContextVar[bool] = ContextVar("ours", default=False)
+"""Whether the connection that is given back here was only used by the package. The pool's task has it of its caller."""
 
 
 class Store:
@@ -62,6 +66,7 @@ class Store:
         self._pool = pool
         self._connection = connection
         self._owned = False
+        self._patience_s = _PATIENCE_S
         self.shard = shard
         self.pooler: Pooler = pooler
         self.dsn = dsn
@@ -101,6 +106,7 @@ class Store:
             )
         store = cls(pool, shard=settings.shard if shard is None else shard, pooler=pooler, dsn=dsn)
         store._owned = True
+        store._patience_s = settings.connect_timeout_s
         return store
 
     @property
@@ -120,13 +126,17 @@ class Store:
         return self._where
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """Lend a connection; lost connections and jobledger's SQLSTATEs come out as its errors."""
+    async def connection(self, *, ours: bool = False) -> AsyncIterator[Connection]:
+        """Lend a connection; lost connections and jobledger's SQLSTATEs come out as its errors.
+
+        `ours`: only this package's own statements are sent, which leave nothing behind in the session. A pool of the
+        store's own then saves the round trip that would reset it.
+        """
         with translated(self._where, own=False):
             if self._connection is not None:
                 yield self._connection
                 return
-            async with self._acquired() as connection:
+            async with self._acquired(ours) as connection:
                 yield connection
 
     @asynccontextmanager
@@ -135,11 +145,14 @@ class Store:
         async with self.connection() as connection, connection.transaction(isolation=isolation):
             yield connection
 
-    async def repeated(self, work: Callable[[Connection], Awaitable[T]], *, attempts: int = _ATTEMPTS) -> T:
+    async def repeated(
+        self, work: Callable[[Connection], Awaitable[T]], *, attempts: int = _ATTEMPTS, alone: bool = False
+    ) -> T:
         """Run `work` in a transaction of its own, again after a deadlock or serialization failure.
 
         Safe only for work whose effects are all in that transaction. On a caller's connection that is inside a
-        transaction nothing is repeated: the whole of it has failed, and only the caller can begin it anew.
+        transaction nothing is repeated: the whole of it has failed, and only the caller can begin it anew. Work that is
+        `alone`, one statement, is sent without a block around it: a line that dies leaves no transaction open.
 
         Raises:
             Unavailable: it collided `attempts` times.
@@ -148,7 +161,7 @@ class Store:
             async with self.connection() as connection:
                 theirs = connection.is_in_transaction()
                 try:
-                    async with connection.transaction():
+                    async with nullcontext() if alone else connection.transaction():
                         return await work(connection)
                 except COLLISIONS:
                     if theirs:
@@ -174,7 +187,7 @@ class Store:
         await self.close()
 
     @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[Connection]:
+    async def _acquired(self, ours: bool) -> AsyncIterator[Connection]:
         # Getting a connection may open one: there every OSError is the server's. Inside the block it may be the
         # caller's own, and is left alone.
         pool = self.pool
@@ -185,8 +198,11 @@ class Store:
         finally:
             # One that breaks while it is given back is closed by the pool. What was done on it is done: an error here
             # would tell that it was not.
+            # One that does not answer is closed, too: a line may be dead, and say nothing for ever.
+            mark = _ours.set(ours)
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-                await pool.release(connection)
+                await pool.release(connection, timeout=self._patience_s)
+            _ours.reset(mark)
 
 
 async def connect(
@@ -219,7 +235,15 @@ def _options(pooler: Pooler, timeout_s: float, application_name: str) -> dict[st
     else:
         # Compiling costs more than any of these short statements runs.
         options["server_settings"]["jit"] = "off"
+        options["reset"] = _reset
     return options
+
+
+async def _reset(connection: Connection) -> None:
+    """Put the session back as it was opened, unless nothing can have changed it."""
+    query = "" if _ours.get() else connection.get_reset_query()
+    if query:
+        await connection.execute(query)
 
 
 async def _no_reset(_: Connection) -> None:

@@ -68,7 +68,7 @@ async def open_store(store: Store) -> Opened:
         return found
 
     with translated(store.where):
-        facts = await store.repeated(work)
+        facts = await store.repeated(work, alone=True)
     opened = Opened(
         bool(facts.get("opened")),
         int(facts.get("rows") or 0),

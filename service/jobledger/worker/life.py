@@ -18,8 +18,6 @@ from jobledger.observations import (
     emit,
     listeners,
 )
-from jobledger.store.migrate import must_be_migrated
-from jobledger.store.recovery import open_store
 from jobledger.worker.conclude import DROPPED, ended_early
 from jobledger.worker.fetch import Fetcher, places
 from jobledger.worker.heartbeat import Heartbeat
@@ -141,10 +139,7 @@ class Life:
 
     async def run(self, ready: asyncio.Event, *, until_empty: bool) -> str:
         """Work until asked to stop, then wind down; return the reason."""
-        async with self._store.connection() as connection:
-            await must_be_migrated(connection)
-        await self._open()
-        await self._app.register(self._store)
+        await self._link.begin(self._app)
         self._prepare(await self._incarnate())
         self._heartbeat.turned()
         self._heartbeat.start()
@@ -255,14 +250,21 @@ class Life:
 
     # ---- claiming
 
-    async def _claim(self, home: Incarnation, n: int, call: int) -> Sequence[ClaimedJob]:
+    async def _claim(self, home: Incarnation, n: int, call: int, cause: str) -> Sequence[ClaimedJob]:
         left = self._budget.left_s()
         free = None
         if self._link.queues is not None:
             occupied = Counter([job.queue for job in home.held.waiting])
             occupied.update(job.queue for _, job in self.pool.busy())
             free = places(self._link.queues, occupied, n)
-        return await self._link.claim(home, n, call, free, None if left is None else int(left))
+        ticking = self._ticker.riding() if cause == "timer" else None
+        timeout_s = None if left is None else int(left)
+        try:
+            return await self._link.claim(home, n, call, free=free, timeout_s=timeout_s, ticking=ticking)
+        except BaseException:
+            if ticking is not None:
+                self._ticker.alone()
+            raise
 
     def _room(self, room: int) -> int:
         return 0 if self._switching else self._budget.jobs(room, self.fetcher.asked)
@@ -420,7 +422,7 @@ class Life:
 
     async def _open(self) -> None:
         async with self._opening:
-            await open_store(self._store)
+            await self._link.open()
 
     async def _reopen(self) -> None:
         try:

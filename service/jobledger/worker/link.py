@@ -14,10 +14,11 @@ from uuid import UUID
 import asyncpg
 
 from jobledger import __version__
-from jobledger.errors import BadInput, InvalidArgument, JobledgerError
+from jobledger.errors import BadInput, InvalidArgument, JobledgerError, Unreachable
 from jobledger.store.claim import Claimer
-from jobledger.store.pool import connect
-from jobledger.store.recovery import repair, take_snapshot
+from jobledger.store.migrate import must_be_migrated
+from jobledger.store.pool import Store, connect
+from jobledger.store.recovery import open_store, repair, take_snapshot
 from jobledger.store.reports import report
 from jobledger.store.tick import TickResult, tick
 from jobledger.store.workers import heartbeat, set_idle, start_worker, stop_worker
@@ -26,8 +27,9 @@ from jobledger.worker.incarnation import Incarnation
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
 
-    from jobledger.store.claim import ClaimedJob
-    from jobledger.store.pool import Connection, Store
+    from jobledger.jobs.app import App
+    from jobledger.store.claim import ClaimedJob, Ticking
+    from jobledger.store.pool import Connection
     from jobledger.store.reports import Report, Verdict
     from jobledger.store.workers import Told
     from jobledger.worker.held import Beat
@@ -96,11 +98,24 @@ class Link:
         connection = await connect(self._dsn, pooler=self.store.pooler, application_name="jobledger heartbeat")
         return DatabasePulse(connection, self.store.shard)
 
+    async def begin(self, app: App) -> None:
+        """See that the database serves this code, open it, and tell it the app's kinds."""
+        async with self.store.connection() as connection:
+            await self._patiently(connection, must_be_migrated(connection))
+        await self.open()
+        async with self.store.connection() as connection:
+            await self._patiently(connection, app.register(self._on(connection)))
+
+    async def open(self) -> None:
+        """Open the store. When it is given up the server goes on with it, and the next call waits for its end."""
+        async with self.store.connection() as connection:
+            await self._patiently(connection, open_store(self._on(connection)))
+
     async def start(self) -> Incarnation:
         """Register a new incarnation."""
         about = {"host": platform.node(), "pid": os.getpid(), "version": __version__}
         async with self.store.connection() as connection:
-            started = await start_worker(
+            starting = start_worker(
                 connection,
                 self.store.shard,
                 kinds=self.kinds,
@@ -109,32 +124,42 @@ class Link:
                 lease_s=math.ceil(self.lease_s),
                 about=about,
             )
+            started = await self._patiently(connection, starting)
         return Incarnation(started.worker, Claimer(self.store, started.worker, self.queues, self.kinds))
 
     async def end(self, worker: UUID, reason: str) -> None:
         """Say that an incarnation has ended."""
         async with self.store.connection() as connection:
-            await stop_worker(connection, self.store.shard, worker, reason)
+            await self._patiently(connection, stop_worker(connection, self.store.shard, worker, reason))
 
     async def say_idle(self, worker: UUID, idle: bool) -> bool:
         """Say that an incarnation waits for jobs, or no longer does; return whether its flag stands."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await self._patiently(connection, set_idle(connection, self.store.shard, worker, idle))
 
     async def send(self, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
         """Send reports on a connection of their own."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await self._patiently(connection, report(connection, self.store.shard, worker, reports))
 
     async def claim(
-        self, home: Incarnation, n: int, call: int, free: Mapping[str, int] | None, timeout_s: int | None
+        self,
+        home: Incarnation,
+        n: int,
+        call: int,
+        *,
+        free: Mapping[str, int] | None,
+        timeout_s: int | None,
+        ticking: Ticking | None,
     ) -> Sequence[ClaimedJob]:
         """Claim up to n jobs of a time-out up to `timeout_s`; the answer also tells the database's clock."""
         try:
-            async with self.store.connection() as connection:
+            async with self.store.connection(ours=True) as connection:
                 jobs = await self._patiently(
                     connection,
-                    home.claimer.claim(n, home.held.shares(), call, connection, queues=free, timeout_s=timeout_s),
+                    home.claimer.claim(
+                        n, home.held.shares(), call, connection, queues=free, timeout_s=timeout_s, ticking=ticking
+                    ),
                 )
         except asyncpg.UniqueViolationError as error:
             await self._mend(error)
@@ -146,7 +171,7 @@ class Link:
     async def tick(self, after: UUID | None) -> TickResult:
         """Do once what time brings about."""
         try:
-            async with self.store.connection() as connection:
+            async with self.store.connection(ours=True) as connection:
                 return await self._patiently(connection, tick(connection, self.store.shard, after))
         except BadInput as error:
             await self._mend(error)
@@ -156,6 +181,9 @@ class Link:
         """Copy the live tables for the next recovery, if that is due."""
         async with self.store.connection() as connection:
             return await take_snapshot(connection, self.store.shard)
+
+    def _on(self, connection: Connection) -> Store:
+        return Store(connection=connection, shard=self.store.shard, pooler=self.store.pooler, dsn=self._dsn)
 
     async def _mend(self, error: asyncpg.UniqueViolationError | BadInput) -> None:
         """Repair the job whose row contradicts its stream, which the error names, so that it stops nobody any more.
@@ -187,7 +215,7 @@ class Link:
                 await asyncio.wait([work])
                 work.exception()
         if work.exception() is not None and connection.is_closed():
-            raise TimeoutError
+            raise Unreachable("The database did not answer in time.", hint="Check the network between them.") from None
         return work.result()
 
 
