@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jobledger.errors import NotOpen
 from jobledger.store.lanes import START, WINDOW, LaneRead, Lanes
 from jobledger.store.statements import statement
+from jobledger.store.tick import read_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
     import asyncpg
 
     from jobledger.store.pool import Connection, Store
+    from jobledger.store.tick import TickResult
 
 
 class ClaimedJob(NamedTuple):
@@ -39,6 +41,13 @@ class ClaimedJob(NamedTuple):
     data: str
     owner: str | None
     at: datetime
+
+
+class Ticking(NamedTuple):
+    """What a claim needs to tick as well: the job after which it looks for kill dates, and who takes the answer."""
+
+    after: UUID | None
+    said: Callable[[TickResult], None]
 
 
 class Claimer:
@@ -70,12 +79,13 @@ class Claimer:
         queues: Mapping[str, int] | None = None,
         *,
         timeout_s: int | None = None,
+        ticking: Ticking | None = None,
     ) -> list[ClaimedJob]:
         """Take up to `n` jobs; `held` is how many of each tenant this process has, `queues` the free slots of each.
 
         `timeout_s` leaves jobs alone whose own time-out is longer.
         `call` is the number of this claim call, which the running rows keep: a heartbeat tells by it which answers
-        were lost.
+        were lost. `ticking` does a tick first, in the same exchange.
 
         Raises:
             NotOpen: the live tables are not rebuilt.
@@ -84,7 +94,7 @@ class Claimer:
         """
         if conn is None:
             async with self.store.connection() as own:
-                return await self.claim(n, held, call, own, queues, timeout_s=timeout_s)
+                return await self.claim(n, held, call, own, queues, timeout_s=timeout_s, ticking=ticking)
         names = None if queues is None or self._any_queue else [queue for queue, room in queues.items() if room > 0]
         plan = self.lanes.plan(held, names)
         room_of = queues or {}
@@ -93,7 +103,7 @@ class Claimer:
         gaps = plan.gaps
         try:
             row = await conn.fetchrow(
-                statement("claim"),
+                statement("claim" if ticking is None else "poll"),
                 self.store.shard,
                 self.worker,
                 call,
@@ -121,11 +131,14 @@ class Claimer:
                 list(held),
                 list(held.values()),
                 timeout_s,
+                *(() if ticking is None else (ticking.after,)),
             )
         except NotOpen:
             self.lanes.forget_all()
             raise
         assert row is not None  # noqa: S101 - a function with out parameters always returns one row
+        if ticking is not None:
+            ticking.said(read_tick(row["said"]))
         jobs = _jobs(row)
         self.lanes.learn(plan, _reads(row), missing=n - len(jobs), asked=n)
         self.lanes.served([(job.queue, job.tenant) for job in jobs[-1:]])

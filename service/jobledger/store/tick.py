@@ -62,7 +62,11 @@ async def tick(connection: Connection, shard: int, after: UUID | None = None) ->
         NotOpen: the live tables are not rebuilt yet.
     """
     with translated():
-        text = await connection.fetchval(statement("tick"), shard, after)
+        return read_tick(await connection.fetchval(statement("tick"), shard, after))
+
+
+def read_tick(text: str) -> TickResult:
+    """Return what a tick has said; emit what it tells of single jobs."""
     facts: dict[str, Any] = orjson.loads(text)
     if listeners:
         _tell(facts.get("told") or [])

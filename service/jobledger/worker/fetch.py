@@ -50,15 +50,15 @@ _VAIN = (3, 10)
 class Fetcher:
     """Claims jobs for the slots until `stop`.
 
-    `claim` sends one call; `lease_over` gets the incarnation that has none any more and puts a new one in the pool;
-    `room` lowers the number asked for to what the worker's own limits still allow; `taken` looks at each answer before
-    any slot can.
+    `claim` sends one call, and is told what asked for it; `lease_over` gets the incarnation that has none any more and
+    puts a new one in the pool; `room` lowers the number asked for to what the worker's own limits still allow; `taken`
+    looks at each answer before any slot can; `idle` is how the database knows that this worker waits.
     """
 
     def __init__(
         self,
         pool: SlotPool,
-        claim: Callable[[Incarnation, int, int], Awaitable[Sequence[ClaimedJob]]],
+        claim: Callable[[Incarnation, int, int, str], Awaitable[Sequence[ClaimedJob]]],
         *,
         lease_over: Callable[[Incarnation], Awaitable[None]],
         reopen: Callable[[], Awaitable[object]],
@@ -209,7 +209,7 @@ class Fetcher:
         began = time.monotonic()
         answered = False
         try:
-            jobs = await self._answer(home, n, call)
+            jobs = await self._answer(home, n, call, cause)
             answered = jobs is not None
             if jobs is None:
                 return
@@ -229,10 +229,10 @@ class Fetcher:
             if not answered:
                 home.held.give_up(call)
 
-    async def _answer(self, home: Incarnation, n: int, call: int) -> Sequence[ClaimedJob] | None:
+    async def _answer(self, home: Incarnation, n: int, call: int, cause: str) -> Sequence[ClaimedJob] | None:
         """Return the jobs of one claim call, None where it gave no answer that counts."""
         try:
-            jobs = await self._claim(home, n, call)
+            jobs = await self._claim(home, n, call, cause)
         except (LeaseOver, UnknownWorker):
             await self._lease_over(home)
         except NotOpen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -12,6 +13,7 @@ import asyncpg
 
 from jobledger.errors import JobledgerError, NotOpen
 from jobledger.observations import ConnectionLost, emit
+from jobledger.store.claim import Ticking
 from jobledger.store.pool import COLLISIONS
 
 if TYPE_CHECKING:
@@ -24,11 +26,15 @@ _log = logging.getLogger("jobledger.worker")
 
 TICK_S = 0.25
 _BUSY_TICK_S = 0.02
+_ALONE_S = 10.0
 _TURN_S = 1.0
 
 
 class Ticker:
-    """Calls `tick` four times a second, and again at once while it finds work."""
+    """Calls `tick` four times a second, and again at once while it finds work.
+
+    The polls of a worker that waits do it in the same exchange (`riding`): then there is no call of its own.
+    """
 
     def __init__(
         self,
@@ -46,6 +52,18 @@ class Ticker:
         self._after: UUID | None = None
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._last = self._alone_until = 0.0
+
+    def riding(self) -> Ticking | None:
+        """Return what a poll needs to tick as well; None while a tick is under way or was only just."""
+        now = time.monotonic()
+        if self._lock.locked() or now < self._last + self._every_s / 2 or now < self._alone_until:
+            return None
+        return Ticking(self._after, self._said)
+
+    def alone(self) -> None:
+        """A poll that ticked as well has failed: for some seconds each goes alone, so that no tick stops the claims."""
+        self._alone_until = time.monotonic() + _ALONE_S
 
     def hint(self) -> None:
         """Tick now."""
@@ -57,12 +75,15 @@ class Ticker:
             result = await self.once()
             pause_s = _BUSY_TICK_S if result is not None and result.found_work else self._every_s
             self._wake.clear()
-            try:
-                # Many workers that started together must not tick together.
-                async with asyncio.timeout(pause_s * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter, no secret
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            ended = self._last = time.monotonic()
+            # Many workers that started together must not tick together.
+            while (left := self._last + pause_s * random.uniform(0.8, 1.2) - time.monotonic()) > 0:  # noqa: S311 - jitter
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._wake.wait()
+                        break
+                if self._last != ended:
+                    pause_s = 1.5 * self._every_s  # the next poll will do it
 
     async def once(self) -> TickResult | None:
         """Tick once; None where the store could not."""
@@ -78,10 +99,19 @@ class Ticker:
             except Exception:  # noqa: BLE001 - a worker goes on without ticks: others do them, too
                 _log.exception("a tick failed")
             else:
-                self._after = result.next
-                self._ticked(result)
+                self._took(result)
                 return result
             return None
+
+    def _said(self, result: TickResult) -> None:
+        self._last = time.monotonic()
+        self._took(result)
+        if result.found_work:
+            self.hint()
+
+    def _took(self, result: TickResult) -> None:
+        self._after = result.next
+        self._ticked(result)
 
 
 async def copy_when(due: asyncio.Event, copy: Callable[[], Awaitable[object]]) -> None:
