@@ -41,13 +41,16 @@ class Orders:
 
 @dataclass(slots=True)
 class Done:
-    """What a process has done: jobs handled and reported, CPU seconds, resident size, when it first claimed."""
+    """What a process has done: jobs handled and reported, CPU seconds, resident size, when it last claimed any.
+
+    The moment is by the machine's monotonic clock, which all processes share.
+    """
 
     handled: int = 0
     reported: int = 0
     cpu_s: float = 0.0
     resident_bytes: int = 0
-    first_claim_at: float | None = None
+    claimed_at: float = 0.0
     times: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -70,7 +73,7 @@ async def _run(orders: Orders) -> None:
 async def _count(noop: Noop, watch: Watch) -> None:
     while True:
         await asyncio.sleep(_EVERY_S)
-        _tell(Done(noop.handled, watch.reported, time.process_time(), resident_bytes(), watch.first_claim_at))
+        _tell(Done(noop.handled, watch.reported, time.process_time(), resident_bytes(), watch.claimed_at))
 
 
 async def _answer(watch: Watch, counting: asyncio.Task[None]) -> None:

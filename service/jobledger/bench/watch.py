@@ -23,25 +23,26 @@ _KEPT: Final = 20_000
 
 
 class Watch:
-    """How many jobs this process claimed and reported, and how long its full claims and its reports took."""
+    """How many jobs this process claimed and reported, and how long its claims that brought any and its reports took."""
 
     def __init__(self) -> None:
         """Wrap the calls of every worker of this process."""
         self.claimed = 0
         self.reported = 0
-        self.first_claim_at: float | None = None
+        self.claimed_at = 0.0
         self.claims_s: list[float] = []
         self.reports_s: list[float] = []
         claim, send = Link.claim, Link.send
 
-        async def watched_claim(link: Link, home: Incarnation, n: int, *rest: Any) -> Sequence[ClaimedJob]:
+        async def watched_claim(
+            link: Link, home: Incarnation, n: int, *rest: Any, **named: Any
+        ) -> Sequence[ClaimedJob]:
             began = time.perf_counter()
-            jobs = await claim(link, home, n, *rest)
+            jobs = await claim(link, home, n, *rest, **named)
             if jobs:
                 self._note(self.claims_s, began)
                 self.claimed += len(jobs)
-                if self.first_claim_at is None:
-                    self.first_claim_at = time.monotonic()
+                self.claimed_at = time.monotonic()
             return jobs
 
         async def watched_send(link: Link, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
