@@ -7,7 +7,7 @@ grant execute on function jobledger.now(), jobledger.answered_at(), jobledger.ne
 
 grant execute on function jobledger.enqueue, jobledger.enqueue_many to jobledger_producer, jobledger_worker;
 
-grant execute on function jobledger.worker_start, jobledger.worker_stop, jobledger.heartbeat, jobledger.claim, jobledger.claim_job, jobledger.report, jobledger.register_kind to jobledger_worker;
+grant execute on function jobledger.worker_start, jobledger.worker_stop, jobledger.worker_idle, jobledger.channel, jobledger.heartbeat, jobledger.claim, jobledger.claim_job, jobledger.report, jobledger.register_kind to jobledger_worker;
 
 grant execute on function jobledger.tick, jobledger.open, jobledger.queue_snapshot to jobledger_worker, jobledger_operator;
 

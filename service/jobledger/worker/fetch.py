@@ -77,6 +77,7 @@ class Fetcher:
         self._poll_s = poll_s
         self._idle = idle
         self._owed: str | None = None
+        self._rhythm = "timer"
         self._vain = 0
         self._heard_from = 0.0
         self._short_at = self._window_at = time.monotonic()
@@ -94,7 +95,8 @@ class Fetcher:
         self.late = 0
         self.completed = 0
         self.found: Counter[str] = Counter()
-        """Jobs by what asked for the poll that found them: hint, again (the one more), more (at once), timer."""
+        """Jobs by what asked for the poll that found them: `more` and `soon` follow a full and a short answer, `timer`
+        an empty one; `hint` is a notification, `again` the poll after the flag was raised."""
 
     def hint(self) -> None:
         """Say that a poll may be worth while: slots are free. The wait after a short answer goes on."""
@@ -187,7 +189,7 @@ class Fetcher:
 
     def _call(self, n: int) -> None:
         self._asked += n
-        cause = self._owed or ("timer" if self._not_before else "more")
+        cause = self._owed or (self._rhythm if self._not_before else "more")
         # From here on: a job that is committed now is seen by this poll; what is said later asks for another.
         self._owed = None
         if cause != "more":
@@ -254,9 +256,11 @@ class Fetcher:
         now = time.monotonic()
         if got:
             self.empty_polls = self._vain = 0
+            self._rhythm = "soon"
             self._not_before = 0.0 if got * 2 >= asked else now + _FIRST_WAIT_S
             return
         self.empty_polls += 1
+        self._rhythm = "timer"
         wait_s = min(_FIRST_WAIT_S * 2 ** min(self.empty_polls, 10), self._poll_s)
         self._not_before = now + (self._poll_s if self._waits else wait_s)
         if cause == "hint":
