@@ -3,6 +3,7 @@
 -- A heartbeat whose number is not above the last changes nothing (it was overtaken). First row: the lease; then what in p_held is lost, killed or to be cancelled.
 -- Another role's worker is unknown (see worker_is_mine); of a job that the caller may not see it says `lost`, as of an id that nobody has.
 -- The event lists only what was held since before the last heartbeat.
+-- Plans: `finished` is asked for the few that are lost, one by one; joined, all of it was read at every heartbeat.
 drop function if exists jobledger.heartbeat;
 
 create function jobledger.heartbeat(p_shard smallint, p_worker uuid, p_beat int, p_settled int, p_held uuid[], p_stalled_s real default 0)
@@ -49,10 +50,11 @@ begin
   end if;
   return query select 'lease', null::uuid, v_worker.lease_until;
   return query
-    select case when f.state = 'killed' then 'killed' when r.id is null or r.worker <> p_worker then 'lost' else 'cancel' end, h.id, v_now
+    select case when r.id is not null then 'cancel'
+      when (select f.state = 'killed' from jobledger.finished as f where f.shard = p_shard and f.id = h.id and (v_tenants is null or f.tenant = any (v_tenants))) then 'killed'
+      else 'lost' end, h.id, v_now
     from (select distinct u.id from unnest(p_held) as u (id)) as h
-    left join jobledger.running as r on r.shard = p_shard and r.id = h.id and r.id = any (p_held)
-    left join jobledger.finished as f on f.shard = p_shard and f.id = h.id and f.id = any (p_held) and (v_tenants is null or f.tenant = any (v_tenants))
-    where r.id is null or r.worker <> p_worker or r.cancel_requested;
+    left join jobledger.running as r on r.shard = p_shard and r.id = h.id and r.worker = p_worker
+    where r.id is null or r.cancel_requested;
 end
 $$;

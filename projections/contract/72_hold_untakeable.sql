@@ -1,8 +1,9 @@
 -- Move ready jobs that no live worker has been able to take for 60 s out of the lanes, to `waiting` with the reason no_worker_for_kind; `unhold` brings them back.
 -- Looks at the head of 32 lanes a call, from that of a random job on (of some eight pages of the table): what nobody can take comes to stand at the head. A queue and tenant that no worker serves at all is
 -- left alone: nothing is in anybody's way there, and its jobs are claimed at once when a worker comes.
+-- Plans: no sort, so the lane index is walked in its order, and never the whole queue by its primary key.
 create or replace function jobledger.hold_untakeable(p_shard smallint, p_now timestamptz, p_most int) returns int
-language plpgsql
+language plpgsql set enable_sort = off set enable_bitmapscan = off
 as $$
 declare
   v_head record;

@@ -3,25 +3,27 @@
 -- (c) where no row of a job lies anywhere, insert what its stream says; (d) delete what (c) inserted whose stream has gone on. Without (d) a job that is being
 -- claimed this moment comes back into `ready`. A row that agrees with its stream stays, also beside such a one.
 -- Each repaired job is an event of the store.
+-- Plans: scalar selects and laterals, so one descent an id and table: an anti-join read the whole queue for each id.
 drop function if exists jobledger.repair;
 
 create function jobledger.repair(p_shard smallint, p_ids uuid[])
 returns table (job uuid, found text, expected text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set lock_timeout = '200ms' set jit = off
+language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set lock_timeout = '200ms' set jit = off set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := jobledger.now();
   v_wrong record;
   v_none uuid[];
+  v_ids uuid[] := array(select distinct i from unnest(p_ids) as i order by i);
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
     perform jobledger.refuse('JL101', 'repair needs READ COMMITTED: each of its steps looks anew.', 'Call it in a transaction of that level.');
   end if;
-  perform from jobledger.running as r where r.shard = p_shard and r.id = any (p_ids) order by r.id for update;
-  perform from jobledger.ready as r where r.shard = p_shard and r.id = any (p_ids) order by r.id for update;
-  perform from jobledger.waiting as w where w.shard = p_shard and w.id = any (p_ids) order by w.id for update;
-  perform from jobledger.finished as f where f.shard = p_shard and f.id = any (p_ids) order by f.id for update;
+  perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.running as r where r.shard = p_shard and r.id = i.id for update) as locked;
+  perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.ready as r where r.shard = p_shard and r.id = i.id for update) as locked;
+  perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.waiting as w where w.shard = p_shard and w.id = i.id for update) as locked;
+  perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.finished as f where f.shard = p_shard and f.id = i.id for update) as locked;
   for v_wrong in select c.* from jobledger.compare(p_shard, p_ids) as c order by c.job loop
     if v_wrong.found is not null then
       delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
@@ -34,15 +36,17 @@ begin
     -- Not by assignment: `found` would be PL/pgSQL's own boolean.
     return query select v_wrong.job, v_wrong.found, v_wrong.expected;
   end loop;
-  select array_agg(i.id) into v_none from unnest(p_ids) as i (id) where not exists (select from jobledger.live_rows(p_shard, array[i.id]));
+  select array_agg(i.id) into v_none from unnest(p_ids) as i (id)
+  where (select 1 from jobledger.running as r where r.shard = p_shard and r.id = i.id) is null and (select 1 from jobledger.ready as r where r.shard = p_shard and r.id = i.id) is null
+    and (select 1 from jobledger.waiting as w where w.shard = p_shard and w.id = i.id) is null and (select 1 from jobledger.finished as f where f.shard = p_shard and f.id = i.id) is null;
   perform jobledger.place(jobledger.folded_job(p_shard, n.id)) from unnest(v_none) as n (id)
-  where exists (select from jobledger.events as e where e.shard = p_shard and e.stream_id = n.id and e.version = 1 and e.type = 'job.enqueued');
+  where (select e.type = 'job.enqueued' from jobledger.events as e where e.shard = p_shard and e.stream_id = n.id and e.version = 1);
   for v_wrong in select c.* from jobledger.compare(p_shard, v_none) as c where v_none is not null and c.found is not null and c.found is distinct from c.expected loop
     delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
     delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
     delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %' or v_wrong.found like 'astray %');
     delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
   end loop;
-  delete from jobledger.ready as r where r.shard = p_shard and r.id = any (v_none) and exists (select from jobledger.waiting as w where w.shard = r.shard and w.id = r.id);
+  delete from jobledger.ready as r where r.shard = p_shard and r.id = any (v_none) and (select 1 from jobledger.waiting as w where w.shard = r.shard and w.id = r.id) is not null;
 end
 $$;
