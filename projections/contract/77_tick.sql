@@ -41,6 +41,9 @@ begin
     v_held := v_held + jobledger.hold_untakeable(p_shard, v_now, 1000);
   end if;
   v_unheld := jobledger.unhold(p_shard, v_now, 1000);
+  if v_promoted + v_unheld + v_rescued.taken > 0 then
+    perform jobledger.hint(p_shard, null, null, null);
+  end if;
   delete from jobledger.workers as w where w.ctid = any (array(select x.ctid from jobledger.workers as x where x.shard = p_shard and x.lease_until < v_now - interval '7 days'
     and not exists (select from jobledger.running as r where r.worker = x.id) limit 100 for update skip locked));
   delete from jobledger.idempotency as i where i.ctid = any (array(select x.ctid from jobledger.idempotency as x where x.expires <= v_now order by x.expires limit 1000 for update skip locked));

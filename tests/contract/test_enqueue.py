@@ -420,3 +420,28 @@ async def test_versions_are_dense_under_concurrent_writers(desk: Desk, store: St
     assert all(row["low"] == 1 and row["high"] == row["n"] for row in rows)
     heads = await desk.sql.fetch("select id, head from jobledger.ready order by id")
     assert [(row["id"], row["head"]) for row in heads] == [(job, 61) for job in jobs]
+
+
+async def test_who_prepares_a_transaction_says_that_it_sends_no_hint(two_phase: str) -> None:
+    """NOTIFY cannot be prepared: refused while a worker waits for the job, unless the session says `off`."""
+    sql = await asyncpg.connect(two_phase)
+    other = await asyncpg.connect(two_phase)
+    await migrate(sql)
+    await sql.fetchval("select jobledger.open()")
+    async with await Store.connect(two_phase) as store:
+        desk = await Desk(store, sql).start()
+        for number, (waits, setting) in enumerate([(False, None), (True, "off"), (True, None)]):
+            assert await sql.fetchval("select jobledger.worker_idle(0::smallint, $1, $2)", desk.worker, waits) is waits
+            await other.execute("begin")
+            if setting is not None:
+                await other.execute(f"set local jobledger.notify = '{setting}'")
+            await other.execute("select jobledger.enqueue('noop')")
+            if setting is None and waits:
+                with pytest.raises(asyncpg.FeatureNotSupportedError, match="PREPARE"):
+                    await other.execute(f"prepare transaction 'held {number}'")
+            else:
+                await other.execute(f"prepare transaction 'held {number}'")
+                await other.execute(f"commit prepared 'held {number}'")
+        assert len(await desk.claim()) == 2
+    await sql.close()
+    await other.close()

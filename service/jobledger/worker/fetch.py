@@ -132,6 +132,11 @@ class Fetcher:
         """Count the calls under way."""
         return len(self._calls)
 
+    @property
+    def owes(self) -> bool:
+        """Whether a poll is to follow at once."""
+        return self._owed is not None
+
     async def run(self) -> None:
         """Claim until `stop`, then wait for the calls under way."""
         while not self.stopping:

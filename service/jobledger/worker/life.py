@@ -112,7 +112,7 @@ class Life:
             lease_s=settings.lease_s,
             patience_s=manner.patience_s,
         )
-        self._idle = IdleFlag(self._link.say_idle, always=settings.notify == "always")
+        self.idle = IdleFlag(self._link.say_idle, always=settings.notify == "always")
         self._workshop = Workshop(app, self._link, ignore_s=manner.ignore_s)
         self._heartbeat = Heartbeat(
             self._link.pulse,
@@ -181,7 +181,7 @@ class Life:
             room=self._room,
             taken=self._taken,
             poll_s=self._manner.poll_s,
-            idle=self._idle,
+            idle=self.idle,
         )
 
     def _listen_dsn(self) -> str | None:
@@ -195,9 +195,9 @@ class Life:
 
     def _listens(self, stands: bool) -> None:
         """The listener's connection came, or went: what was said meanwhile is lost, so look."""
-        self._idle.listening = stands
+        self.idle.listening = stands
         if not stands:
-            self._idle.take_down()
+            self.idle.take_down()
         self.fetcher.worth()
 
     async def _end(self, fetching: asyncio.Task[None], sides: list[asyncio.Task[None]]) -> None:

@@ -1,0 +1,284 @@
+"""Wake-up: who enqueues tells idle workers, busy ones are left alone, and what the hint misses the timer finds."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+from tests.worker.conftest import quick, until
+
+from jobledger.jobs import App
+from jobledger.observations import ConnectionLost, observing
+from jobledger.store.pool import Store
+from jobledger.worker.life import Manner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from tests.worker.conftest import Bench
+
+    from jobledger.worker.worker import Worker
+
+PATIENT = Manner(ignore_s=0.5, poll_s=600, tick_s=0.1)
+"""A worker whose timer never comes: what it finds, it was told of."""
+LISTENER = "from pg_stat_activity where application_name = 'jobledger listener' and datname = current_database()"
+LISTENERS = f"select count(*) {LISTENER}"
+FLAGS = "select count(*) from jobledger.idle"
+
+
+class Ran:
+    """Which jobs ran; with a gate, none ends before it is opened."""
+
+    def __init__(self) -> None:
+        """Nothing yet; the gate is open."""
+        self.jobs: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.app = App("wakeup")
+
+        @self.app.job(name="note")
+        async def note(number: int) -> None:
+            self.jobs.append(number)
+            await self.gate.wait()
+
+        self.note = note
+
+    async def has(self, count: int) -> None:
+        """Wait until so many have begun."""
+        await until(lambda: len(self.jobs) >= count)
+
+
+@pytest.fixture
+def ran() -> Ran:
+    """Give an app of one kind, and what it has run."""
+    return Ran()
+
+
+async def enqueued(sql: asyncpg.Connection[Any], number: int, **more: str) -> UUID:
+    """Enqueue as a program without this package would."""
+    names = "".join(f", {name} => '{value}'" for name, value in more.items())
+    id_: UUID = await sql.fetchval(
+        f"select jobledger.enqueue('note', jsonb_build_object('number', $1::int){names})", number
+    )
+    return id_
+
+
+@contextlib.asynccontextmanager
+async def other(bench: Bench) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """Give a connection that is not the worker's."""
+    connection = await asyncpg.connect(bench.dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def idle(worker: Worker) -> None:
+    """Wait until the worker's flag is up and the poll that it owes is done."""
+    assert worker.life is not None
+    fetcher, flag = worker.life.fetcher, worker.life.idle
+    await until(lambda: flag.up(worker.life.home.id) and not fetcher.under_way and not fetcher.owes)  # type: ignore[union-attr]  # asserted above
+
+
+async def becomes(sql: asyncpg.Connection[Any], value: int, question: str, *values: str) -> None:
+    """Wait until the database gives this answer."""
+    async with asyncio.timeout(20):
+        while await sql.fetchval(question, *values) != value:  # noqa: ASYNC110 - the database sets no event
+            await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def hearing(sql: asyncpg.Connection[Any]) -> AsyncIterator[list[str]]:
+    """Collect the notifications that are sent inside the block."""
+    heard: list[str] = []
+
+    def hear(*said: object) -> None:
+        heard.append(str(said[-1]))
+
+    name = await sql.fetchval("select jobledger.channel()")
+    await sql.add_listener(name, hear)
+    yield heard
+    await sql.fetchval("select 1")  # what was sent before has come by now
+    await sql.remove_listener(name, hear)
+
+
+async def test_an_enqueue_wakes_an_idle_worker(bench: Bench, ran: Ran) -> None:
+    """Singly, in a batch, and again and again: each is found by the hint, for the timer never comes."""
+    async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT) as worker:
+        await idle(worker)
+        for number in range(10):
+            await enqueued(sql, number)
+            await ran.has(number + 1)
+        await idle(worker)
+        await sql.execute("""select jobledger.enqueue_many('[{"kind": "note", "args": {"number": 1}}]')""")
+        await ran.has(11)
+        assert worker.life is not None
+        assert worker.life.fetcher.found["timer"] == 0
+        assert (
+            worker.life.fetcher.found["hint"] >= 5
+        )  # one that came within 5 ms of the last is found by the poll after that
+
+
+async def test_a_trickle_of_jobs_does_not_move_the_flag(bench: Bench, ran: Ran) -> None:
+    """It stays up while jobs come one by one: one worker of one slot or of many, no write more a job."""
+    for concurrency in (1, 20):
+        async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT, concurrency=concurrency) as worker:
+            await idle(worker)
+            before = len(ran.jobs)
+            for number in range(20):
+                await enqueued(sql, number)
+                await ran.has(before + number + 1)
+            assert worker.life is not None
+            assert worker.life.idle.raised <= 4  # so quick a trickle may look like a drain for a moment
+
+
+async def test_what_came_before_the_flag_is_found_by_one_more_poll(bench: Bench, ran: Ran) -> None:
+    """Committed after the empty poll and before the flag is: no hint was sent, and the timer never comes."""
+    async with other(bench) as holder, other(bench) as sql:
+        await holder.execute("begin")
+        await holder.execute("lock table jobledger.idle in exclusive mode")
+        async with bench.worker(ran.app, manner=PATIENT) as worker:
+            waits = "select count(*) from pg_locks where relation = 'jobledger.idle'::regclass and not granted"
+            await becomes(sql, 1, waits)
+            async with hearing(sql) as heard:
+                await enqueued(sql, 1)
+            assert heard == []
+            await holder.execute("commit")
+            await ran.has(1)
+            assert worker.life is not None
+            assert worker.life.fetcher.found == Counter(again=1)
+
+
+async def test_an_enqueue_that_looked_before_the_flag_is_found_by_the_timer(bench: Bench, ran: Ran) -> None:
+    """The guarantee: its transaction ends after the last poll, and sends no hint."""
+    manner = Manner(ignore_s=0.5, poll_s=0.25, tick_s=0.1)
+    async with other(bench) as sql:
+        await sql.execute("begin")
+        await enqueued(sql, 1)
+        async with bench.worker(ran.app, manner=manner) as worker:
+            await idle(worker)
+            await sql.execute("commit")
+            await ran.has(1)
+            assert worker.life is not None
+            assert worker.life.fetcher.found == Counter(timer=1)
+
+
+async def test_a_full_worker_is_not_told(bench: Bench, ran: Ran) -> None:
+    """With every slot taken its flag comes down, and nobody sends; once slots are free it finds what came meanwhile."""
+    ran.gate.clear()
+    async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT, concurrency=2) as worker:
+        await idle(worker)
+        for number in range(2):
+            await enqueued(sql, number)
+        await ran.has(2)
+        await becomes(sql, 0, FLAGS)
+        async with hearing(sql) as heard:
+            for number in range(2, 12):
+                await enqueued(sql, number)
+        assert heard == []
+        ran.gate.set()
+        await ran.has(12)
+        await idle(worker)
+
+
+async def test_a_drain_sends_no_notification(bench: Bench, ran: Ran) -> None:
+    """While jobs keep coming the flag is down: enqueues beside a backlog that is worked off are silent."""
+    async with bench.client(ran.app) as client, other(bench) as sql:
+        for _ in range(4):
+            await client.enqueue_many([ran.note.call(number) for number in range(1000)])
+        async with hearing(sql) as heard, bench.worker(ran.app, manner=PATIENT, concurrency=20):
+            number = 0
+            while len(ran.jobs) < 3000:
+                await enqueued(sql, number)
+                number += 1
+            assert heard == []
+            await ran.has(4000 + number)
+
+
+async def test_always_tells_a_busy_worker_too(bench: Bench, ran: Ran) -> None:
+    """The flag is up for as long as the worker listens, full or not."""
+    ran.gate.clear()
+    settings = quick(notify="always")
+    async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT, concurrency=1, settings=settings) as worker:
+        await idle(worker)
+        await enqueued(sql, 1)
+        await ran.has(1)
+        await asyncio.sleep(0.3)  # longer than a full worker keeps its flag otherwise
+        async with hearing(sql) as heard:
+            await enqueued(sql, 2)
+        assert heard == [""]
+        ran.gate.set()
+        await ran.has(2)
+
+
+async def test_off_polls(bench: Bench, ran: Ran) -> None:
+    """No listener, no flag, no notification; the timer finds the job."""
+    async with other(bench) as sql, bench.worker(ran.app, settings=quick(notify="off")) as worker:
+        assert worker.life is not None
+        await until(lambda: worker.life and worker.life.fetcher.empty_polls >= 5)
+        assert await bench.value(FLAGS) == 0
+        assert await bench.value(LISTENERS) == 0
+        async with hearing(sql) as heard:
+            await enqueued(sql, 1)
+        assert heard == []
+        await ran.has(1)
+
+
+async def test_the_workers_of_a_process_share_one_listener(bench: Bench, ran: Ran) -> None:
+    """One connection however many workers; it goes with the last of them, and so do their flags."""
+    async with other(bench) as sql:
+        async with (
+            bench.worker(ran.app, manner=PATIENT) as first,
+            bench.worker(ran.app, manner=PATIENT) as second,
+        ):
+            await idle(first)
+            await idle(second)
+            assert await sql.fetchval(LISTENERS) == 1
+            assert await sql.fetchval(FLAGS) == 2
+            await enqueued(sql, 1)
+            await ran.has(1)
+        assert await sql.fetchval(FLAGS) == 0
+        await becomes(sql, 0, LISTENERS)
+
+
+async def test_a_lost_listener_costs_only_the_hint(bench: Bench, ran: Ran) -> None:
+    """It is told, the worker polls meanwhile, the connection comes back by itself, and hints with it."""
+    manner = Manner(ignore_s=0.5, poll_s=0.25, tick_s=0.1)
+    async with other(bench) as sql, bench.worker(ran.app, manner=manner) as worker:
+        assert worker.life is not None
+        await idle(worker)
+        with observing(ConnectionLost) as lost:
+            assert await sql.fetchval(f"select count(pg_terminate_backend(pid)) {LISTENER}") == 1
+            await enqueued(sql, 1)
+            await ran.has(1)
+            await until(lambda: [one.where for one in lost] == ["listen"])
+        await idle(worker)
+        hinted = worker.life.fetcher.found["hint"]
+        await enqueued(sql, 2)
+        await ran.has(2)
+        assert worker.life.fetcher.found["hint"] == hinted + 1
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["without listen_dsn", "with listen_dsn"])
+async def test_behind_a_pooler_it_listens_only_at_an_address_past_it(bench: Bench, ran: Ran, direct: bool) -> None:
+    """A session behind a transaction pooler hears nothing: without an address of the server itself it polls."""
+    settings = quick(pooler="transaction", **({"listen_dsn": bench.dsn} if direct else {}))
+    async with (
+        await Store.connect(bench.dsn, pooler="transaction") as store,
+        other(bench) as sql,
+        bench.worker(ran.app, store, settings=settings) as worker,
+    ):
+        assert worker.life is not None
+        if direct:
+            await idle(worker)
+        else:
+            await until(lambda: worker.life and worker.life.fetcher.empty_polls >= 5)
+        assert await sql.fetchval(LISTENERS) == direct
+        await enqueued(sql, 1)
+        await ran.has(1)
+        assert (worker.life.fetcher.found["hint"] == 1) is direct
