@@ -35,11 +35,18 @@ R = TypeVar("R")
 
 _OURS = re.compile(r"\bjobledger\b")
 _MISSING = {"42P01", "42883", "3F000", "42704"}
-_GONE = {"57P01", "57P02", "57P03", "57P05", "53300"}
+_GONE = {"57P01", "57P02", "57P03", "57P05"}
 _REFUSED: dict[str, str] = {
     "3D000": "Create the database, or name another one.",
     "28P01": "Check the password.",
     "28000": "Check the user, and the server's pg_hba.conf.",
+    "53300": "All connections that are allowed are taken: lower pool_max or the number of processes, raise "
+    "max_connections or the role's own limit, or put a pooler between. Workers wait and go on by themselves.",
+}
+_LATER = "Try again later."
+_WAYS_OUT: dict[str, str] = {
+    "53100": "Give it space again; nothing was written. Workers keep what they have to report and go on by themselves.",
+    "53200": "Nothing was written; lower work_mem or the number of connections, or try again later.",
 }
 _WAITING: dict[str, str] = {
     "55P03": "A lock was not free within the time allowed.",
@@ -159,7 +166,7 @@ def _from_server(error: asyncpg.PostgresError, where: str | None, own: bool) -> 
     if state == "42501":
         return Forbidden("This role may not do that.", hint="Grant it one of the roles of jobledger.")
     if state in _WAITING:
-        return Unavailable(_WAITING[state], hint="Try again later.", detail={"sqlstate": state})
+        return Unavailable(_WAITING[state], hint=_WAYS_OUT.get(state, _LATER), detail={"sqlstate": state})
     if state[:2] == "22":
         return InvalidArgument(_of_value(state), detail={"sqlstate": state})
     if state[:2] == "23":

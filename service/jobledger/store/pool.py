@@ -8,6 +8,7 @@ caller's pool may have any search_path and any codec.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from contextlib import asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -42,6 +43,20 @@ _PATIENCE_S = 10.0
 _BACKOFF_S = 0.02
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
 """Whether the connection that is given back here was only used by the package. The pool's task has it of its caller."""
+
+
+class _Floor(logging.Filter):
+    """Leaves out what the driver's pool says, with its traceback, at each attempt to refill itself in an outage.
+
+    Whoever asks for a connection meanwhile is told by an error or an observation, once for each call.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything else through."""
+        return "pool connection floor" not in str(record.msg)
+
+
+logging.getLogger("asyncpg.pool").addFilter(_Floor())
 
 
 class Store:

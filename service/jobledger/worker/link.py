@@ -16,6 +16,7 @@ import asyncpg
 from jobledger import __version__
 from jobledger.errors import BadInput, InvalidArgument, JobledgerError, Unreachable
 from jobledger.store.claim import Claimer
+from jobledger.store.failures import translation
 from jobledger.store.migrate import must_be_migrated
 from jobledger.store.pool import Store, connect
 from jobledger.store.recovery import open_store, repair, take_snapshot
@@ -164,6 +165,9 @@ class Link:
         except asyncpg.UniqueViolationError as error:
             await self._mend(error)
             return []
+        except asyncpg.InsufficientResourcesError as error:
+            # A full disk and its like: not the worker's fault, and waited out like a lost connection.
+            raise translation(error) or error from None
         if jobs:
             home.saw(jobs[0].at)
         return jobs

@@ -1,0 +1,214 @@
+"""A disk that is full when something is to be appended, and has space again later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from tests.faults.conftest import Ledger
+from tests.faults.workplace import Workplace
+
+from jobledger.embedded import Server
+from jobledger.errors import Unavailable
+from jobledger.jobs import Client
+from jobledger.observations import ConnectionLost, observing
+from jobledger.store.migrate import migrate
+from jobledger.store.pool import Store, connect
+from jobledger.store.recovery import open_store, persist
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from uuid import UUID
+
+    from tests.conftest import Databases
+    from tests.faults.conftest import Crew, Load
+
+MIB = 1 << 20
+MOVE = """
+select format('alter table jobledger.%I set tablespace {0}', c.relname) from pg_class as c
+where c.oid in (select relid from pg_partition_tree('jobledger.events') where isleaf)
+"""
+
+
+class Disk:
+    """A small file system in memory."""
+
+    def __init__(self, place: Path, size: int) -> None:
+        """Mount it, or skip the test where that is not allowed."""
+        self.place = place
+        place.mkdir()
+        self._mount("-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs")
+
+    def grow(self, size: int) -> None:
+        """Give it another size, in bytes."""
+        self._mount("-o", f"remount,size={size}")
+
+    def fill(self) -> None:
+        """Take all that is left, by a file of its own."""
+        with (self.place / "filler").open("ab") as file, _full():
+            while True:
+                file.write(bytes(MIB))
+                file.flush()
+
+    def free(self) -> None:
+        """Give back what `fill` took."""
+        (self.place / "filler").unlink()
+
+    def close(self) -> None:
+        """Unmount it."""
+        subprocess.run(["umount", "-l", self.place], check=False)  # noqa: S603, S607 - the system's own
+
+    def _mount(self, *words: str) -> None:
+        done = subprocess.run(["mount", *words, self.place], capture_output=True, text=True, check=False)  # noqa: S603, S607
+        if done.returncode:
+            pytest.skip(f"no small file system can be mounted here: {done.stderr.strip()}")
+
+
+class _full:  # noqa: N801 - read as a word
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, OSError)
+
+
+@pytest.fixture
+def mounted() -> Iterator[Callable[[int], Disk]]:
+    """Give a maker of one small disk; the test is skipped where this process may not mount."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    made: list[Disk] = []
+
+    def make(size: int) -> Disk:
+        made.append(Disk(folder / "disk", size))
+        return made[-1]
+
+    folder = Path(tempfile.mkdtemp(prefix="jobledger-disk-"))
+    # The account that Postgres runs as passes through.
+    folder.chmod(0o755)
+    yield make
+    for disk in made:
+        disk.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def owned(disk: Disk, like: str) -> Path:
+    """Return a folder on the disk that belongs to whom another one belongs to: the account that Postgres runs as."""
+    folder = disk.place / "space"
+    folder.mkdir()
+    account = Path(like).stat()
+    os.chown(folder, account.st_uid, account.st_gid)
+    return folder
+
+
+@pytest.fixture
+async def on_small_disk(
+    databases: Databases, template: str, mounted: Callable[[int], Disk]
+) -> AsyncIterator[tuple[str, Disk]]:
+    """Give the address of a database whose log lies on a disk of 4 MiB, and the disk."""
+    disk = mounted(4 * MIB)
+    space = f"small_{uuid4().hex[:8]}"
+    name = databases.create(template)
+    admin = await asyncpg.connect(databases.server.dsn_for("postgres"))
+    try:
+        folder = owned(disk, (await admin.fetchval("show unix_socket_directories")).strip('"'))
+        await admin.execute(f"create tablespace {space} location '{folder}'")
+        database = await asyncpg.connect(databases.server.dsn_for(name))
+        for (command,) in await database.fetch(MOVE.format(space)):
+            await database.execute(command)
+        await database.close()
+        yield databases.server.dsn_for(name), disk
+    finally:
+        databases.drop(name)
+        await admin.execute(f"drop tablespace if exists {space}")
+        await admin.close()
+
+
+async def test_a_full_disk_is_told_and_waited_out(on_small_disk: tuple[str, Disk]) -> None:
+    """While the log cannot grow, clients are told and workers keep what they know; with space everybody goes on."""
+    dsn, disk = on_small_disk
+    work = Workplace()
+    async with await Store.connect(dsn, pool_min=1, pool_max=6) as store:
+        ledger = Ledger(store)
+        client = Client(store, strict=False)
+        jobs: list[UUID] = []
+
+        async def enqueue(meta: int = 0) -> None:
+            args = {"ms": 1}
+            handle = await client.enqueue("short", args, meta={"x": os.urandom(meta).hex()}, max_attempts=100)
+            jobs.append(handle.id)
+
+        async def fill() -> None:
+            while True:
+                await enqueue(7000)
+
+        with observing(ConnectionLost) as seen:
+            async with work.manned(dsn, concurrency=5):
+                await enqueue()
+                await ledger.until(lambda: work.ended() == set(jobs))
+                work.gate.clear()
+                for _ in range(10):
+                    await enqueue()
+                await ledger.until(lambda: len(work.notes) == 2 + 5)
+                with pytest.raises(Unavailable, match="disk is full") as told:
+                    await fill()
+                assert "space" in (told.value.hint or "")
+                work.gate.set()
+                await ledger.until(lambda: {"report", "claim"} <= {one.where for one in seen})
+                disk.grow(64 * MIB)
+                await enqueue()
+                await ledger.all_over()
+        await ledger.agrees(jobs, work.notes)
+
+
+async def use_up_the_wal(server: Server) -> None:
+    """Begin one file of the WAL after the other, until the server cannot."""
+    connection = await asyncpg.connect(server.dsn)
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        while True:
+            await connection.execute("select pg_logical_emit_message(false, '', 'x'), pg_switch_wal()")
+    connection.terminate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unlogged", [False, True], ids=["logged", "unlogged"])
+async def test_a_server_without_space_for_its_wal_loses_nothing_acknowledged(
+    mounted: Callable[[int], Disk],
+    over_server: Callable[[str], Awaitable[tuple[Crew, Ledger, Load, Store]]],
+    unlogged: bool,
+) -> None:
+    """Postgres stops itself when it cannot write its WAL; started again with space, it has every acknowledged job."""
+    disk = mounted(400 * MIB)
+    settings = {"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "32MB"}
+    server = Server(disk.place / "pg", settings=settings)
+    try:
+        connection = await connect(await server.astart())
+        await migrate(connection)
+        await connection.close()
+        crew, ledger, load, store = await over_server(server.dsn)
+        async with store:
+            await open_store(store)
+            await persist(store, unlogged=unlogged)
+            hand = crew.hire()
+            async with load.going_on(ms=20):
+                await hand.ends_more(20)
+                disk.fill()
+                await use_up_the_wal(server)
+                await ledger.until(lambda: not server.running)
+                disk.free()
+                await server.astart()
+                await hand.ends_more(20)
+            await ledger.all_over()
+            assert hand.process.poll() is None
+            await crew.dismiss()
+            await ledger.agrees(load.acknowledged.values(), crew.notes())
+    finally:
+        await server.astop()

@@ -1,0 +1,215 @@
+"""Everybody behind PgBouncer in transaction mode: no session outlives a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+from tests.faults.workplace import Workplace
+
+from jobledger.errors import Unavailable
+from jobledger.jobs import Client
+from jobledger.observations import ConnectionLost, observing
+from jobledger.store.pool import Store, connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.faults.conftest import Crew, Ledger
+
+SERVER_CONNECTIONS = 4
+CONFIG = """
+[databases]
+* = host={host} port={port} user={user}
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = {folder}
+auth_type = any
+pool_mode = transaction
+default_pool_size = {size}
+max_client_conn = 200
+server_reset_query =
+server_reset_query_always = 0
+logfile = {folder}/log
+pidfile = {folder}/pid
+"""
+
+
+def program() -> str:
+    """Return PgBouncer's program, or skip the test where there is none."""
+    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.skip("there is no pgbouncer on this machine (looked in PATH and /usr/sbin)")
+    return found
+
+
+class Pooler:
+    """One PgBouncer in front of the test's server."""
+
+    def __init__(self, database: str, folder: Path) -> None:
+        """Write its configuration; it runs as whoever runs the server, for it refuses root."""
+        parts = urlsplit(database)
+        at = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self._program = program()
+        self._folder = folder
+        self._account = pwd.getpwuid(Path(at["host"]).stat().st_uid)
+        user = parts.username or "postgres"
+        config = CONFIG.format(**at, user=user, size=SERVER_CONNECTIONS, folder=folder)
+        (folder / "pgbouncer.ini").write_text(config)
+        folder.chmod(0o755)
+        os.chown(folder, self._account.pw_uid, self._account.pw_gid)
+        self.dsn = f"postgresql://{user}@{parts.path}?host={folder}&port=6432"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self) -> None:
+        """Start it."""
+        words: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            words = {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
+        command = [self._program, "-q", str(self._folder / "pgbouncer.ini")]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **words)  # noqa: S603
+
+    async def start(self) -> None:
+        """Start it, and wait until it lets through."""
+        self.spawn()
+        assert self._process is not None
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    connection = await connect(self.dsn, pooler="transaction")
+                except Unavailable:
+                    assert self._process.poll() is None
+                    await asyncio.sleep(0.02)
+                else:
+                    return await connection.close()
+
+    def kill(self) -> None:
+        """End it without a word."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+@pytest.fixture
+async def pooler(database: str) -> AsyncIterator[Pooler]:
+    """Run a pooler in front of the test's own database."""
+    folder = Path(tempfile.mkdtemp(prefix="jobledger-pooler-"))
+    made = Pooler(database, folder)
+    await made.start()
+    yield made
+    made.kill()
+    shutil.rmtree(folder)
+
+
+async def spread(dsn: str) -> None:
+    """See that two transactions of one connection may run on two sessions: that the pooler is one."""
+    connection = await connect(dsn, pooler="transaction")
+    other = await connect(dsn, pooler="transaction")
+    first = await connection.fetchval("select pg_backend_pid()")
+    async with other.transaction():
+        assert await other.fetchval("select pg_backend_pid()") == first
+        assert await connection.fetchval("select pg_backend_pid()") != first
+    await connection.close()
+    await other.close()
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["polling", "with a direct listen_dsn"])
+async def test_client_and_workers_behind_a_transaction_pooler(
+    pooler: Pooler, database: str, ledger: Ledger, direct: bool
+) -> None:
+    """Jobs enqueued in all ways are worked off, over fewer server connections than there are clients."""
+    await spread(pooler.dsn)
+    work = Workplace()
+    behind: dict[str, Any] = {"pooler": "transaction"}
+    if direct:
+        behind["listen_dsn"] = database
+    async with await Store.connect(pooler.dsn, pooler="transaction", pool_min=1, pool_max=8) as own:
+        client = Client(own, strict=False)
+        async with work.manned(pooler.dsn, workers=2, settings=behind):
+            made = await asyncio.gather(
+                *(client.enqueue("short", {"ms": 1}, tenant=f"t{n % 3}", key=f"k{n // 2}") for n in range(60))
+            )
+            jobs = {handle.id for handle in made}
+            assert len(jobs) == 30
+            async with own.transaction() as connection:
+                jobs.add((await client.enqueue("short", {"ms": 1}, conn=connection)).id)
+            await ledger.until(lambda: work.ended() == jobs)
+            await ledger.all_over()
+    await ledger.agrees(jobs, work.notes)
+
+
+async def test_a_pooler_that_dies_is_waited_for(pooler: Pooler, ledger: Ledger) -> None:
+    """Its end is a lost connection to everybody; when it is back the same worker and client go on."""
+    work = Workplace()
+    async with await Store.connect(pooler.dsn, pooler="transaction", pool_min=1, pool_max=4) as own:
+        client = Client(own, strict=False)
+        with observing(ConnectionLost) as seen:
+            async with work.manned(pooler.dsn, settings={"pooler": "transaction"}):
+                work.gate.clear()
+                jobs = {(await client.enqueue("short", {"ms": 1}, max_attempts=100)).id for _ in range(5)}
+                await ledger.until(lambda: len(work.notes) == 5)
+                pooler.kill()
+                work.gate.set()
+                await ledger.until(lambda: {"claim", "report"} <= {one.where for one in seen})
+                with pytest.raises(Unavailable):
+                    await client.enqueue("short", {"ms": 1})
+                await pooler.start()
+                jobs.add((await client.enqueue("short", {"ms": 1}, max_attempts=100)).id)
+                await ledger.all_over()
+    await ledger.agrees(jobs, work.notes)
+
+
+@pytest.mark.slow
+async def test_worker_processes_and_the_command_line_behind_a_transaction_pooler(
+    pooler: Pooler, crew: Crew, ledger: Ledger
+) -> None:
+    """The commands take the pooler's address and the setting, and do what they do without it."""
+    behind = {"JOBLEDGER_POOLER": "transaction"}
+
+    async def run(*words: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "jobledger", *words, "--dsn", pooler.dsn),
+            env={**os.environ, **behind},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        told = (await process.communicate())[0].decode()
+        assert process.returncode == 0, told
+        return told
+
+    hands = [crew.hire(dsn=pooler.dsn, **behind) for _ in range(2)]
+    for number in range(3):
+        await run("enqueue", "short", "--args", '{"ms": 5}', "--key", f"k{number}")
+    async with asyncio.TaskGroup() as group:
+        for number in range(40):
+            group.create_task(enqueue_by_itself(pooler.dsn, number))
+    jobs = [row[0] for row in await ledger.fetch("select id from jobledger.jobs")]
+    assert len(jobs) == 43
+    await ledger.all_over()
+    assert str(jobs[0]) in await run("jobs")
+    assert "succeeded" in await run("history", str(jobs[0]))
+    await run("tick")
+    await run("open")
+    await run("doctor")
+    assert [hand.process.poll() for hand in hands] == [None, None]
+    await crew.dismiss()
+    await ledger.agrees(jobs, crew.notes())
+
+
+async def enqueue_by_itself(dsn: str, number: int) -> None:
+    """Enqueue by plain SQL, on a connection of its own, as any driver would."""
+    connection = await asyncpg.connect(dsn, statement_cache_size=0)
+    call = "select jobledger.enqueue('short', jsonb_build_object('ms', $1::int), max_attempts => 100)"
+    await connection.fetchval(call, number % 7)
+    await connection.close()
