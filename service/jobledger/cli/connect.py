@@ -94,8 +94,8 @@ async def prepared(place: Place, say: Callable[[str], None] | None = None) -> As
 
 @asynccontextmanager
 async def connection_at(dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """Open one connection for one command."""
-    connection = await pool.connect(dsn, application_name="jobledger-cli")
+    """Open one connection for one command; the environment says whether it goes through a transaction pooler."""
+    connection = await pool.connect(dsn, pooler=Settings().pooler, application_name="jobledger-cli")
     try:
         yield connection
     finally:

@@ -37,6 +37,7 @@ _OURS = re.compile(r"\bjobledger\b")
 _MISSING = {"42P01", "42883", "3F000", "42704"}
 _GONE = {"57P01", "57P02", "57P03", "57P05"}
 _REFUSED: dict[str, str] = {
+    "08P01": "If a transaction pooler answers there, set JOBLEDGER_POOLER=transaction.",
     "3D000": "Create the database, or name another one.",
     "28P01": "Check the password.",
     "28000": "Check the user, and the server's pg_hba.conf.",
@@ -154,10 +155,10 @@ def _from_server(error: asyncpg.PostgresError, where: str | None, own: bool) -> 
     if state.startswith("JL"):
         kind = BY_SQLSTATE.get(state, JobledgerError)
         return kind(facts.get("message"), hint=facts.get("hint"), detail=_facts(facts.get("detail")))
-    if state.startswith("08") or state in _GONE:
-        return unreachable(where, type(error).__name__)
     if state in _REFUSED:
         return unreachable(where, type(error).__name__, _REFUSED[state])
+    if state.startswith("08") or state in _GONE:
+        return unreachable(where, type(error).__name__)
     if not own:
         return None
     message = str(facts.get("message") or "")
