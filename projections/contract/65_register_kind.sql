@@ -1,4 +1,5 @@
 -- Register a kind with the version and JSON Schema of its arguments; an event only when something differs. True: it did.
+-- Back-off and on_timeout lie in the event alone: they are read when a tick ends an attempt, which is rare.
 -- Kinds are the application's words, shared by all tenants and readable by every role: what a worker registers holds for all.
 drop function if exists jobledger.register_kind;
 
@@ -21,10 +22,12 @@ begin
   if jsonb_typeof(coalesce(p_defaults, '{}')) <> 'object' or exists (select from jsonb_each(p_defaults) as d
       left join (values ('max_attempts', 1000), ('timeout', 604800), ('kill_after', 6311520000)) as k (name, most) on k.name = d.key
       where jsonb_typeof(d.value) <> 'null' and not case when d.key = 'queue' then jsonb_typeof(d.value) = 'string' and jobledger.is_name(d.value #>> '{}')
+        when d.key = 'on_timeout' then d.value in ('"retry"', '"fail"') when d.key = 'backoff' then jsonb_typeof(d.value) = 'object'
         when d.value::text ~ '^[0-9]{1,10}$' then coalesce(d.value::bigint between 1 and k.most, false) else false end) then
-    perform jobledger.refuse('JL101', 'defaults is an object of queue (a name), max_attempts (1..1000), timeout (1..604800 s) and kill_after (1..6311520000 s).',
+    perform jobledger.refuse('JL101', 'defaults is an object of queue (a name), max_attempts (1..1000), timeout (1..604800 s), kill_after (1..6311520000 s), backoff (an object) and on_timeout (retry or fail).',
       'Nothing was written; mend the call.');
   end if;
+  perform jobledger.check_size('backoff', p_defaults -> 'backoff', 16384);
   insert into jobledger.kinds as k (id, head, shard, version, name, aliases, schema, queue, max_attempts, timeout, kill_after, registered_at)
   values (jobledger.control_id('_global', 'kind', p_name), 1, p_shard, coalesce(p_version, 1), p_name, coalesce(p_aliases, '{}'), p_schema, p_defaults ->> 'queue',
     (p_defaults ->> 'max_attempts')::int, (p_defaults ->> 'timeout')::int, (p_defaults ->> 'kill_after')::bigint, v_now)
@@ -32,6 +35,8 @@ begin
     max_attempts = excluded.max_attempts, timeout = excluded.timeout, kill_after = excluded.kill_after, registered_at = excluded.registered_at
   where (k.version, k.aliases, k.schema, k.queue, k.max_attempts, k.timeout, k.kill_after)
     is distinct from (excluded.version, excluded.aliases, excluded.schema, excluded.queue, excluded.max_attempts, excluded.timeout, excluded.kill_after)
+    or (select (e.data -> 'backoff', e.data -> 'on_timeout') is distinct from (p_defaults -> 'backoff', p_defaults -> 'on_timeout')
+      from jobledger.events as e where e.shard = k.shard and e.stream_id = k.id and e.version = k.head)
   returning k.head into v_head;
   if not found then
     return false;

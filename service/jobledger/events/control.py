@@ -13,7 +13,7 @@ from jobledger.events.data import Count, EventData, Text
 class KindRegistered(EventData):
     """An application declared a kind of job, or changed its declaration: version, schema of the arguments, defaults.
 
-    `timeout` and `kill_after` are seconds.
+    `timeout` and `kill_after` are seconds; `backoff` is in its JSON form, `on_timeout` retry or fail.
     """
 
     TYPE: ClassVar[str] = "kind.registered"
@@ -26,6 +26,8 @@ class KindRegistered(EventData):
     max_attempts: int | None = None
     timeout: int | None = None
     kill_after: int | None = None
+    backoff: dict[str, Any] | None = None
+    on_timeout: Text | None = None
 
 
 class _Act(EventData):

@@ -12,7 +12,7 @@ from jobledger.errors import InvalidArgument
 from jobledger.jobs.arguments import Arguments, ResultType
 from jobledger.jobs.options import META_KEYS, EnqueueOptions, checked
 from jobledger.jobs.statement import Statement, enqueue_statement
-from jobledger.lifecycle.backoff import to_data
+from jobledger.lifecycle.backoff import Exponential, to_data
 from jobledger.lifecycle.retry import RetryPolicy
 from jobledger.store.enqueue import NewJob
 
@@ -83,8 +83,17 @@ class Declaration:
             "max_attempts": self.max_attempts if self.max_attempts != DEFAULT_MAX_ATTEMPTS else None,
             "timeout": self.timeout_s if self.timeout_s != DEFAULT_TIMEOUT_S else None,
             "kill_after": self.kill_after_s,
+            "backoff": self._stated_backoff(),
+            "on_timeout": self.policy.on_timeout if self.policy.on_timeout != "retry" else None,
         }
         return {name: value for name, value in stated.items() if value is not None}
+
+    def _stated_backoff(self) -> dict[str, Any] | None:
+        """Return what holds where an attempt ends without its worker; a function of one's own has no such form."""
+        try:
+            return to_data(self.policy.backoff) if self.policy.backoff != Exponential() else None
+        except InvalidArgument:
+            return None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
