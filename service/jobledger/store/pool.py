@@ -40,6 +40,9 @@ Pooler = Literal["none", "transaction"]
 COLLISIONS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 _ATTEMPTS = 5
 _PATIENCE_S = 10.0
+# When a client's machine or the network between is gone, the server may never hear of it; a transaction that was open
+# keeps its locks until the server looks, by default after two hours. Without effect on a local socket.
+_KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
 _BACKOFF_S = 0.02
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
 """Whether the connection that is given back here was only used by the package. The pool's task has it of its caller."""
@@ -250,6 +253,7 @@ def _options(pooler: Pooler, timeout_s: float, application_name: str) -> dict[st
     else:
         # Compiling costs more than any of these short statements runs.
         options["server_settings"]["jit"] = "off"
+        options["server_settings"] |= _KEEPALIVES
         options["reset"] = _reset
     return options
 

@@ -38,13 +38,13 @@ if TYPE_CHECKING:
         """What a transactional runner needs of the worker beside."""
 
         store: Store
+        patience_s: float
 
         async def report_on(self, connection: Connection, slot: Slot, reports: list[Report], /) -> Sequence[Verdict]:
             """Send reports on the given connection, inside its transaction."""
 
 
 _log = logging.getLogger("jobledger.worker")
-_COMMIT_PATIENCE_S = 60.0
 
 
 def transaction_runner(kind: Job[..., Any], host: TransactionHost) -> Runner:
@@ -68,7 +68,7 @@ async def _run_on(
     connection: Connection, kind: Job[..., Any], host: TransactionHost, job: ClaimedJob, slot: Slot
 ) -> Outcome:
     transaction = connection.transaction()
-    await transaction.start()
+    await _begin(connection, transaction, host.patience_s)
     try:
         outcome = await handled(kind, host, job, slot, connection)
         if slot.ending is not None:
@@ -79,9 +79,22 @@ async def _run_on(
                 "The handler ended its transaction itself.", hint="Leave commit and rollback to the worker."
             )
     except BaseException:
-        await _undo(connection, transaction)
+        await _undo(connection, transaction, host.patience_s)
         raise
     return await _finish(connection, transaction, host, job, slot, outcome)
+
+
+async def _begin(connection: Connection, transaction: Transaction, patience_s: float) -> None:
+    """Begin; a line that does not answer is closed, or the slot would wait on it for as long as the job may take."""
+    work = asyncio.ensure_future(transaction.start())
+    try:
+        await asyncio.wait([work], timeout=patience_s)
+    finally:
+        if not work.done():
+            connection.terminate()
+            await asyncio.wait([work])
+            work.exception()
+    work.result()
 
 
 async def _finish(
@@ -97,7 +110,7 @@ async def _finish(
     late = False
     while not work.done():
         try:
-            await asyncio.wait([work], timeout=_COMMIT_PATIENCE_S)
+            await asyncio.wait([work], timeout=host.patience_s)
         except asyncio.CancelledError:
             late = True
             continue
@@ -129,20 +142,20 @@ async def _record(
             return outcome
         await transaction.commit()
     except BaseException:
-        await _undo(connection, transaction)
+        await _undo(connection, transaction, host.patience_s)
         raise
     slot.recorded = True
     return outcome
 
 
-async def _undo(connection: Connection, transaction: Transaction) -> None:
+async def _undo(connection: Connection, transaction: Transaction, patience_s: float) -> None:
     """Roll back what is open; a connection that cannot is closed, and the server rolls back."""
     if connection.is_closed() or not connection.is_in_transaction():
         return
     undone = asyncio.ensure_future(_rollback(connection, transaction))
     while not undone.done():
         try:
-            await asyncio.wait([undone], timeout=_COMMIT_PATIENCE_S)
+            await asyncio.wait([undone], timeout=patience_s)
         except asyncio.CancelledError:
             continue
         if not undone.done():

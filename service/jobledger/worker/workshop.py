@@ -46,6 +46,7 @@ class Workshop:
         self.middleware = tuple(app.run_layers)
         self.tracing = tracing.enabled()
         self.store = link.store
+        self.patience_s = link.patience_s
         self.pool: SlotPool
         self.lost = 0
         self._app = app
