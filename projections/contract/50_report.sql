@@ -104,9 +104,11 @@ begin
         array(select p_outcomes[o] from unnest(v_back) as o), array(select p_datas[o] from unnest(v_back) as o)) as r;
       v_ids := v_ids || array(select p_ids[o] from unnest(v_back) as o);
     end if;
-    return query select r.* from unnest(p_ids, p_claims, p_outcomes) as a (id, claim, outcome)
-      cross join lateral jobledger.report_rejected(p_shard, p_worker, a.id, a.claim, a.outcome, v_now) as r
-      where a.id <> all (coalesce(v_ids, '{}')) order by a.id;
+    select array_agg(a.id order by a.id), array_agg(a.claim order by a.id), array_agg(a.outcome order by a.id) into p_ids, p_claims, p_outcomes
+    from unnest(p_ids, p_claims, p_outcomes) as a (id, claim, outcome) where a.id <> all (coalesce(v_ids, '{}'));
+    if p_ids is not null then
+      return query select r.* from jobledger.report_rejected(p_shard, p_worker, p_ids, p_claims, p_outcomes, v_now) as r;
+    end if;
   end if;
 end
 $$;

@@ -1,46 +1,52 @@
--- Judge one report that was not accepted: `repeated` when this worker's very report of this claim is in the log (the answer to it was lost on its way), else
--- `rejected`, which is recorded once per (job, claim) in the worker's stream, or, of an unknown worker, in the control stream `_unknown_worker` of the tenant.
--- A job of a tenant that the caller may not see is judged, and recorded, like an id that nobody has.
+-- The reports of a batch that were not accepted: each is judged, and those rejected are recorded, once per (job, claim), in the worker's stream, or, of an unknown
+-- worker, in the control stream `_unknown_worker` of the job's tenant. A job of a tenant that the caller may not see is recorded, as an id that nobody has.
+-- What was recorded before is read once for the whole batch (a worker's stream holds all its heartbeats), under the worker's row lock, so that two batches that bring
+-- the same report do not both record it. Workers come last in the lock order: the batch has its jobs' rows already.
 drop function if exists jobledger.report_rejected;
 
-create function jobledger.report_rejected(p_shard smallint, p_worker uuid, p_id uuid, p_claim int, p_outcome text, p_now timestamptz)
+create function jobledger.report_rejected(p_shard smallint, p_worker uuid, p_ids uuid[], p_claims int[], p_outcomes text[], p_now timestamptz)
 returns table (id uuid, verdict text, state text, reason text)
 language plpgsql
 as $$
 #variable_conflict use_column
 declare
-  v_event jobledger.events;
   v_known boolean := jobledger.worker_is_mine(p_shard, p_worker) and exists (select from jobledger.workers as w where w.shard = p_shard and w.id = p_worker);
-  v_tenant text;
-  v_state text;
-  v_reason text;
+  v_streams uuid[];
+  v_recorded text[];
+  v_new jsonb[] := '{}';
   v_data jsonb;
+  v_head int;
+  v_judged record;
 begin
-  select e.tenant into v_tenant from jobledger.events as e
-  where e.shard = p_shard and e.stream_id = p_id and e.version = 1 and e.type = 'job.enqueued' and jobledger.may(e.tenant);
-  select e.* into v_event from jobledger.events as e
-  where e.shard = p_shard and e.stream_id = p_id and e.version > p_claim and e.worker = p_worker
-    and e.type in ('job.succeeded', 'job.failed', 'job.snoozed', 'job.interrupted', 'job.cancelled', 'job.parked')
-    and not exists (select from jobledger.events as c where c.shard = p_shard and c.stream_id = p_id and c.type = 'job.claimed' and c.version > p_claim and c.version < e.version)
-  order by e.version limit 1;
-  select j.state::text into v_state from jobledger.jobs as j where j.shard = p_shard and j.id = p_id and v_tenant is not null;
-  if found and v_known and v_event.type is not null and v_event.type::text in ('job.' || p_outcome, 'job.cancelled')
-    and exists (select from jobledger.events as c where c.shard = p_shard and c.stream_id = p_id and c.version = p_claim and c.type = 'job.claimed' and c.worker = p_worker) then
-    return query select p_id, 'repeated', v_state, null::text;
-    return;
-  end if;
-  v_reason := case when v_tenant is null then 'unknown_job' when v_state = 'running' then 'claimed_elsewhere' when v_state in ('succeeded', 'failed', 'killed', 'cancelled') then 'finished'
-    else 'not_running' end;
-  v_data := jsonb_build_object('job', p_id, 'claim', p_claim, 'outcome', p_outcome, 'reason', v_reason);
   if v_known then
-    if not exists (select from jobledger.events as e where e.shard = p_shard and e.stream_id = p_worker and e.type = 'worker.report_rejected'
-        and e.data ->> 'job' = p_id::text and (e.data ->> 'claim')::int = p_claim) then
-      perform jobledger.append_worker(p_shard, p_worker, 'worker.report_rejected', p_now, null, v_data);
-    end if;
-  elsif v_tenant is not null and not exists (select from jobledger.events as e where e.shard = p_shard and e.stream_id = jobledger.control_id(v_tenant, 'worker', '_unknown_worker')
-      and e.data ->> 'job' = p_id::text and (e.data ->> 'claim')::int = p_claim) then
-    perform jobledger.append_control(p_shard, v_tenant, 'worker', '_unknown_worker', 'worker.report_rejected', p_now, null, v_data || jsonb_build_object('worker', p_worker));
+    perform from jobledger.workers as w where w.shard = p_shard and w.id = p_worker for update;
+    v_streams := array[p_worker];
+  else
+    v_streams := array(select jobledger.control_id(t.tenant, 'worker', '_unknown_worker') from (select distinct e.tenant from jobledger.events as e
+      where e.shard = p_shard and e.stream_id = any (p_ids) and e.stream_id between p_ids[1] and p_ids[cardinality(p_ids)] and e.version = 1) as t);
   end if;
-  return query select p_id, 'rejected', v_state, v_reason;
+  v_recorded := array(select concat(e.data ->> 'job', ' ', e.data ->> 'claim') from jobledger.events as e
+    where e.shard = p_shard and e.stream_id = any (v_streams) and e.type = 'worker.report_rejected');
+  for i in 1 .. cardinality(p_ids) loop
+    select * into v_judged from jobledger.judge_rejected(p_shard, p_worker, v_known, p_ids[i], p_claims[i], p_outcomes[i]);
+    id := p_ids[i];
+    verdict := v_judged.verdict;
+    state := v_judged.state;
+    reason := v_judged.reason;
+    return next;
+    continue when verdict = 'repeated' or concat(p_ids[i], ' ', p_claims[i]) = any (v_recorded);
+    v_data := jsonb_build_object('job', p_ids[i], 'claim', p_claims[i], 'outcome', p_outcomes[i], 'reason', reason);
+    if v_known then
+      v_new := v_new || v_data;
+    elsif v_judged.tenant is not null then
+      perform jobledger.append_control(p_shard, v_judged.tenant, 'worker', '_unknown_worker', 'worker.report_rejected', p_now, null, v_data || jsonb_build_object('worker', p_worker));
+    end if;
+  end loop;
+  if cardinality(v_new) > 0 then
+    update jobledger.workers as w set head = w.head + cardinality(v_new) where w.shard = p_shard and w.id = p_worker returning w.head into v_head;
+    insert into jobledger.events (position, xid, at, stream_id, version, type, shard, worker, tenant, data)
+    select nextval('jobledger.position'), pg_current_xact_id(), p_now, p_worker, v_head - cardinality(v_new) + n.ord, 'worker.report_rejected', p_shard, p_worker, '_global', n.data
+    from unnest(v_new) with ordinality as n (data, ord);
+  end if;
 end
 $$;
