@@ -31,7 +31,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         await connection.close()
         async with await Store.connect(made.dsn) as store:
             await open_store(store)
-            assert await persist(store, unlogged=True)
+            async with store.connection() as live:
+                assert await is_unlogged(live)
         yield made
     finally:
         await made.astop()

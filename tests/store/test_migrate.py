@@ -425,6 +425,44 @@ async def test_a_changed_live_table_is_rebuilt_from_the_real_log(connection: Con
     assert await connection.fetch("select * from jobledger.compare(0::smallint)") == []
 
 
+async def persistences(connection: Connection) -> set[str]:
+    """Return how the live tables and `live` are: u for unlogged, p for logged."""
+    rows = await connection.fetch(
+        "select relpersistence::text as how from pg_class"
+        " where relname in ('ready', 'waiting', 'running', 'live') and relnamespace = 'jobledger'::regnamespace"
+    )
+    assert len(rows) == 4
+    return {row["how"] for row in rows}
+
+
+@pytest.mark.parametrize("chosen", [True, False, None], ids=["unlogged", "logged", "not said"])
+async def test_a_change_of_the_live_tables_leaves_their_persistence(
+    connection: Connection, chosen: bool | None
+) -> None:
+    """A new database begins unlogged; what an operator chose stays when the tables are made anew."""
+    await migrate(connection)
+    assert await persistences(connection) == {"u"}
+    await connection.execute("select jobledger.open(0::smallint)")
+    if chosen is not None:
+        await connection.execute("select jobledger.persist(0::smallint, $1)", chosen)
+    await connection.execute("select jobledger.enqueue('a')")
+    await connection.execute("update jobledger.projection_files set checksum = 'other' where path like 'queue/%table%'")
+    assert (await migrate(connection)).drops
+    assert await persistences(connection) == {"p" if chosen is False else "u"}
+    assert await connection.fetchval("select count(*) from jobledger.ready") == 1
+
+
+async def test_a_database_from_before_stays_logged(connection: Connection) -> None:
+    """One that was worked with, and says nowhere how it is to be, is not changed behind its operator's back."""
+    await migrate(connection)
+    for table in ("ready", "waiting", "running", "live"):
+        await connection.execute(f"alter table jobledger.{table} set logged")
+    await connection.execute("select jobledger.enqueue('a')")
+    await connection.execute("update jobledger.projection_files set checksum = 'other'")
+    assert await migrate(connection)
+    assert await persistences(connection) == {"p"}
+
+
 async def test_an_outsider_cannot_run_migrations(connection: Connection) -> None:
     """A role without rights changes nothing and is told so."""
     await connection.execute("create role outsider nologin")

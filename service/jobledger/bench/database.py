@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def own_database(
-    server: str, dsn_of: Callable[[str], str], say: Callable[[str], None], *, unlogged: bool = False
+    server: str, dsn_of: Callable[[str], str], say: Callable[[str], None], *, unlogged: bool = True
 ) -> AsyncIterator[str]:
     """Make a database beside `server` (the DSN of any database of it), migrated and open; drop it at the end.
 

@@ -36,7 +36,7 @@ class Setup:
     partitions: int = 0
     paused: int = 0
     waiting: int = 0
-    unlogged: bool = False
+    unlogged: bool = True
     notify: Literal["off", "idle", "always"] = "idle"
 
     def __post_init__(self) -> None:
