@@ -65,9 +65,12 @@ async def fill(
     kind: str = KIND,
     queue: str | None = None,
     delay_s: float | None = None,
-    what: str = "filling the backlog",
+    what: str | None = "filling the backlog",
 ) -> None:
-    """Enqueue so many jobs, the tenants in turn, by two connections; due after `delay_s`, if any."""
+    """Enqueue so many jobs by two connections, due after `delay_s`, if any.
+
+    The tenants take turns, their names are the prefix and a number; with `tenants` of 0 the prefix is the one tenant.
+    """
     done = 0
     starts = iter(range(0, jobs, BATCH))
 
@@ -81,7 +84,8 @@ async def fill(
                     statement("bench/fill"), start, count, tenants, prefix, kind, queue, delay_s, timeout=600
                 )
                 done += count
-                bench.progress(what, done, jobs)
+                if what is not None:
+                    bench.progress(what, done, jobs)
         finally:
             await connection.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,7 @@ from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from jobledger.bench.measurement import Bench
     from jobledger.bench.workers import Process
@@ -33,8 +35,10 @@ Series = list[tuple[float, int]]
 """How many jobs were reported so many seconds after the beginning."""
 
 
-async def drain(bench: Bench) -> None:
+async def drain(bench: Bench, meanwhile: Callable[[Bench], AbstractAsyncContextManager[None]] | None = None) -> Series:
     """Fill the backlog, start the processes, then measure from "go" until the database holds no open job.
+
+    `meanwhile` is entered once the backlog is there, and left when it is drained. Returns how it went.
 
     Raises:
         CheckFailed: the log does not hold the whole history of every job afterwards.
@@ -49,10 +53,11 @@ async def drain(bench: Bench) -> None:
         await enqueue_all(bench, connections, batch=setup.batch, what="filling the backlog")
         costs = await filling.cost("enqueue_")
     await settle(bench.connection)
-    await emptied(bench, costs)
+    async with nullcontext() if meanwhile is None else meanwhile(bench):
+        return await _emptied(bench, costs)
 
 
-async def emptied(bench: Bench, costs: dict[str, Any]) -> None:
+async def _emptied(bench: Bench, costs: dict[str, Any]) -> Series:
     """Drain what was filled in, and note the figures; `costs` are those of the filling."""
     setup = bench.setup
     async with drainers(bench, setup.processes) as workers:
@@ -77,6 +82,7 @@ async def emptied(bench: Bench, costs: dict[str, Any]) -> None:
         "events_per_job": _EVENTS_PER_JOB,
     }
     bench.panels.append(rate_panel(f"Draining {setup.jobs:,} jobs", {"jobs": series}))
+    return series
 
 
 async def _drained(bench: Bench, workers: Sequence[Process], check: Callable[[], None]) -> Series:

@@ -7,11 +7,11 @@ import platform
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jobledger import __version__
 from jobledger.bench.database import own_database
-from jobledger.bench.floor import rows_per_s
+from jobledger.bench.floor import ROWS, rows_per_s
 from jobledger.store import pool
 from jobledger.store.failures import place_of, translated
 from jobledger.store.statements import statement
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from jobledger.bench.plot import Panel
     from jobledger.bench.setup import Setup
+
+_EVENTS_PER_JOB: Final = 3
+_FLOOR_ROWS_LEAST: Final = 10_000
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -97,10 +100,10 @@ async def measured(
         with translated(place_of(bench.dsn)):
             facts = dict(await bench.connection.fetchrow(statement("bench/server")) or {})
             place.say("measuring the floor")
-            before = await rows_per_s(bench.connection)
+            before = await rows_per_s(bench.connection, _floor_rows(setup))
             await work(bench)
             place.say("measuring the floor again")
-            after = await rows_per_s(bench.connection)
+            after = await rows_per_s(bench.connection, _floor_rows(setup))
     floor = (before + after) / 2
     figures = bench.figures
     if "jobs_per_s" in figures and "ratio_to_floor" not in figures:
@@ -120,6 +123,11 @@ async def measured(
         },
     }
     return result, bench.panels
+
+
+def _floor_rows(setup: Setup) -> int:
+    """As many rows as the jobs have events, within bounds: a small measurement need not wait for a long floor."""
+    return min(max(_EVENTS_PER_JOB * setup.jobs, _FLOOR_ROWS_LEAST), ROWS)
 
 
 def _machine() -> dict[str, Any]:

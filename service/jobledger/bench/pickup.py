@@ -63,7 +63,7 @@ async def pickup(bench: Bench) -> None:
     """Enqueue on an idle system, at random moments, and time each job; every client waits for its own to start.
 
     Figures in milliseconds, from the answer to the enqueue (the commit) until the handler starts; a handler that starts
-    before the answer is read counts as 0. `jobs_per_s` is the pace at which this was done, not a limit. The first
+    before the answer is read counts as 0. `pace_jobs_per_s` is the pace at which this was done, not a limit. The first
     worker is in this process, the others are processes of their own. `queries_per_s_idle` is of all of them.
     """
     setup = bench.setup
@@ -94,7 +94,7 @@ async def pickup(bench: Bench) -> None:
             elapsed_s = meter.stop()
     waited = spread([wait * 1000 for wait in waits]) or {}
     bench.figures |= {
-        "jobs_per_s": round(setup.jobs / elapsed_s, 1),
+        "pace_jobs_per_s": round(setup.jobs / elapsed_s, 1),
         "pickup_ms": waited,
         "queries_per_s_idle": round(queries_per_s, 2),
         "elapsed_s": round(elapsed_s, 3),
@@ -126,7 +126,7 @@ async def _queries_per_s(bench: Bench) -> float:
     for _ in range(_STRETCHES):
         await asyncio.sleep(1.1)  # what came before is counted up to a second late
         began, before = time.monotonic(), await bench.connection.fetchval(statement("bench/transactions"))
-        await asyncio.sleep(_IDLE_S)
+        await asyncio.sleep(idle_s)
         after = await bench.connection.fetchval(statement("bench/transactions"))
         found.append((after - before - 1) / (time.monotonic() - began))
     return float(min(found))

@@ -11,6 +11,7 @@ from jobledger.store.statements import statement
 if TYPE_CHECKING:
     from jobledger.store.pool import Connection
 
+_PARENT = 1
 _OWN = (11, 12)  # utime, stime after the command's name in /proc/PID/stat
 _CHILDREN_TOO = (11, 12, 13, 14)  # with cutime, cstime
 
@@ -42,8 +43,20 @@ async def backends_cpu_s(connection: Connection, named: str) -> dict[int, float]
 
 
 async def _postmaster(connection: Connection) -> int | None:
-    folder = await connection.fetchval(statement("bench/postmaster"))
-    return None if folder is None else int((Path(folder) / "postmaster.pid").read_text().split("\n", 1)[0])
+    """Return the server's own process, the parent of the connection's backend; None where it is not of this machine."""
+    backend = await connection.fetchval(statement("bench/postmaster"))
+    if backend is None or not _is_postgres(backend):
+        return None
+    parent = _parent(backend)
+    return parent if _is_postgres(parent) else None
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[_PARENT])
+
+
+def _is_postgres(pid: int) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
 
 
 def resident_bytes() -> int:

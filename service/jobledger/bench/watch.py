@@ -23,7 +23,7 @@ _KEPT: Final = 20_000
 
 
 class Watch:
-    """How many jobs this process claimed and reported, and how long its claims that brought any and its reports took."""
+    """What this process claimed and reported, and how long its reports took, and its claims that brought any."""
 
     def __init__(self) -> None:
         """Wrap the calls of every worker of this process."""
@@ -34,11 +34,9 @@ class Watch:
         self.reports_s: list[float] = []
         claim, send = Link.claim, Link.send
 
-        async def watched_claim(
-            link: Link, home: Incarnation, n: int, *rest: Any, **named: Any
-        ) -> Sequence[ClaimedJob]:
+        async def watched_claim(link: Link, home: Incarnation, *rest: Any, **named: Any) -> Sequence[ClaimedJob]:
             began = time.perf_counter()
-            jobs = await claim(link, home, n, *rest, **named)
+            jobs = await claim(link, home, *rest, **named)
             if jobs:
                 self._note(self.claims_s, began)
                 self.claimed += len(jobs)

@@ -1,2 +1,2 @@
--- Where the server's own process id stands, for reading its CPU time; null for a role that may not know.
-select case when pg_has_role(current_user, 'pg_read_all_settings', 'usage') then current_setting('data_directory') end
+-- The process of this connection's backend, whose parent is the server's own; null where the server is on another machine.
+select case when inet_server_addr() is null or inet_server_addr() = inet_client_addr() then pg_backend_pid() end

@@ -1,0 +1,83 @@
+"""`bench fairness`: who waits how long, in claims and in seconds, while others hold nearly everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from jobledger.bench.behind import behind
+from jobledger.bench.kinds import kinds
+from jobledger.bench.newcomers import newcomers
+from jobledger.bench.plot import Bars
+from jobledger.bench.sides import sides
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobledger.bench.measurement import Bench
+
+PARTS: Final = ("newcomers", "kinds", "sides", "behind")
+
+
+@dataclass(frozen=True, slots=True)
+class Fairness:
+    """How large each part is: see the options of the command."""
+
+    parts: Sequence[str] = PARTS
+    tenants: Sequence[int] = (50, 1_000)
+    claim: int = 500
+    trials: int = 30
+    many: int = 1_000_000
+    few: int = 100
+    waiting: int = 100_000
+    measured: int = 4_000
+
+
+async def fairness(bench: Bench, *, asked: Fairness) -> None:
+    """Measure each part that is asked for, on databases of its own; the costs of a job are those of `newcomers`."""
+    bench.options |= {
+        "parts": list(asked.parts),
+        "tenants": list(asked.tenants),
+        "claim": asked.claim,
+        "trials": asked.trials,
+        "many": asked.many,
+        "few": asked.few,
+        "waiting_beside": asked.waiting,
+        "measured": asked.measured,
+    }
+    figures = bench.figures
+    if "newcomers" in asked.parts:
+        figures["newcomers"] = {}
+        for tenants in asked.tenants:
+            async with bench.elsewhere(tenants=tenants) as own:
+                found = await newcomers(own, claim=asked.claim, trials=asked.trials)
+            figures["newcomers"][str(tenants)] = found
+            figures |= {name: value for name, value in found.items() if name.endswith("_per_job")}
+        _draw_newcomers(bench, figures["newcomers"])
+    if "kinds" in asked.parts:
+        async with bench.elsewhere() as own:
+            figures["kinds"] = await kinds(own, many=asked.many, few=asked.few)
+        bench.panels.append(Bars("The few jobs behind the many", "seconds", {"all claimed": figures["kinds"]["few_s"]}))
+    if "sides" in asked.parts:
+        figures["sides"] = await sides(bench, waiting=asked.waiting, measured=asked.measured)
+        bench.panels.append(
+            Bars(
+                "p99 wait with the other side's jobs, of that without",
+                "ratio",
+                {name: side["worst_ratio"] for name, side in figures["sides"].items()},
+            )
+        )
+    if "behind" in asked.parts:
+        async with bench.elsewhere() as own:
+            figures["behind"] = await behind(own, claim=asked.claim)
+
+
+def _draw_newcomers(bench: Bench, found: dict[str, dict[str, Any]]) -> None:
+    bench.panels.append(
+        Bars(
+            "Claims until a new tenant's job is taken",
+            "most, and the number allowed",
+            {f"{tenants} tenants": one["claims_most"] for tenants, one in found.items()},
+            {f"{tenants} tenants": one["claims_allowed"] for tenants, one in found.items()},
+        )
+    )

@@ -1,0 +1,2 @@
+-- The database's clock, which all waits are counted by.
+select jobledger.now()
