@@ -126,7 +126,7 @@ async def _queries_per_s(bench: Bench) -> float:
     for _ in range(_STRETCHES):
         await asyncio.sleep(1.1)  # what came before is counted up to a second late
         began, before = time.monotonic(), await bench.connection.fetchval(statement("bench/transactions"))
-        await asyncio.sleep(idle_s)
+        await asyncio.sleep(_IDLE_S)
         after = await bench.connection.fetchval(statement("bench/transactions"))
         found.append((after - before - 1) / (time.monotonic() - began))
     return float(min(found))
