@@ -95,7 +95,7 @@ class Fetcher:
         self.late = 0
         self.completed = 0
         self.found: Counter[str] = Counter()
-        """Jobs by what asked for the poll that found them: `more` and `soon` follow a full and a short answer, `timer`
+        """Polls that brought jobs, by what asked for them: `more` and `soon` follow a full and a short answer, `timer`
         an empty one; `hint` is a notification, `again` the poll after the flag was raised."""
 
     def hint(self) -> None:
@@ -226,7 +226,7 @@ class Fetcher:
                 self._taken(home, jobs)
                 if listeners:
                     emit(JobsClaimed(len(jobs), home.id, call, time.monotonic() - began))
-            self.found[cause] += len(jobs)
+            self.found[cause] += bool(jobs)
             self._after(n, len(jobs), cause)
             self._pool.offer()
             if self._idle is not None:
