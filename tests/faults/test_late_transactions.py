@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+CANCEL = "select * from jobledger.act(0::smallint, 'cancel', null, $1, 'ada', 'no', '{}')"
+
+
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server that allows prepared transactions, safe on disk, with unlogged live tables."""
@@ -78,6 +81,41 @@ async def test_jobs_of_prepared_transactions_survive_a_crash(server: Server) -> 
             assert {row["id"] for row in rows} == {kept, before, between}
             assert lost not in {row["id"] for row in rows}
             assert await compare(connection, 0) == []
+
+
+async def test_prepared_transactions_and_a_crash_after_the_live_tables_were_copied(server: Server) -> None:
+    """What was prepared before the copy and ends after the crash, or before the opening, is found beside the copy."""
+    async with await Store.connect(server.dsn) as store, store.connection() as plain:
+        cancelled, dropped, kept = [await plain.fetchval("select jobledger.enqueue('noop')") for _ in range(3)]
+        enqueued, lost, early = [await prepared(server, name) for name in ("enqueued", "lost", "early")]
+        for name, job in (("cancel", cancelled), ("forget", dropped)):
+            async with await Store.connect(server.dsn) as other, other.connection() as acting:
+                await acting.execute("begin")
+                await acting.fetch(CANCEL, [job])
+                await acting.execute(f"prepare transaction '{name}'")
+        assert await plain.fetchval("select jobledger.copy_queue(0::smallint)")
+        after = await plain.fetchval("select jobledger.enqueue('noop')")
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await server.astart()
+    async with await Store.connect(server.dsn) as store, store.connection() as connection:
+        await connection.execute("commit prepared 'early'")
+        between = await prepared(server, "between")
+        opened = await open_store(store)
+        assert (opened.copied, opened.rows) == (3, 5)
+        for name in ("enqueued", "cancel", "between"):
+            await connection.execute(f"commit prepared '{name}'")
+        for name in ("lost", "forget"):
+            await connection.execute(f"rollback prepared '{name}'")
+        while await connection.fetchval("select count(*) from jobledger.late"):
+            await tick(connection, 0)
+        assert await compare(connection, 0) == []
+        rows = await connection.fetch("select id from jobledger.ready")
+        assert {row["id"] for row in rows} == {dropped, kept, enqueued, early, after, between}
+        assert lost not in {row["id"] for row in rows}
+        assert (
+            await connection.fetchval("select state::text from jobledger.jobs where id = $1", cancelled) == "cancelled"
+        )
 
 
 async def test_a_job_that_is_being_claimed_is_not_brought_back(server: Server) -> None:
