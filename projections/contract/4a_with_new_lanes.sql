@@ -1,5 +1,5 @@
 -- The lanes of a claim, with up to p_most new ones put first: those found in the given gaps between known lanes, and in queues nobody named (where the worker takes any).
--- One descent of the index a gap; its bounds are known lanes or the ends (('', -32768) and ('~', 0), which no name reaches), so the dead entries of known lanes are never read.
+-- One descent of the index a gap and a lane found (a worker bound to tenants jumps from one of its own to the next); its bounds are known lanes or the ends (('', -32768) and ('~', 0), which no name reaches), so the dead entries of known lanes are never read.
 drop function if exists jobledger.with_new_lanes;
 
 create function jobledger.with_new_lanes(
@@ -13,7 +13,6 @@ language plpgsql stable
 as $$
 declare
   v_queue text := '';
-  v_lane record;
   v_gap record;
   n_queue text[] := '{}';
   n_tenant text[] := '{}';
@@ -43,20 +42,21 @@ begin
     ) as r order by g.ord
   loop
     exit when cardinality(n_queue) >= p_most;
-    select v_gap.tenant as tenant, v_gap.priority as priority into v_lane;
-    while v_lane.tenant is not null and cardinality(n_queue) < p_most loop
-      if p_tenants is null or v_lane.tenant = any (p_tenants) then
-        n_queue := n_queue || v_gap.queue;
-        n_tenant := n_tenant || v_lane.tenant;
-        n_priority := n_priority || v_lane.priority;
-      else
-        -- A tenant this worker may not serve: go on after the last of its lanes.
-        v_lane.priority := 32767;
-      end if;
-      select r.tenant, r.priority into v_lane from jobledger.ready as r
-      where r.queue = v_gap.queue and (r.tenant, r.priority) > (v_lane.tenant, v_lane.priority) and (r.tenant, r.priority) < (v_gap.upto_tenant, v_gap.upto_priority)
-      order by r.queue, r.tenant, r.priority limit 1;
-    end loop;
+    with recursive lane as (
+      select v_gap.tenant as tenant, v_gap.priority as priority, p_tenants is null or v_gap.tenant = any (p_tenants) as mine
+      union all
+      select r.tenant, r.priority, p_tenants is null or r.tenant = any (p_tenants)
+      from lane as l cross join lateral (
+        select r.tenant, r.priority from jobledger.ready as r
+        where r.queue = v_gap.queue and (r.tenant, r.priority) < (v_gap.upto_tenant, v_gap.upto_priority)
+          and (r.tenant, r.priority) > (case when l.mine then l.tenant else coalesce((select min(t collate "C") from unnest(p_tenants) as t where t collate "C" > l.tenant), '~') end,
+            case when l.mine then l.priority else -32768 end)
+        order by r.queue, r.tenant, r.priority limit 1
+      ) as r
+    )
+    select n_tenant || array_agg(l.tenant), n_priority || array_agg(l.priority) into n_tenant, n_priority
+    from (select l.tenant, l.priority from lane as l where l.mine limit p_most - cardinality(n_tenant)) as l;
+    n_queue := n_queue || array_fill(v_gap.queue, array[cardinality(n_tenant) - cardinality(n_queue)]);
   end loop;
   n := cardinality(n_queue);
   if n > 0 then

@@ -66,14 +66,16 @@ as $$
       (array_agg(l.run_at order by l.run_at desc, l.id desc))[1] as last_at, (array_agg(l.id order by l.run_at desc, l.id desc))[1] as last_id
     from look as l group by l.ord
   ), read as (
-    select q.ord, q.quota, coalesce(s.looked, 0) as looked, coalesce(s.got, 0) as got, coalesce(s.strange, 0) as strange, q.stop_at, q.stop_id, s.last_at, s.last_id
+    select q.ord, q.quota, coalesce(s.looked, 0) as looked, coalesce(s.got, 0) as got, coalesce(s.strange, 0) as strange, q.stop_at, q.stop_id, s.last_at, s.last_id,
+      q.stop_at is not null or (s.looked >= q.quota and exists (select from jobledger.ready as r where r.queue = q.queue and r.tenant = q.tenant and r.priority = q.priority
+        and (r.run_at, r.id) > (s.last_at, s.last_id) and (r.run_at, r.id) <= (q.upto_at, q.upto_id))) as more
     from quota as q left join seen as s on s.ord = q.ord
   )
   select row(r.ords, r.asked, r.looked, r.got, r.strange, r.more, r.last_at, r.last_id,
     j.ids, j.tenants, j.queues, j.kinds, j.priorities, j.attempts, j.max_attempts, j.claims, j.run_ats, j.kill_ats, j.timeouts, j.owners)::jobledger.taken_lanes
   from (
     select array_agg(ord::int order by ord) as ords, array_agg(quota order by ord) as asked, array_agg(looked order by ord) as looked, array_agg(got order by ord) as got,
-      array_agg(strange order by ord) as strange, array_agg(looked >= quota or stop_at is not null order by ord) as more,
+      array_agg(strange order by ord) as strange, array_agg(coalesce(more, false) order by ord) as more,
       array_agg(case when looked < quota and stop_at is not null then stop_at else last_at end order by ord) as last_at,
       array_agg(case when looked < quota and stop_at is not null then stop_id else last_id end order by ord) as last_id
     from read

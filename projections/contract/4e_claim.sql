@@ -1,6 +1,7 @@
 -- Claim up to p_n jobs in one round trip: lock and delete from `ready`, insert into `running`, append `job.claimed`, return the jobs with their data from the log.
 --
--- What to read is the caller's memory, as parallel arrays: segments of lanes (queue, tenant, priority, after which key, up to which key, how many rows at most,
+-- What to read is the caller's memory, as parallel arrays: segments of lanes (queue, tenant, priority, after which key, up to which key, how many rows at most (null: a share;
+-- 0: a share if there is anything),
 -- how many jobs of the tenant the process already runs, whether the lane holds kinds the worker does not know), gaps between known lanes in which to look for new
 -- ones, and the free slots of each queue. Each round gives every tenant its fair share of what is left and reads its most urgent lane that is not exhausted;
 -- what a tenant cannot use goes round again, so a lone tenant gets everything. Cost grows with the lanes named, not with tenants or backlog.
@@ -29,9 +30,11 @@ declare
   v_beat int;
   v_left int := p_n;
   v_oldest uuid;
+  v_shares int;
   v_said jsonb;
   v_round int := 0;
   v_paused text[];
+  v_first boolean[];
   v_taken jobledger.taken_lanes;
   n int;
 begin
@@ -50,6 +53,7 @@ begin
   v_oldest := jobledger.first_id_at(at - interval '7 days');
   select w.head into v_beat from jobledger.workers as w where w.shard = p_shard and w.id = p_worker;
   v_said := jsonb_build_object('call', p_call, 'beat', v_beat);
+  v_shares := (select count(*) from unnest(s_most) as m where m is null);
   select t.* into s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed
   from jobledger.with_new_lanes(p_queues, p_any_queue, s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
     g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority, p_new_lanes, v_tenants, h_tenant, h_count) as t;
@@ -63,7 +67,12 @@ begin
   l_looked := l_asked;
   l_got := l_asked;
   l_strange := l_asked;
-  l_more := array(select v_tenants is null or l.tenant = any (v_tenants) from unnest(s_tenant) with ordinality as l (tenant, ord) order by l.ord);
+  -- What is read only if there is anything, costs one look and has no part in the shares where there is not.
+  l_more := array(select (v_tenants is null or l.tenant = any (v_tenants)) and (l.most is null or exists (select from jobledger.ready as r
+      where r.queue = l.queue and r.tenant = l.tenant and r.priority = l.priority and (r.run_at, r.id) > (l.after_at, l.after_id) and (r.run_at, r.id) <= (l.upto_at, l.upto_id)))
+    from unnest(s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most) with ordinality as l (queue, tenant, priority, after_at, after_id, upto_at, upto_id, most, ord)
+    order by l.ord);
+  s_most := array(select nullif(m.most, 0) from unnest(s_most) with ordinality as m (most, ord) order by m.ord);
   if exists (select from jobledger.limits as l where l.shard = p_shard and l.paused) then
     v_kinds := array(select k from unnest(p_kinds) as k where k <> all (jobledger.paused(p_shard, 'kind', p_kinds)));
     v_paused := jobledger.paused(p_shard, 'tenant', s_tenant);
@@ -71,10 +80,14 @@ begin
     from unnest(s_queue, s_tenant) with ordinality as l (queue, tenant, ord), (select jobledger.paused(p_shard, 'queue', s_queue) as names) as q;
     l_more := coalesce(l_more, '{}');
   end if;
+  -- New lanes take the place of the last ones named, so that a claim serves as many tenants as its caller meant to; the others share what is left.
+  v_first := array(select m.most is not null or row_number() over (partition by m.most is null order by m.ord) <= greatest(p_new_lanes, v_shares)
+    from unnest(s_most) with ordinality as m (most, ord) order by m.ord);
   while v_left > 0 and n > 0 and v_round < 8 loop
     v_round := v_round + 1;
     select * into v_taken from jobledger.claim_round(p_shard, p_worker, p_call, at, v_left, v_kinds, cardinality(v_kinds) < cardinality(p_kinds), p_queues, p_room, v_oldest, p_timeout, v_said,
-      s_queue, s_tenant, s_priority, l_at, l_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed, l_more);
+      s_queue, s_tenant, s_priority, l_at, l_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
+      case when v_round = 1 then array(select m.more and m.first from unnest(l_more, v_first) with ordinality as m (more, first, ord) order by m.ord) else l_more end);
     exit when v_taken.ords is null;
     for i in 1 .. cardinality(v_taken.ords) loop
       n := v_taken.ords[i];

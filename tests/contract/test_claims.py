@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -13,7 +13,6 @@ import pytest
 
 from jobledger.errors import LeaseOver, NotFound, NotOpen, NotWaiting, UnknownWorker
 from jobledger.store.claim import Claimer
-from jobledger.store.lanes import Lanes
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Desk
@@ -225,19 +224,6 @@ async def test_a_job_past_its_kill_date_is_never_claimed(desk: Desk, clock: Cloc
     await clock.advance(days=8)
     await desk.start()
     assert await desk.claim() == []
-
-
-def test_lanes_probe_every_gap_in_turn() -> None:
-    """Whatever is known already, each gap of each queue comes up within a few plans."""
-    lanes = Lanes(["q"], window=4, seed=1)
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    for number in range(50):
-        lane = lanes._add(("q", f"t{number:02}", 0))
-        lane.key = (at, lane.key[1])
-    seen: set[object] = set()
-    for _ in range(20):
-        seen.update((gap.after, gap.before) for gap in lanes.plan({}).gaps)
-    assert len(seen) == 51
 
 
 async def test_a_claim_leaves_alone_what_would_outlast_the_worker(desk: Desk) -> None:

@@ -6,6 +6,7 @@ the keys as they stood when it was planned, SKIP LOCKED lets them pass each othe
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jobledger.errors import NotOpen
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from jobledger.store.pool import Connection, Store
     from jobledger.store.tick import TickResult
+
+_PASSING_BY_S = 0.2
 
 
 class ClaimedJob(NamedTuple):
@@ -94,13 +97,29 @@ class Claimer:
         """
         if conn is None:
             async with self.store.connection() as own:
-                return await self.claim(n, held, call, own, queues, timeout_s=timeout_s, ticking=ticking)
+                return await self.claim(n, held, call, own, queues, timeout_s=timeout_s)
+        began = time.monotonic()
+        jobs = await self._once(n, held, call, conn, queues, timeout_s)
+        # Nothing yet, but jobs that this worker cannot take lie before the rest of a lane: the wait that follows an
+        # empty answer would let a million of them hide the others for minutes.
+        while not jobs and self.lanes.unread and time.monotonic() - began < _PASSING_BY_S:
+            jobs = await self._once(n, held, call, conn, queues, timeout_s)
+        return jobs
+
+    async def _once(
+        self,
+        n: int,
+        held: Mapping[str, int],
+        call: int,
+        conn: Connection,
+        queues: Mapping[str, int] | None,
+        timeout_s: int | None,
+    ) -> list[ClaimedJob]:
         names = None if queues is None or self._any_queue else [queue for queue, room in queues.items() if room > 0]
-        plan = self.lanes.plan(held, names)
+        plan = self.lanes.plan(held, names, n=n)
         room_of = queues or {}
         known = names if names is not None else self.lanes.queues
-        segments = plan.segments
-        gaps = plan.gaps
+        segments, gaps = plan.segments, plan.gaps
         try:
             row = await conn.fetchrow(
                 statement("claim" if ticking is None else "poll"),
@@ -127,7 +146,7 @@ class Claimer:
                 [gap.after[1] for gap in gaps],
                 [gap.before[0] for gap in gaps],
                 [gap.before[1] for gap in gaps],
-                self.lanes.fresh(n),
+                plan.new_lanes,
                 list(held),
                 list(held.values()),
                 timeout_s,
@@ -141,7 +160,6 @@ class Claimer:
             ticking.said(read_tick(row["said"]))
         jobs = _jobs(row)
         self.lanes.learn(plan, _reads(row), missing=n - len(jobs), asked=n)
-        self.lanes.served([(job.queue, job.tenant) for job in jobs[-1:]])
         return jobs
 
     async def claim_job(self, job: UUID, call: int, conn: Connection | None = None) -> ClaimedJob:

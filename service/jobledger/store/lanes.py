@@ -1,10 +1,15 @@
 """What one process remembers of the lanes it claims from. Pure: no I/O.
 
 A lane is (queue, tenant, priority). Of each the process keeps the key (run_at, id) it has read up to, so that a claim
-never reads the dead entries of what was taken before. New lanes are looked for only in the gaps between known ones. A
-second cursor of each lane walks the part before the key, in the stretches that earlier claims read, newest first: it
-finds rows that committed late, or that another process had locked and given back. It goes on where it stopped, so what
-this worker cannot take is walked past.
+never reads the dead entries of what was taken before. Four cursors go round, each a bounded way a claim, so the cost of
+a claim grows with the window, not with tenants or backlog:
+
+- the ring, over the tenants known to have jobs: who is served next;
+- the gaps between known lanes, where new ones are looked for;
+- the lanes set aside, which were found empty: has something come after their key?
+- the walk behind the keys: rows that committed late, or that another process had locked and given back.
+
+A lane that was found empty and has given few rows is forgotten: what comes later is found in the gap that it leaves.
 """
 
 from __future__ import annotations
@@ -13,96 +18,42 @@ import random
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
-from uuid import UUID
+
+from jobledger.store.lane import END, START, Key, Lane, Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Key = tuple[datetime, UUID]
-Name = tuple[str, str, int]
+__all__ = ["END", "START", "WINDOW", "Gap", "Key", "Lane", "LaneRead", "Lanes", "Name", "Plan", "Segment"]
 
-START: Key = (datetime(1, 1, 2, tzinfo=UTC), UUID(int=0))
-END: Key = (datetime(9999, 12, 30, tzinfo=UTC), UUID(int=2**128 - 1))
 _FIRST = ("", -32768)
 _LAST = ("~", 0)
 
 WINDOW = 64
-"""Tenants served by one claim at most, and gaps probed by one (`k`)."""
-ASIDE_BUSY, ASIDE_SOME, ASIDE_SHORT = 16, 128, 1000
-"""Lanes set aside that a claim looks at: when claims come back full, somewhat short, and nearly empty."""
+"""Tenants served by one claim, gaps probed by one, lanes set aside probed by one (`k`)."""
+WIDE = 1000
+"""The same at most, while the tenants of a window have too few jobs to fill a claim."""
+_CALM = 32
+_FEW = 8
 BEHIND_BUSY, BEHIND_SHORT, BEHIND_ROWS = 4, 32, 16
-"""Stretches before the keys that a claim looks at, and rows in each at most."""
-STRETCHES = 12
-LANES_LIMIT = 200_000
-"""Lanes remembered at most; what was set aside longest is forgotten first."""
-
-
-class Lane:
-    """One known lane: its key, its stretches behind the key, and how it was last found."""
-
-    __slots__ = ("aside", "key", "mixed", "name", "stretches", "turn", "walked")
-
-    def __init__(self, name: Name) -> None:
-        """Begin before everything."""
-        self.name = name
-        self.key = START
-        self.stretches: list[Key] = [START]
-        self.walked: dict[Key, Key] = {}
-        self.turn = 0
-        self.mixed = False
-        self.aside = False
-
-    def advance(self, key: Key) -> None:
-        """Move the key past what was read, and remember the stretch; old stretches are joined as they grow many."""
-        if key <= self.key:
-            return
-        self.key = key
-        self.stretches.append(key)
-        if len(self.stretches) > STRETCHES:
-            middle = len(self.stretches) // 2
-            self.stretches = self.stretches[:middle:2] + self.stretches[middle:]
-            self.walked = {begun: at for begun, at in self.walked.items() if begun in self.stretches}
-
-    def set_back(self, key: Key) -> None:
-        """Take up reading at an earlier key: most of what lay behind could be claimed."""
-        self.key = key
-        self.stretches = [stretch for stretch in self.stretches if stretch < key]
-        self.stretches.append(key if self.stretches else START)
-        self.walked.clear()
-        self.turn = 0
-
-    def behind(self) -> tuple[Key, Key] | None:
-        """Return the next stretch to walk, from where the last look at it stopped to its end.
-
-        The newest every other time, the older ones in turn.
-        """
-        count = len(self.stretches) - 1
-        if count < 1:
-            return None
-        self.turn += 1
-        at = count if self.turn % 2 else count - (self.turn // 2) % count
-        return self.walked.get(self.stretches[at - 1], self.stretches[at - 1]), self.stretches[at]
-
-    def walk(self, after: Key, upto: Key, reached: Key) -> None:
-        """Note how far a look at a stretch came: the next one goes on there, or begins anew where nothing was left.
-
-        Rows that this worker cannot take lie at the start of a stretch for as long as nobody else takes them: one that
-        began there each time would never see what lies behind them.
-        """
-        at = bisect_left(self.stretches, upto)
-        if not 0 < at < len(self.stretches) or self.stretches[at] != upto:
-            return  # joined with others meanwhile
-        begun = self.stretches[at - 1]
-        if after < reached < upto:
-            self.walked[begun] = reached
-        else:
-            self.walked.pop(begun, None)
+"""Looks behind the keys that a claim takes (of full ones each fourth; short), and rows that each may give."""
+_LOOKS_EVERY = 4
+DEAD_BUSY, DEAD_SHORT = 4096, 4096
+"""Rows once taken that one look may pass over: dead entries, under a snapshot held open elsewhere. The looks of busy
+claims pass over several times what these take, else the walk would never meet the key again."""
+GAP_ROWS = 1024
+"""Rows taken from forgotten lanes that one gap may hold, for the same reason; above it lanes are kept."""
+ASIDE_LIMIT = 4096
+"""Lanes set aside that are remembered at most."""
 
 
 class Segment(NamedTuple):
-    """What a claim reads of one lane: after `after`, up to `upto`; `most` rows of a stretch behind the key."""
+    """What a claim reads of one lane: after `after`, up to `upto`.
+
+    `most` is None where the lane has a share; 0: it has one if there is anything; else this many rows at most, if any.
+    """
 
     lane: Lane
     after: Key
@@ -121,10 +72,15 @@ class Gap(NamedTuple):
 
 @dataclass(slots=True)
 class Plan:
-    """What one claim reads."""
+    """What one claim reads: looks behind keys, then the ring, whole or a part of it, then lanes set aside."""
 
     segments: list[Segment] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    new_lanes: int = 0
+    ring: range = range(0)
+    whole: bool = False
+    before: tuple[str, str] | None = None
+    served: tuple[str, str] | None = None
 
 
 class LaneRead(NamedTuple):
@@ -147,180 +103,266 @@ class Lanes:
     def __init__(self, queues: Iterable[str] = (), *, window: int = WINDOW, seed: float | None = None) -> None:
         """Know no lane yet; `queues` are those the worker is bound to."""
         self._window = window
+        self._random = random.Random(seed)  # noqa: S311 - where to begin is no secret
+        self._queues = sorted(set(queues))
+        self._begin()
+
+    def _begin(self) -> None:
         self._lanes: dict[Name, Lane] = {}
-        self._order: list[Name] = []
+        # The known lanes in order, and for each queue a mark at its end: it stands for the gap after its last lane.
+        self._order: list[Name] = [(queue, *_LAST) for queue in self._queues]
+        self._active: list[Name] = []
         self._aside: OrderedDict[Name, None] = OrderedDict()
         self._walk: OrderedDict[Name, None] = OrderedDict()
+        self._weights: dict[Name, int] = {}
         self._served: tuple[str, str] | None = None
         self._gap: Name = ("", "", -32768)
-        self._short = True
-        self._empty = True
+        self._short = self._empty = True
+        self._unread = False
         self._plans = 0
-        self._random = random.Random(seed)  # noqa: S311 - where to begin is no secret
-        for queue in queues:
-            self.add_queue(queue)
+        self._width = WIDE
+        self._full = _CALM
+        self._owed = 0
+        self._repays = False
 
     @property
     def queues(self) -> list[str]:
         """The queues whose lanes are known, in order."""
-        return [name[0] for name in self._order if name[1:] == _LAST]
+        return self._queues.copy()
+
+    @property
+    def unread(self) -> bool:
+        """Whether the last claim stopped in the middle of jobs that this worker cannot take, and the next goes on."""
+        return self._unread
 
     def __len__(self) -> int:
         """Return how many lanes are known."""
         return len(self._lanes)
 
-    def add_queue(self, queue: str) -> None:
-        """Know a queue: a mark at its end stands for the gap after its last lane."""
-        mark = (queue, *_LAST)
-        at = bisect_left(self._order, mark)
-        if at == len(self._order) or self._order[at] != mark:
-            self._order.insert(at, mark)
-
-    def plan(self, held: Mapping[str, int], queues: Sequence[str] | None = None) -> Plan:
-        """Say what the next claim reads, of the given queues only (None: of all)."""
+    def plan(self, held: Mapping[str, int], queues: Sequence[str] | None = None, *, n: int = WINDOW) -> Plan:
+        """Say what the next claim, of `n` jobs, reads: of the given queues only (None: of all)."""
         wanted = None if queues is None else set(queues)
-        plan = Plan(gaps=self._gaps(wanted))
-        for name in self._ring(wanted):
-            lane = self._lanes[name]
-            plan.segments.append(Segment(lane, lane.key, END, None, held.get(name[1], 0)))
-        most = ASIDE_SHORT if self._empty else ASIDE_SOME if self._short else ASIDE_BUSY
-        for name in self._turn(self._aside, most, wanted):
-            lane = self._lanes[name]
-            plan.segments.append(Segment(lane, lane.key, END, None, held.get(name[1], 0)))
-        behind: list[Segment] = []
-        for name in self._turn(self._walk, BEHIND_SHORT if self._short else BEHIND_BUSY, wanted):
-            lane = self._lanes[name]
-            stretch = lane.behind()
-            if stretch is not None:
-                behind.append(Segment(lane, *stretch, BEHIND_ROWS, held.get(name[1], 0)))
-        # What comes first is read first, and the rest only with what that left free: under full load the stretches
-        # behind the keys would never be read if they did not come first now and then.
+        width = max(self._window, min(n, self._width))
+        # More would be found and not served, and then have to wait until the ring comes round to them.
+        plan = Plan(new_lanes=0 if self._repays else min(max(n, _FEW), width))
+        if not self._repays:
+            plan.gaps = self._gaps(wanted, WIDE if self._empty else self._window)
+        # While claims come back full a look gets jobs only if it comes first: that is its right now and then, no more,
+        # for it may lead to many rows that this worker cannot take.
         self._plans += 1
-        plan.segments = behind + plan.segments if self._plans % 8 == 0 else plan.segments + behind
+        if not self._short and self._plans % _LOOKS_EVERY == 0:
+            plan.segments += self._looks(held, wanted, BEHIND_BUSY, DEAD_BUSY)
+        first = len(plan.segments)
+        for name in self._ring(plan, wanted, width, n):
+            lane = self._lanes[name]
+            plan.segments.append(Segment(lane, lane.key, END, None, held.get(name[1], 0)))
+        plan.ring = range(first, len(plan.segments))
+        aside = WIDE if self._empty else 4 * self._window if self._short else self._window
+        for name in self._turn(self._aside, aside, wanted):
+            lane = self._lanes[name]
+            plan.segments.append(Segment(lane, lane.key, END, 0, held.get(name[1], 0)))
+        if self._short:
+            plan.segments += self._looks(held, wanted, BEHIND_SHORT, DEAD_SHORT)
         return plan
-
-    def fresh(self, n: int) -> int:
-        """Return how many new lanes a claim of `n` jobs may take up: more than the window when the last came short."""
-        return max(self._window, min(n, 1000)) if self._short else self._window
 
     def learn(self, plan: Plan, reads: Sequence[LaneRead], *, missing: int, asked: int) -> None:
         """Take in what a claim of `asked` jobs said of its lanes; it gave `missing` fewer."""
         fresh = len(reads) - len(plan.segments)
-        if fresh >= self.fresh(asked):
+        if 0 < plan.new_lanes <= fresh:
             # The search for new lanes ended at its limit: it goes on after the last one found.
             last = reads[fresh - 1]
             self._gap = (last.queue, last.tenant, last.priority + 1)
         self._short = missing > 0
         self._empty = missing * 4 > asked * 3
+        self._unread = False
+        self._widen(asked)
         for read in reads[:fresh]:
-            lane = self._add((read.queue, read.tenant, read.priority))
-            self._forward(lane, read)
+            self._found(read)
+        unasked: list[Name] = []
         for segment, read in zip(plan.segments, reads[fresh:], strict=True):
-            if segment.lane.name not in self._lanes:
+            lane = segment.lane
+            if self._lanes.get(lane.name) is not lane:
                 continue
-            if segment.most is None:
-                self._forward(segment.lane, read)
-            elif read.got * 2 >= segment.most and segment.after < segment.lane.key:
-                segment.lane.set_back(segment.after)
-                self._bring_back(segment.lane)
-            elif read.asked:
-                segment.lane.walk(segment.after, segment.upto, read.key)
-        while len(self._lanes) > LANES_LIMIT and self._aside:
-            self._forget(next(iter(self._aside)))
+            if not segment.most:
+                self._forward(lane, read)
+            elif read.got * 2 >= BEHIND_ROWS and segment.after < lane.key:
+                lane.set_back(segment.after)
+                self._bring_back(lane)
+            elif read.asked or not read.more:
+                lane.looked(segment.after, segment.upto, read.key)
+            else:
+                unasked.append(lane.name)
+        for name in reversed(unasked):
+            # Others came first and left nothing of this claim: they are the first of the next.
+            self._walk.move_to_end(name, last=False)
+        self._go_on(plan, [read.asked > 0 for read in reads[fresh:]], fresh, asked)
+        while len(self._aside) > ASIDE_LIMIT:
+            self._forget(self._lanes[next(iter(self._aside))])
 
     def forget_all(self) -> None:
         """Begin anew, as after the live tables were rebuilt: keys of rows that came back would hide them."""
-        queues = self.queues
-        self._lanes.clear()
-        self._order.clear()
-        self._aside.clear()
-        self._walk.clear()
-        for queue in queues:
-            self.add_queue(queue)
+        self._begin()
+
+    def _widen(self, asked: int) -> None:
+        """Serve more tenants a claim while those of a window have too few jobs to fill it."""
+        self._full = 0 if self._short else self._full + 1
+        if self._short:
+            self._width = max(self._window, min(2 * self._width, asked, WIDE))
+        else:
+            self._width = max(self._window, self._width - self._width // (4 if self._full > _CALM else 32) - 1)
+
+    def _found(self, read: LaneRead) -> None:
+        """Know a new lane, unless it is empty already. What is paused, or not this worker's, is not worth knowing."""
+        if not read.asked and not read.more:
+            return
+        name = (read.queue, read.tenant, read.priority)
+        if name in self._lanes:
+            return  # found by two claims under way at once
+        if read.queue not in self._queues:
+            insort(self._queues, read.queue)
+            insort(self._order, (read.queue, *_LAST))
+        lane = Lane(name)
+        at = bisect_left(self._order, name)
+        if not read.more and not read.strange and self._fits(self._order[at], read.looked):
+            return
+        # The search goes upwards: what was forgotten in this gap mostly lies before the lane that is kept now.
+        self._weights[name] = self._weights.pop(self._order[at], 0)
+        self._order.insert(at, name)
+        self._lanes[name] = lane
+        insort(self._active, name)
+        self._forward(lane, read)
 
     def _forward(self, lane: Lane, read: LaneRead) -> None:
         if read.asked:
-            lane.advance(read.key)
+            lane.advance(read.key, read.looked)
             lane.mixed = read.more and (lane.mixed or read.strange > 0)
+            lane.strange = lane.strange or read.strange > 0
+            self._unread = self._unread or (read.more and read.got < read.asked)
+            if lane.stretches:
+                self._walk.setdefault(lane.name)
         if read.more:
             self._bring_back(lane)
-        else:
+        elif lane.rows <= GAP_ROWS and not lane.strange and self._fits_after(lane):
+            self._forget(lane)
+        elif not lane.aside:
             lane.aside = True
             self._aside[lane.name] = None
+            del self._active[bisect_left(self._active, lane.name)]
 
     def _bring_back(self, lane: Lane) -> None:
-        lane.aside = False
-        self._aside.pop(lane.name, None)
+        if lane.aside:
+            lane.aside = False
+            del self._aside[lane.name]
+            insort(self._active, lane.name)
 
-    def _add(self, name: Name) -> Lane:
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = Lane(name)
-            self.add_queue(name[0])
-            insort(self._order, name)
-            self._walk[name] = None
-        return lane
+    def _fits_after(self, lane: Lane) -> bool:
+        return self._weights.get(self._after(lane.name), 0) + lane.rows + self._weights.get(lane.name, 0) <= GAP_ROWS
 
-    def _forget(self, name: Name) -> None:
-        del self._lanes[name]
-        self._aside.pop(name, None)
-        self._walk.pop(name, None)
+    def _after(self, name: Name) -> Name:
+        return self._order[bisect_right(self._order, name)]
+
+    def _fits(self, before: Name, rows: int) -> bool:
+        """Whether the gap before a name bears so many dead rows more; then they are noted."""
+        weight = self._weights.get(before, 0) + rows
+        if weight > GAP_ROWS:
+            return False
+        self._weights[before] = weight
+        return True
+
+    def _forget(self, lane: Lane) -> None:
+        name = lane.name
         at = bisect_left(self._order, name)
-        if at < len(self._order) and self._order[at] == name:
-            del self._order[at]
+        del self._order[at]
+        self._weights[self._order[at]] = self._weights.get(self._order[at], 0) + lane.rows + self._weights.pop(name, 0)
+        del self._lanes[name]
+        self._walk.pop(name, None)
+        if lane.aside:
+            del self._aside[name]
+        else:
+            del self._active[bisect_left(self._active, name)]
 
-    def _ring(self, wanted: set[str] | None) -> list[Name]:
-        """The lanes of the next `window` tenants after the last one served, going round once."""
-        order, count = self._order, len(self._order)
-        if not self._lanes:
-            return []
-        after = None if self._served is None else (*self._served, 32768)
-        start = self._random.randrange(count) if after is None else bisect_right(order, after)
+    def _looks(self, held: Mapping[str, int], wanted: set[str] | None, most: int, rows: int) -> list[Segment]:
+        """The looks behind the keys of the lanes longest unvisited."""
+        looks: list[Segment] = []
+        for name in self._turn(self._walk, most, wanted):
+            lane = self._lanes[name]
+            part = lane.behind(rows)
+            parts = lane.both(rows) if self._empty else [] if part is None else [part]
+            looks += [Segment(lane, *one, BEHIND_ROWS, held.get(name[1], 0)) for one in parts]
+        return looks
+
+    def _ring(self, plan: Plan, wanted: set[str] | None, most: int, n: int) -> list[Name]:
+        """The lanes of the next `most` tenants that have jobs, after the last one served, going round once."""
+        order, count = self._active, len(self._active)
         found: list[Name] = []
-        tenants: dict[tuple[str, str], None] = {}
-        for step in range(min(count, 16 * self._window)):
-            name = order[(start + step) % count]
-            lane = self._lanes.get(name)
-            if lane is None or lane.aside or (wanted is not None and name[0] not in wanted):
+        tenants: list[tuple[str, str]] = []
+        if not count:
+            return found
+        start = self._random.randrange(count) if self._served is None else bisect_right(order, (*self._served, 32768))
+        step = 0
+        while step < count and len(found) < 4 * most:
+            at = (start + step) % count
+            name = order[at]
+            if wanted is not None and name[0] not in wanted:
+                step += bisect_right(order, (name[0], *_LAST), at) - at
                 continue
-            if name[:2] not in tenants and len(tenants) == self._window:
-                break
-            tenants[name[:2]] = None
+            if not tenants or name[:2] != tenants[-1]:
+                if len(tenants) == most:
+                    break
+                tenants.append(name[:2])
             found.append(name)
+            step += 1
+        plan.whole = step >= count
         if tenants:
-            # One tenant on, not a whole window: where fewer slots than tenants are free, each comes first in its turn.
-            self._served = next(iter(tenants)) if len(tenants) < self._window else list(tenants)[-1]
+            # A claim under way at the same time goes on where this one is expected to end.
+            plan.before = self._served
+            plan.served = self._served = tenants[0 if plan.whole and n >= len(tenants) else min(n, len(tenants)) - 1]
         return found
 
-    def served(self, tenants: Sequence[tuple[str, str]]) -> None:
-        """Go on after the last of the tenants that a claim gave jobs of, in the order of the ring."""
-        if tenants:
-            self._served = tenants[-1]
+    def _go_on(self, plan: Plan, asked: Sequence[bool], fresh: int, n: int) -> None:
+        """Move the ring on to the last tenant that was asked, and see that new lanes do not starve the known ones."""
+        last = next((at for at in reversed(plan.ring) if asked[at]), None)
+        if self._served != plan.served:
+            pass  # another claim has gone on meanwhile
+        elif last is None:
+            self._served = plan.before
+        else:
+            # Where everybody was asked one tenant on, not round: who gets what is over when shares are uneven.
+            at = plan.ring[0] if plan.whole and last == plan.ring[-1] else last
+            self._served = plan.segments[at].lane.name[:2]
+        if self._repays:
+            self._owed -= 1
+            self._repays = self._owed > 0
+        elif last is None and plan.ring and fresh:
+            self._owed += 1
+            served = min(n, self._window)
+            self._repays = self._owed * served > len(self._active) + served
+        else:
+            self._owed = 0
 
-    def _gaps(self, wanted: set[str] | None) -> list[Gap]:
-        """The gaps before the next known lanes in turn, up to the window."""
+    def _gaps(self, wanted: set[str] | None, most: int) -> list[Gap]:
+        """The gaps before the next known lanes in turn."""
         order, count = self._order, len(self._order)
         gaps: list[Gap] = []
         if not count:
             return gaps
         start = bisect_left(order, self._gap)
-        for step in range(min(count, 4 * self._window)):
+        step = 0
+        while step < count and len(gaps) < most:
             at = (start + step) % count
-            queue, *upto = order[at]
+            queue, tenant, priority = order[at]
             if wanted is not None and queue not in wanted:
+                step += bisect_right(order, (queue, *_LAST), at) - at
                 continue
-            if len(gaps) == self._window:
-                self._gap = order[at]
-                return gaps
             before = order[at - 1] if at and order[at - 1][0] == queue else None
-            gaps.append(Gap(queue, _FIRST if before is None else before[1:], (upto[0], upto[1])))  # type: ignore[arg-type]  # unpacking a tuple widens it to a list
-        self._gap = order[(start + min(count, 4 * self._window)) % count]
+            gaps.append(Gap(queue, _FIRST if before is None else before[1:], (tenant, priority)))
+            step += 1
+        self._gap = order[(start + step) % count]
         return gaps
 
-    def _turn(self, ring: OrderedDict[Name, None], most: int, wanted: set[str] | None) -> list[Name]:
-        names: list[Name] = []
-        for name in list(ring)[:most] if most < len(ring) else list(ring):
+    @staticmethod
+    def _turn(ring: OrderedDict[Name, None], most: int, wanted: set[str] | None) -> list[Name]:
+        names = list(islice(ring, most))
+        for name in names:
             ring.move_to_end(name)
-            if wanted is None or name[0] in wanted:
-                names.append(name)
-        return names
+        return names if wanted is None else [name for name in names if name[0] in wanted]
