@@ -97,13 +97,13 @@ class Claimer:
         """
         if conn is None:
             async with self.store.connection() as own:
-                return await self.claim(n, held, call, own, queues, timeout_s=timeout_s)
+                return await self.claim(n, held, call, own, queues, timeout_s=timeout_s, ticking=ticking)
         began = time.monotonic()
-        jobs = await self._once(n, held, call, conn, queues, timeout_s)
+        jobs = await self._once(n, held, call, conn, queues, timeout_s, ticking)
         # Nothing yet, but jobs that this worker cannot take lie before the rest of a lane: the wait that follows an
         # empty answer would let a million of them hide the others for minutes.
         while not jobs and self.lanes.unread and time.monotonic() - began < _PASSING_BY_S:
-            jobs = await self._once(n, held, call, conn, queues, timeout_s)
+            jobs = await self._once(n, held, call, conn, queues, timeout_s, None)
         return jobs
 
     async def _once(
@@ -114,6 +114,7 @@ class Claimer:
         conn: Connection,
         queues: Mapping[str, int] | None,
         timeout_s: int | None,
+        ticking: Ticking | None,
     ) -> list[ClaimedJob]:
         names = None if queues is None or self._any_queue else [queue for queue, room in queues.items() if room > 0]
         plan = self.lanes.plan(held, names, n=n)
