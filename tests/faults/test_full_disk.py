@@ -146,20 +146,22 @@ async def test_a_full_disk_is_told_and_waited_out(on_small_disk: tuple[str, Disk
             handle = await client.enqueue("short", args, meta={"x": os.urandom(meta).hex()}, max_attempts=100)
             jobs.append(handle.id)
 
-        async def fill() -> None:
+        async def fill(meta: int) -> None:
             while True:
-                await enqueue(7000)
+                await enqueue(meta)
 
         with observing(ConnectionLost) as seen:
             async with work.manned(dsn, concurrency=5):
                 await enqueue()
                 await ledger.until(lambda: work.ended() == set(jobs))
                 work.gate.clear()
-                for _ in range(10):
+                for _ in range(60):
                     await enqueue()
                 await ledger.until(lambda: len(work.notes) == 2 + 5)
-                with pytest.raises(Unavailable, match="disk is full") as told:
-                    await fill()
+                # Large rows first, then small ones into what those left.
+                for meta in (7000, 0):
+                    with pytest.raises(Unavailable, match="disk is full") as told:
+                        await fill(meta)
                 assert "space" in (told.value.hint or "")
                 work.gate.set()
                 await ledger.until(lambda: {"report", "claim"} <= {one.where for one in seen})

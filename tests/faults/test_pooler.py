@@ -15,12 +15,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
-from tests.faults.workplace import Workplace
+from tests.faults.workplace import BRISK, QUICK, Workplace
+from tests.worker.isolated import app as isolated
 
 from jobledger.errors import Unavailable
 from jobledger.jobs import Client
 from jobledger.observations import ConnectionLost, observing
+from jobledger.settings import Settings
 from jobledger.store.pool import Store, connect
+from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -175,6 +178,20 @@ async def test_a_pooler_that_dies_is_waited_for(pooler: Pooler, ledger: Ledger) 
                 jobs.add((await client.enqueue("short", {"ms": 1}, max_attempts=100)).id)
                 await ledger.all_over()
     await ledger.agrees(jobs, work.notes)
+
+
+@pytest.mark.slow
+async def test_what_a_child_process_enqueues_goes_through_the_pooler_too(pooler: Pooler, ledger: Ledger) -> None:
+    """A handler of its own process is told what its worker was told, not what the environment says."""
+    settings = Settings(**QUICK, pooler="transaction")
+    async with (
+        await Store.connect(pooler.dsn, settings=settings, pool_min=0, pool_max=2) as own,
+        Worker(isolated, pooler.dsn, settings=settings, manner=BRISK),
+    ):
+        follow = await Client(own).enqueue("follow")
+        await ledger.reaches(follow.id, "succeeded")
+        await ledger.all_over()
+    assert await ledger.value("select count(*) from jobledger.jobs where kind = 'add' and state = 'succeeded'") == 1
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from jobledger.jobs.kind import Job
     from jobledger.store.claim import ClaimedJob
+    from jobledger.store.pool import Pooler
     from jobledger.worker.execute import Host
     from jobledger.worker.slots import Outcome, Runner
     from jobledger.worker.threads import Threads
@@ -52,6 +53,7 @@ class _Order(NamedTuple):
     name: str
     job: ClaimedJob
     dsn: str | None
+    pooler: Pooler
 
 
 class Child:
@@ -106,10 +108,11 @@ class Child:
 class Children:
     """The children of one worker: those at rest are taken again."""
 
-    def __init__(self, threads: Threads, dsn: str | None) -> None:
+    def __init__(self, threads: Threads, dsn: str | None, pooler: Pooler = "none") -> None:
         """Begin without any; what the handlers enqueue goes to `dsn`."""
         self.threads = threads
         self.dsn = dsn
+        self.pooler: Pooler = pooler
         self._resting: list[Child] = []
         self._all: set[Child] = set()
 
@@ -153,7 +156,8 @@ def isolated_runner(kind: Job[..., Any], host: IsolationHost) -> Runner:
         except OSError as error:
             return failed_with(job, kind.declaration.policy, error)
         try:
-            child.order(_Order(kind.function.__module__, kind.function.__qualname__, job, host.children.dsn))
+            told = (kind.function.__module__, kind.function.__qualname__, job)
+            child.order(_Order(*told, host.children.dsn, host.children.pooler))
             outcome = await _followed(child, host, job, slot)
         except ChildEnded as error:
             await host.children.end(child)
@@ -243,7 +247,7 @@ async def _serve(pipe: Pipe, orders: asyncio.Queue[_Order]) -> None:
             kind = _kind_of(order)
             if id(kind.app) not in known:
                 known.add(id(kind.app))
-                await _surround(stack, kind, order.dsn)
+                await _surround(stack, kind, order.dsn, order.pooler)
             slot.token = None
             slot.job = order.job
             try:
@@ -253,10 +257,10 @@ async def _serve(pipe: Pipe, orders: asyncio.Queue[_Order]) -> None:
             pipe.send(("ended", _plain(outcome)))
 
 
-async def _surround(stack: contextlib.AsyncExitStack, kind: Job[..., Any], dsn: str | None) -> None:
+async def _surround(stack: contextlib.AsyncExitStack, kind: Job[..., Any], dsn: str | None, pooler: Pooler) -> None:
     """Give the app its resources and a client, which connects when a handler enqueues something."""
     if dsn is not None:
-        store = await stack.enter_async_context(await Store.connect(dsn, pool_min=0, pool_max=2))
+        store = await stack.enter_async_context(await Store.connect(dsn, pooler=pooler, pool_min=0, pool_max=2))
         client = await stack.enter_async_context(Client(store, app=kind.app))
         await stack.enter_async_context(kind.app.bound(client))
     await stack.enter_async_context(kind.app.running())

@@ -42,7 +42,7 @@ class Workshop:
     def __init__(self, app: App, link: Link, *, ignore_s: float) -> None:
         """Prepare; `ignore_s` is how long a sync handler may ignore its end."""
         self.threads = Threads(ignore_s=ignore_s)
-        self.children = Children(self.threads, link.store.dsn)
+        self.children = Children(self.threads, link.store.dsn, link.store.pooler)
         self.middleware = tuple(app.run_layers)
         self.tracing = tracing.enabled()
         self.store = link.store
