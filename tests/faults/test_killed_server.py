@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from jobledger.embedded import Server
+from jobledger.errors import Unavailable
 from jobledger.store.migrate import migrate
 from jobledger.store.pool import connect
 from jobledger.store.recovery import open_store, persist
@@ -36,6 +39,16 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         await made.astop()
 
 
+COPY = "select jobledger.copy_queue(0::smallint)"
+
+
+async def copying(store: Store) -> None:
+    """Copy the live tables, however far the server lets it come."""
+    with contextlib.suppress(Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        async with store.connection() as connection:
+            await connection.fetchval(COPY)
+
+
 @pytest.mark.parametrize("unlogged", [False, True], ids=["logged", "unlogged"])
 @pytest.mark.parametrize("crashes", [1, pytest.param(8, marks=pytest.mark.slow)])
 async def test_a_killed_server_loses_nothing_acknowledged_and_doubles_nothing(
@@ -54,9 +67,15 @@ async def test_a_killed_server_loses_nothing_acknowledged_and_doubles_nothing(
             for _ in range(crashes):
                 # Load from all sides in this run of the server: each hand finishes some in it.
                 await asyncio.gather(*(hand.ends_more(20) for hand in hands))
+                # Recovery goes on from a copy that was made under load, or from one that was nearly made.
+                await copying(store)
+                await asyncio.gather(*(hand.ends_more(5) for hand in hands))
+                cut_off = asyncio.create_task(copying(store))
+                await asyncio.sleep(0)
                 assert server.pid is not None
                 os.kill(server.pid, signal.SIGKILL)
                 await server.astart()
+                await cut_off
         await ledger.all_over()
         assert [hand.process.poll() for hand in hands] == [None, None]
         await crew.dismiss()
