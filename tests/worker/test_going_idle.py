@@ -153,7 +153,7 @@ async def test_a_few_enqueues_while_a_worker_goes_idle(bench: Bench) -> None:
 @pytest.mark.slow
 async def test_ten_thousand_enqueues_while_a_worker_goes_idle(bench: Bench) -> None:
     """None waits longer than the timer; in autocommit at most one in a hundred waits for it."""
-    found, raised = await race(bench, 10_000, enqueuers=4, each=2, open_s=0, spread_s=0.08)
+    found, raised = await race(bench, 10_000, enqueuers=5, each=4, open_s=0, spread_s=0.15)
     assert raised >= 250
     assert found["timer"] <= 100
 
