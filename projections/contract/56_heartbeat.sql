@@ -4,6 +4,7 @@
 -- Another role's worker is unknown (see worker_is_mine); of a job that the caller may not see it says `lost`, as of an id that nobody has.
 -- The event lists only what was held since before the last heartbeat.
 -- Plans: `finished` is asked for the few that are lost, one by one; joined, all of it was read at every heartbeat.
+-- `is true` keeps the primary key of `running` away, by which the jobs of every worker would be read.
 drop function if exists jobledger.heartbeat;
 
 create function jobledger.heartbeat(p_shard smallint, p_worker uuid, p_beat int, p_settled int, p_held uuid[], p_stalled_s real default 0)
@@ -36,7 +37,7 @@ begin
     select array_agg(r.id order by r.id) filter (where h.id is not null and r.claimed_at <= v_worker.seen_at), array_agg(r.id order by r.id) filter (where h.id is null and r.call <= p_settled)
     into v_long, v_gone
     from jobledger.running as r left join (select distinct u.id from unnest(p_held) as u (id)) as h on h.id = r.id
-    where r.shard = p_shard and r.worker = p_worker;
+    where (r.shard = p_shard) is true and r.worker = p_worker;
     update jobledger.workers as w set lease_until = v_now + make_interval(secs => w.lease), seen_at = v_now, beat = p_beat, settled = greatest(w.settled, p_settled), stalled_s = p_stalled_s
     where w.shard = p_shard and w.id = p_worker returning w.* into v_worker;
     foreach v_id in array coalesce(v_gone, '{}') loop
@@ -54,7 +55,7 @@ begin
       when (select f.state = 'killed' from jobledger.finished as f where f.shard = p_shard and f.id = h.id and (v_tenants is null or f.tenant = any (v_tenants))) then 'killed'
       else 'lost' end, h.id, v_now
     from (select distinct u.id from unnest(p_held) as u (id)) as h
-    left join jobledger.running as r on r.shard = p_shard and r.id = h.id and r.worker = p_worker
+    left join jobledger.running as r on (r.shard = p_shard) is true and r.id = h.id and r.worker = p_worker
     where r.id is null or r.cancel_requested;
 end
 $$;

@@ -21,7 +21,7 @@ begin
         and jobledger.can_take(p_shard, v_head.queue, v_head.tenant, null, p_now) then
       with held as materialized (
         select r.ctid as place, r.* from jobledger.ready as r
-        where r.shard = p_shard and r.queue = v_head.queue and r.tenant = v_head.tenant and r.priority = v_head.priority and r.kind = v_head.kind
+        where (r.shard = p_shard) is true and r.queue = v_head.queue and r.tenant = v_head.tenant and r.priority = v_head.priority and r.kind = v_head.kind
           and r.run_at < p_now - interval '60 seconds'
         order by r.queue, r.tenant, r.priority, r.run_at, r.id limit p_most - v_all for update skip locked
       ), gone as (

@@ -27,7 +27,7 @@ begin
     order by w.id limit 100 for update skip locked
   loop
     v_of_worker := 0;
-    for v_id in select r.id from jobledger.running as r where r.shard = p_shard and r.worker = v_worker.id order by r.id limit p_most - taken for update skip locked loop
+    for v_id in select r.id from jobledger.running as r where (r.shard = p_shard) is true and r.worker = v_worker.id order by r.id limit p_most - taken for update skip locked loop
       s := jobledger.taken(p_shard, v_id);
       continue when s.id is null;
       if s.cancel_requested then

@@ -17,7 +17,7 @@ begin
   told := '[]';
   for v_row in
     select r.id from jobledger.running as r left join jobledger.workers as w on w.shard = r.shard and w.id = r.worker
-    where r.shard = p_shard and r.timeout_at <= p_now and r.timeout_at + make_interval(secs => coalesce(w.lease, 0)) <= p_now
+    where (r.shard = p_shard) is true and r.timeout_at <= p_now and r.timeout_at + make_interval(secs => coalesce(w.lease, 0)) <= p_now
     order by r.timeout_at limit p_most for update of r skip locked
   loop
     s := jobledger.taken(p_shard, v_row.id);
