@@ -1,0 +1,74 @@
+"""Plans of the hot path: few buffers a job, no table read as a whole, nothing quadratic, in every state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.plans.bounds import CLAIM_AND_REPORT, WAL_BYTES, faults
+from tests.plans.states import STATES
+
+if TYPE_CHECKING:
+    from tests.plans.conftest import InState
+    from tests.plans.hot import HotPath
+
+BATCH = 500
+
+
+def together(path: HotPath) -> float:
+    """Return the shared buffers a job, of the dearest claim and the dearest report."""
+    return sum(max(run.per_job for run in path.of(name)) for name in ("claim", "report"))
+
+
+def wal_of_a_life(path: HotPath) -> float:
+    """Return the bytes of WAL a job, from enqueued to finished."""
+    life = 0.0
+    for name in ("enqueue_many", "claim", "report"):
+        runs = [run for run in path.of(name) if run.call.statements[-1].full_pages == 0]
+        life += min(run.call.wal_bytes / run.batch for run in runs)
+    return life
+
+
+@pytest.mark.parametrize(
+    ("state", "partitions"), [("new", 1), ("full", 64), ("emptied", 1), ("analysed when full", 64)], ids=str
+)
+async def test_a_claim_and_its_report_read_few_buffers_a_job(in_state: InState, state: str, partitions: int) -> None:
+    """At most 50 a job together in batches of 500, planning included; and 1.5 KB of WAL from enqueued to finished."""
+    async with in_state(state, partitions=partitions) as path:
+        await path.run_drain(BATCH)
+        assert together(path) <= CLAIM_AND_REPORT
+        assert faults(path.runs, 0) == []
+        # Unlogged live tables; full-page images apart.
+        assert 500 < wal_of_a_life(path) <= WAL_BYTES
+
+
+@pytest.mark.parametrize(("state", "warm"), [("analysed when empty", True), ("analysed when full", False)], ids=str)
+async def test_every_statement_of_the_hot_path_reads_what_it_needs(in_state: InState, state: str, warm: bool) -> None:
+    """No table that grows is read from end to end, and no node sees the square of the batch."""
+    async with in_state(state, warm=warm) as path:
+        await path.run_all(200)
+        assert faults(path.runs, 12_000) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("state", "partitions"), [*((state, 64) for state in STATES), ("full", 1), ("analysed when full", 1)], ids=str
+)
+async def test_plans_hold_in_every_state_of_larger_tables(in_state: InState, state: str, partitions: int) -> None:
+    """With 20,000 jobs ready and 10,000 finished, in a session that has its plans from the empty tables."""
+    async with in_state(state, partitions=partitions, ready=20_000, finished=10_000) as path:
+        await path.run_all(BATCH)
+        assert faults(path.runs, 150_000) == []
+        assert together(path) <= CLAIM_AND_REPORT
+        assert wal_of_a_life(path) <= WAL_BYTES
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_plans_hold_with_200_000_jobs_ready(in_state: InState) -> None:
+    """And 100,000 finished: a session that begins when the queue is long plans well too."""
+    async with in_state("full", partitions=64, ready=200_000, finished=100_000, warm=False) as path:
+        await path.run_all(BATCH)
+        assert faults(path.runs, 1_000_000) == []
+        assert together(path) <= CLAIM_AND_REPORT
