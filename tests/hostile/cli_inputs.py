@@ -57,6 +57,7 @@ NO_APP: Final = (
     "\udcff:{mark}",
 )
 NO_DSN: Final = ("{mark}", "http://{mark}", "postgresql://u:{mark}@127.0.0.1:1/x", "postgresql://u:{mark}@[::1/x")
+NO_FILE: Final = ("", "/", "/no/such/folder/{mark}.svg", "/dev/null/{mark}")
 FILTERS: Final = {"--tenant": ("\udcff{mark}",), "--state": ("{mark}", "READY", "ready;running", "\udcff{mark}")}
 WORDS: Final = {"--actor": NO_WORDS, "--reason": NO_WORDS}
 
@@ -178,10 +179,40 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "migrate print": Command({"--pending": ""}, {}, as_json=False),
     "migrate check": _PLACE,
     "bench drain": Command(
-        {}, dict.fromkeys(("--jobs", "--tenants", "--concurrency", "--processes", "--batch", "--clients"), _COUNTS)
+        {},
+        dict.fromkeys(("--jobs", "--tenants", "--concurrency", "--processes", "--batch", "--clients"), _COUNTS)
+        | dict.fromkeys(("--partitions", "--paused", "--waiting"), ("-1", *NO_NUMBER))
+        | {"--plot": NO_FILE},
     ),
-    "bench enqueue": Command({}, dict.fromkeys(("--jobs", "--tenants", "--batch", "--clients"), _COUNTS)),
-    "bench pickup": Command({}, dict.fromkeys(("--jobs", "--tenants", "--concurrency"), _COUNTS)),
+    "bench enqueue": Command(
+        {},
+        dict.fromkeys(("--jobs", "--tenants", "--batch", "--clients", "--turns"), _COUNTS)
+        | {"--seconds": ("0", "-1", "nan", "inf", "long", ""), "--plot": NO_FILE},
+    ),
+    "bench pickup": Command(
+        {},
+        dict.fromkeys(("--jobs", "--tenants", "--concurrency"), _COUNTS)
+        | {"--notify": ("", "sometimes", "IDLE"), "--plot": NO_FILE},
+    ),
+    "bench compare": Command(
+        {"1": "false {dsn}"},
+        dict.fromkeys(("--jobs", "--turns", "--processes"), _COUNTS)
+        | {
+            "1": ("", " ", "false", "{dsn}", "'false {dsn}", "/no/such/{mark} {dsn}", "/ {dsn}", "\udcff{mark} {dsn}"),
+            "--patience": ("0", "-1", "nan", "inf", "long", ""),
+            "--plot": NO_FILE,
+        },
+    ),
+    "bench fairness": Command(
+        {},
+        dict.fromkeys(("--tenants", "--claim", "--trials", "--many", "--few", "--waiting", "--jobs"), _COUNTS)
+        | {"--part": ("", "all", "KINDS"), "--plot": NO_FILE},
+    ),
+    "bench held-snapshot": Command(
+        {}, dict.fromkeys(("--jobs", "--tenants", "--turns"), _COUNTS) | {"--plot": NO_FILE}
+    ),
+    "bench memory": Command({}, dict.fromkeys(("--jobs", "--tenants", "--concurrency"), _COUNTS)),
+    "bench recovery": Command({}, {"--open": _COUNTS}),
 }
 
 EVERYWHERE: Final = {"--dsn": NO_DSN, "--no-such-option": ("", "5")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
+import shutil
 import statistics
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +32,7 @@ def words_of(command: str) -> list[str]:
     """Return the words of a peer's command, parted as a shell does; no shell runs it.
 
     Raises:
-        InvalidArgument: it has no `{dsn}`, no program, or its quotes do not close.
+        InvalidArgument: it has no `{dsn}`, no program that can be run, or its quotes do not close.
     """
     try:
         words = shlex.split(command)
@@ -42,6 +43,8 @@ def words_of(command: str) -> list[str]:
             "The peer's command names a program and, as {dsn}, where its database goes.",
             hint="For example: 'node peer.mjs {dsn} 100000'.",
         )
+    if shutil.which(words[0]) is None:
+        raise InvalidArgument("The program of the peer's command is not there, or may not be run.")
     return words
 
 

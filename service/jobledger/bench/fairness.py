@@ -9,6 +9,7 @@ from jobledger.bench.behind import behind
 from jobledger.bench.kinds import kinds
 from jobledger.bench.newcomers import newcomers
 from jobledger.bench.plot import Bars
+from jobledger.bench.setup import within
 from jobledger.bench.sides import sides
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ PARTS: Final = ("newcomers", "kinds", "sides", "behind")
 
 @dataclass(frozen=True, slots=True)
 class Fairness:
-    """How large each part is: see the options of the command."""
+    """How large each part is: see the options of the command. Raises `InvalidArgument` for a number out of range."""
 
     parts: Sequence[str] = PARTS
     tenants: Sequence[int] = (50, 1_000)
@@ -31,6 +32,16 @@ class Fairness:
     few: int = 100
     waiting: int = 100_000
     measured: int = 4_000
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for tenants in self.tenants:
+            within("tenants", tenants, 2, 10_000)
+        within("claim", self.claim, 1, 10_000)
+        within("trials", self.trials, 1, 10_000)
+        within("many", self.many, 1, 10_000_000)
+        within("few", self.few, 1, 100_000)
+        within("waiting", self.waiting, 1, 10_000_000)
 
 
 async def fairness(bench: Bench, *, asked: Fairness) -> None:

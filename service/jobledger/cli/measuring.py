@@ -81,7 +81,7 @@ def must_be_writable(plot: Path | None) -> None:
     if plot is None:
         return
     try:
-        fit = not plot.is_dir() and os.access(plot if plot.exists() else plot.parent, os.W_OK)
+        fit = plot.parent.is_dir() and not plot.is_dir() and os.access(plot if plot.exists() else plot.parent, os.W_OK)
     except (OSError, ValueError):
         fit = False
     if not fit or not plot.name:
