@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from jobledger.embedded import find_binaries
 from jobledger.errors import InvalidArgument, NotOpen, SchemaMissing, Unavailable
 from jobledger.observations import BlockedByPrepared, MismatchRepaired, ProjectionRebuilt, StoreOpened, observing
 from jobledger.store.enqueue import NewJob, enqueue, enqueue_many
@@ -16,6 +18,8 @@ from jobledger.store.recovery import compare, is_open, open_store, rebuild, repa
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from tests.conftest import Databases
 
 
 async def some_jobs(store: Store, count: int = 20) -> list[UUID]:
@@ -131,3 +135,28 @@ async def test_a_row_that_stays_locked_is_left_alone_and_told(store: Store) -> N
             repaired = await repair(store, ids)
     assert [one.job for one in seen] == [ids[6]]
     assert {one.job for one in repaired} == {ids[5], ids[7]}
+
+
+async def test_a_restored_dump_is_rebuilt_from_its_log(store: Store, database: str, databases: Databases) -> None:
+    """A dump carries unlogged rows and the queue snapshot along; in the new database neither is believed."""
+    ids = await some_jobs(store)
+    async with store.connection() as connection:
+        assert await connection.fetchval("select jobledger.copy_queue(0::smallint)")
+        await connection.execute("update jobledger.ready set priority = 9 where id = $1", ids[10])
+        await connection.execute("delete from jobledger.ready where id = $1", ids[11])
+    programs = find_binaries().folder
+    dump = subprocess.run([programs / "pg_dump", database], capture_output=True, check=True)  # noqa: S603, ASYNC221 - our own programs
+    name = databases.create()
+    try:
+        restored = databases.server.dsn_for(name)
+        subprocess.run([programs / "psql", "-q", restored], input=dump.stdout, capture_output=True, check=True)  # noqa: S603, ASYNC221 - our own programs
+        async with await Store.connect(restored) as other:
+            # As on another server: only there do the carried rows have to be doubted.
+            async with other.connection() as connection:
+                await connection.execute("update jobledger.live set system_identifier = 1")
+            opened = await open_store(other)
+            assert (opened.rebuilt, opened.copied, opened.rows) == (True, 0, 15)
+            async with other.connection() as connection:
+                assert await compare(connection, 0) == []
+    finally:
+        databases.drop(name)
