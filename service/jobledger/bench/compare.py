@@ -101,7 +101,7 @@ def _conclude(bench: Bench, ours: list[dict[str, Any]], peers: list[dict[str, An
 
 def _median(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+    return round(statistics.median(known), 1) if known else None
 
 
 async def _told(words: list[str], dsn: str, timeout_s: float) -> dict[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jobledger.bench.measurement import Bench
     from jobledger.bench.workers import Process
 
-_SILENCE_S: Final = 120.0
+_SILENCE_S: Final = 60.0
 _POLL_S: Final = 0.005
 _LOOK_S: Final = 5.0
 _EVENTS_PER_JOB: Final = 3
@@ -42,7 +42,7 @@ async def drain(bench: Bench, meanwhile: Callable[[Bench], AbstractAsyncContextM
 
     Raises:
         CheckFailed: the log does not hold the whole history of every job afterwards.
-        Unavailable: a worker process ended, or nothing moved for two minutes.
+        Unavailable: a worker process ended, or nothing moved for a minute.
     """
     setup = bench.setup
     await prepare(bench)
@@ -103,7 +103,8 @@ async def _drained(bench: Bench, workers: Sequence[Process], check: Callable[[],
             series.append((now - began, reported))
             seen_at = now
         elif now - seen_at > _SILENCE_S:
-            raise Unavailable(f"No job was run for {_SILENCE_S:.0f} s; {reported:,} of {total:,} were.")
+            where = dict(await bench.connection.fetchrow(statement("bench/open_counts")) or {})
+            raise Unavailable(f"No job was run for {_SILENCE_S:.0f} s; {reported:,} of {total:,} were.", detail=where)
         # Now and then in any case: a report whose answer was lost is not counted.
         if reported >= total or now - asked_at > _LOOK_S:
             asked_at = now

@@ -70,8 +70,8 @@ async def recovery(bench: Bench, *, server: Server, open_jobs: int, finished_job
         await drain(own)
     carried = ("wal_bytes_per_job", "postgres_cpu_us_per_job", "worker_cpu_us_per_job", "claim_ms", "report_ms")
     bench.figures |= {
-        "first_claim_s": statistics.median(first),
-        "start_s": statistics.median(one["start_s"] for one in found),
+        "first_claim_s": round(statistics.median(first), 3),
+        "start_s": round(statistics.median(one["start_s"] for one in found), 3),
         "kills": found,
         "drain_after_jobs_per_s": own.figures["jobs_per_s"],
         **{name: own.figures[name] for name in carried},
