@@ -22,7 +22,7 @@ WEIGHTS: dict[str, tuple[int, float]] = {
     "reprioritise": (5, 0),
     "move": (5, 0),
     "pause": (4, 5),
-    "prepare": (5, 15),
+    "prepare": (4, 5),
     "rebuild queue": (2, 0),
     "rebuild status": (2, 0),
     "switch persistence": (2, 0),

@@ -193,15 +193,15 @@ class Chaos:
         del self.prepared[name]
 
     async def _rebuild_queue(self, _: Fault) -> None:
-        await rebuild(self.store, "queue", attempts=5)
+        await rebuild(self.store, "queue", attempts=20)
 
     async def _rebuild_status(self, _: Fault) -> None:
-        await rebuild(self.store, "status", attempts=5)
+        await rebuild(self.store, "status", attempts=20)
 
     async def _switch_persistence(self, _: Fault) -> None:
         async with self.store.connection() as connection:
             unlogged = await is_unlogged(connection)
-        await persist(self.store, unlogged=not unlogged, attempts=5)
+        await persist(self.store, unlogged=not unlogged, attempts=20)
 
     async def _add_partition(self, fault: Fault) -> None:
         month = datetime.now(UTC) + timedelta(days=120 + 31 * (fault.pick % 24))
