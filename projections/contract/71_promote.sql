@@ -1,10 +1,13 @@
 -- Move scheduled jobs whose time has come to `ready`, or, when a pause holds them, only change their reason. A move of place is no event.
+-- `is true` keeps the primary key away, by which every scheduled job would be read.
 create or replace function jobledger.promote(p_shard smallint, p_now timestamptz, p_most int) returns int
 language sql
 as $$
   with due as materialized (
-    select w.ctid as place, w.*, jobledger.hold_reason(p_shard, w.tenant, w.queue, w.kind) as held from jobledger.waiting as w
-    where w.shard = p_shard and w.state = 'scheduled' and w.wake_at <= p_now order by w.wake_at limit p_most for update skip locked
+    select w.ctid as place, w.*,
+      case when exists (select from jobledger.limits as l where l.shard = p_shard and l.paused) then jobledger.hold_reason(p_shard, w.tenant, w.queue, w.kind) end as held
+    from jobledger.waiting as w
+    where (w.shard = p_shard) is true and w.state = 'scheduled' and w.wake_at <= p_now order by w.wake_at limit p_most for update skip locked
   ), kept as (
     update jobledger.waiting as w set state = 'ready', wake_at = null, reason = d.held from due as d where w.ctid = d.place and d.held is not null
   ), gone as (

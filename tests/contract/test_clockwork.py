@@ -252,3 +252,37 @@ async def test_jobs_of_a_queue_that_nobody_serves_stay_where_they_are(desk: Desk
     await desk.sql.execute("update jobledger.workers set lease_until = jobledger.now() + interval '1 hour'")
     assert await desk.sql.fetchval("select jobledger.hold_untakeable(0::smallint, jobledger.now(), 1000)") == 0
     assert await desk.sql.fetchval("select count(*) from jobledger.ready") == 3
+
+
+async def test_pauses_of_many_tenants_hold_and_let_go(desk: Desk) -> None:
+    """More pauses than a call looks up: their jobs leave the lanes within a few calls, and one resumed comes back."""
+    jobs = orjson.dumps([{"kind": "noop", "tenant": f"p{at % 200:03}"} for at in range(400)]).decode()
+    await desk.sql.fetch("select * from jobledger.enqueue_many($1)", jobs)
+    await desk.sql.execute(
+        "select jobledger.pause(0::smallint, 'tenant', 'p' || lpad(g::text, 3, '0')) from generate_series(0, 199) as g"
+    )
+    held = 0
+    for _ in range(40):
+        held += await desk.sql.fetchval("select jobledger.hold(0::smallint, jobledger.now(), 1000)")
+        if held == 400:
+            break
+    assert held == 400
+    assert await desk.sql.fetchval("select jobledger.unhold(0::smallint, jobledger.now(), 1000)") == 0
+    assert await desk.claim() == []
+    await desk.sql.fetchval("select jobledger.resume(0::smallint, 'tenant', 'p150')")
+    assert await desk.sql.fetchval("select jobledger.unhold(0::smallint, jobledger.now(), 1000)") == 2
+    assert {job.tenant for _ in range(3) for job in await desk.claim()} == {"p150"}
+
+
+async def test_a_paused_kind_leaves_long_lanes_in_batches(desk: Desk) -> None:
+    """Of a paused kind each call moves as many as it may, wherever they lie, and leaves the other kinds alone."""
+    for _ in range(3):
+        await desk.fill(500, kind="strange")
+        await desk.fill(500)
+    await desk.sql.fetchval("select jobledger.pause(0::smallint, 'kind', 'strange')")
+    moved = []
+    while sum(moved) < 1500 and len(moved) < 100:
+        moved.append(await desk.sql.fetchval("select jobledger.hold(0::smallint, jobledger.now(), 600)"))
+    assert sum(moved) == 1500
+    assert max(moved) == 600
+    assert await desk.sql.fetchval("select count(*) from jobledger.ready where kind = 'noop'") == 1500
