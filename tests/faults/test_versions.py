@@ -118,10 +118,10 @@ async def test_an_old_worker_goes_on_beside_a_new_one_while_the_database_is_migr
             done = await migrate(connection)
             await connection.close()
             assert done.projections
-            after = crew.hire()
-            while not (after.notes("ended") and len(before.notes("ended")) > 40):
+            old_before, after = len(before.notes("ended")), crew.hire()
+            while not (after.notes("ended") and len(before.notes("ended")) > old_before):
                 await enqueue(20)
-                await before.ends_more(5)
+                await ledger.all_over()
             enqueuer = await run(empty_database, "enqueue", "short", "--args", '{"ms": 1}', home=old)
             told = (await enqueuer.communicate())[0].decode()
             assert enqueuer.returncode == 0, told
