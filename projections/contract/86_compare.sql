@@ -11,6 +11,8 @@ begin
     f.place || ' v' || f.head || coalesce(' claim ' || f.claim, '') || case when (l.place, l.head) is not distinct from (f.place, f.head) then ' ' || f.said else '' end
   from (select r.*, count(*) over (partition by r.id) as copies from jobledger.live_rows(p_shard, p_ids) as r) as l
   full join jobledger.folded_rows(p_shard, p_ids) as f on f.id = l.id and f.place = l.place
-  where l.id is null or f.id is null or l.copies > 1 or (l.head, l.claim, l.tenant, l.said) is distinct from (f.head, f.claim, f.tenant, f.said);
+  where l.id is null or f.id is null or l.copies > 1 or (l.head, l.claim, l.tenant, l.said) is distinct from (f.head, f.claim, f.tenant, f.said)
+  union all
+  select k.* from jobledger.unique_key_faults(p_shard, p_ids) as k;
 end
 $$;

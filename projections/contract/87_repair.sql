@@ -24,7 +24,7 @@ begin
   perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.ready as r where r.shard = p_shard and r.id = i.id for update) as locked;
   perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.waiting as w where w.shard = p_shard and w.id = i.id for update) as locked;
   perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.finished as f where f.shard = p_shard and f.id = i.id for update) as locked;
-  for v_wrong in select c.* from jobledger.compare(p_shard, p_ids) as c order by c.job loop
+  for v_wrong in select c.* from jobledger.compare(p_shard, p_ids) as c where coalesce(c.found, c.expected) not like 'unique key%' order by c.job loop
     if v_wrong.found is not null then
       delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
       delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
@@ -48,5 +48,6 @@ begin
     delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
   end loop;
   delete from jobledger.ready as r where r.shard = p_shard and r.id = any (v_none) and (select 1 from jobledger.waiting as w where w.shard = r.shard and w.id = r.id) is not null;
+  return query select m.* from jobledger.mend_unique_keys(p_shard, p_ids, v_now) as m;
 end
 $$;

@@ -103,6 +103,26 @@ async def test_every_damage_is_found_and_mended(desk: Desk) -> None:
     assert told == len(jobs)
 
 
+async def test_unique_keys_are_compared_and_mended(desk: Desk) -> None:
+    """A key that a finished job still holds is freed; one that an open job has lost is its own again."""
+    finished = await desk.enqueue(unique_key="one")
+    await desk.report(await desk.claim())
+    jobs = [await desk.enqueue(unique_key="two"), await desk.enqueue(unique_key="three")]
+    held = "insert into jobledger.unique_keys (id, shard, tenant, key) values ($1, 0, 'default', 'one')"
+    for damage, wrong in (
+        ([(held, finished)], {(finished, "unique key of a finished job", None)}),
+        ([("delete from jobledger.unique_keys where id = $1", jobs[0])], {(jobs[0], None, "unique key")}),
+    ):
+        for statement, job in damage:
+            await desk.sql.execute(statement, job)
+        assert {tuple(row) for row in await desk.differences()} == wrong
+        assert {tuple(row) for row in await repair(desk, [finished, *jobs])} == wrong
+        assert await desk.differences() == []
+        found = await desk.sql.fetch("select id, key from jobledger.unique_keys order by key")
+        assert [tuple(row) for row in found] == [(jobs[1], "three"), (jobs[0], "two")]
+        assert await repair(desk, [finished, *jobs]) == []
+
+
 async def test_a_row_without_any_event_is_taken_away(desk: Desk) -> None:
     """What the log knows nothing of is no job."""
     job = await desk.enqueue()
