@@ -12,6 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.contract.conftest import Desk
 
+    from jobledger.store.pool import Connection
+
 
 async def fill_tenants(desk: Desk, tenants: int, each: int, kind: str = "noop") -> None:
     """Enqueue so many jobs for each of so many tenants."""
@@ -83,7 +85,7 @@ async def test_a_claim_reads_no_more_under_a_snapshot_held_elsewhere(desk: Desk,
     assert late <= 1.3 * early
 
 
-async def buffers(desk: Desk, connection: asyncpg.Connection[asyncpg.Record], read: str) -> int:
+async def buffers(desk: Desk, connection: Connection, read: str) -> int:
     """Return how many blocks of `ready` and its indexes were read so far."""
     await connection.execute("select pg_stat_force_next_flush()")
     await connection.fetchval("select 1")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.contract.lane_table import LaneTable, key_at
 
 from jobledger.store.lane import Lane
-from jobledger.store.lanes import BEHIND_ROWS, BEHIND_SHORT, Lanes
+from jobledger.store.lanes import BEHIND_ROWS, BEHIND_SHORT, START, LaneRead, Lanes
 
 if TYPE_CHECKING:
     import random
@@ -226,3 +226,19 @@ def test_the_walk_behind_a_key_covers_everything_and_starts_again(steps: list[in
         at = max(at, upto)
     assert at == lane.key
     assert lane.stretches <= 256
+
+
+def test_lanes_that_are_passed_by_do_not_end_the_search() -> None:
+    """Where a claim finds as many as it may, and none is worth knowing, the next search goes on behind them."""
+    lanes = Lanes(["q"], window=4, seed=1)
+    seen = []
+    for _ in range(3):
+        plan = lanes.plan({}, n=4)
+        seen.append(plan.gaps[0].after)
+        last = plan.gaps[0].after[0] or "a"
+        paused = [LaneRead("q", f"{last}{at}", 0, START, 0, 0, 0, 0, more=False) for at in range(plan.new_lanes)]
+        lanes.learn(plan, paused, missing=4, asked=4)
+    assert seen == sorted(set(seen))
+    plan = lanes.plan({}, n=4)
+    lanes.learn(plan, [], missing=4, asked=4)
+    assert lanes.plan({}, n=4).gaps[0].after == ("", -32768)

@@ -355,9 +355,16 @@ class Lanes:
                 step += bisect_right(order, (queue, *_LAST), at) - at
                 continue
             before = order[at - 1] if at and order[at - 1][0] == queue else None
-            gaps.append(Gap(queue, _FIRST if before is None else before[1:], (tenant, priority)))
+            after = _FIRST if before is None else before[1:]
+            if not step and self._gap[0] == queue:
+                # The last search ended inside this gap, at its limit.
+                after = max(after, (self._gap[1], self._gap[2] - 1))
+            gaps.append(Gap(queue, after, (tenant, priority)))
             step += 1
-        self._gap = order[(start + step) % count]
+        at = (start + step) % count
+        before = order[at - 1]
+        fresh = at == 0 or before[0] != order[at][0]
+        self._gap = (order[at][0], *_FIRST) if fresh else (*before[:2], before[2] + 1)
         return gaps
 
     @staticmethod
