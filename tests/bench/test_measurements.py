@@ -68,6 +68,7 @@ def test_drain_counts_whole_histories(database: str, tmp_path: Path) -> None:
     assert root.find("{http://www.w3.org/2000/svg}desc") is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", ["1", "50"])
 def test_enqueue_hands_in_singly_or_in_batches(database: str, batch: str) -> None:
     """Both ways hand in every job."""
@@ -76,6 +77,7 @@ def test_enqueue_hands_in_singly_or_in_batches(database: str, batch: str) -> Non
     assert found["settings"]["batch"] == int(batch)
 
 
+@pytest.mark.slow
 def test_enqueue_beside_workers(database: str) -> None:
     """With --processes workers run the jobs while more are handed in."""
     found = _bench("enqueue", "--jobs", "3000", "--batch", "5", "--processes", "1", "--dsn", database)
@@ -94,9 +96,12 @@ def test_enqueue_every_way_beside_its_yardstick(database: str) -> None:
         assert ways[f"{name}_keys"]["ratio_to_without_keys"] > 0
     for name in ("single_1", "single_32"):
         one = ways[name]
-        assert one["ratio_to_bare"] == pytest.approx(one["jobs_per_s"] / one["bare_rows_per_s"], rel=0.05)
+        # All three are rounded, and few are done in so short a time.
+        least = (one["jobs_per_s"] - 1) / (one["bare_rows_per_s"] + 1)
+        assert least <= one["ratio_to_bare"] <= (one["jobs_per_s"] + 1) / max(1, one["bare_rows_per_s"] - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--processes", "2", "--batch", "3", "--clients", "2", "--concurrency", "5")])
 def test_pickup_times_idle_workers(database: str, more: tuple[str, ...]) -> None:
     """The quantiles of the wait are in order, however the jobs come and whichever process takes them."""
@@ -116,6 +121,7 @@ def test_compare_takes_turns_with_a_peer(database: str, tmp_path: Path) -> None:
     assert len(found["ours"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -137,6 +143,7 @@ def test_compare_says_what_is_wrong_with_a_peer(
     assert told["code"] == "unavailable"
 
 
+@pytest.mark.slow
 def test_held_snapshot_drains_without_and_with(database: str) -> None:
     """Both runs come out, and their ratio."""
     found = _bench("held-snapshot", "--jobs", "400", "--concurrency", "50", "--dsn", database)
@@ -144,6 +151,7 @@ def test_held_snapshot_drains_without_and_with(database: str) -> None:
     assert {name: len(runs) for name, runs in found["runs"].items()} == {"without": 1, "held": 1}
 
 
+@pytest.mark.slow
 def test_memory_watches_the_worker(database: str) -> None:
     """The sizes come out of the worker's own process."""
     found = _bench("memory", "--jobs", "2000", "--concurrency", "50", "--dsn", database)
@@ -153,6 +161,7 @@ def test_memory_watches_the_worker(database: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_fairness_counts_claims_and_waits(database: str) -> None:
     """Every part has its figures; a newcomer among ten tenants is within its bound of claims."""
     small = ("--tenants", "10", "--claim", "20", "--trials", "3", "--many", "300", "--few", "10", "--waiting", "200")
