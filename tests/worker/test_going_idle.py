@@ -83,7 +83,7 @@ async def connections(bench: Bench, count: int) -> AsyncIterator[list[asyncpg.Co
 
 
 async def race(
-    bench: Bench, jobs: int, *, enqueuers: int, each: int, open_s: float, spread_s: float
+    bench: Bench, jobs: int, *, told_s: float = TOLD_S, enqueuers: int, each: int, open_s: float, spread_s: float
 ) -> tuple[Any, Any]:
     """Let a worker go idle again and again, and enqueue around that moment; return what was marked and found.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
-from tests.worker.conftest import quick, until
+from tests.worker.conftest import BRISK, quick, until
 
 from jobledger.jobs import App
 from jobledger.observations import ConnectionLost, observing
@@ -271,7 +271,7 @@ async def test_behind_a_pooler_it_listens_only_at_an_address_past_it(bench: Benc
     async with (
         await Store.connect(bench.dsn, pooler="transaction") as store,
         other(bench) as sql,
-        bench.worker(ran.app, store, settings=settings) as worker,
+        bench.worker(ran.app, store, settings=settings, manner=PATIENT if direct else BRISK) as worker,
     ):
         assert worker.life is not None
         if direct:
