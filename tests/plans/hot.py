@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from tests.contract.conftest import Desk
 from tests.plans.recorder import Call, Recorder
-from tests.plans.states import TENANTS
+from tests.plans.states import LEASE_S, TENANTS
 
 from jobledger.store.filters import JobFilter
 from jobledger.store.jobs_read import job_history, list_jobs, show_job
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from jobledger.store.claim import ClaimedJob
 
-
-LEASE_S = 3600
 
 PARTS = {
     "promote": "select jobledger.promote(0::smallint, $1, $2)",
@@ -127,7 +125,7 @@ class HotPath:
 
     async def _keyed(self, batch: int) -> None:
         await self._many(4 * batch, key="k", unique_key="u", queue="keyed")
-        other = await Desk(self.store, self.sql).start(queues={"keyed": None})
+        other = await Desk(self.store, self.sql).start(queues={"keyed": None}, lease_s=LEASE_S)
         jobs = await other.claim(batch)
         assert len(jobs) == batch
         async with self._recorded("report, unique keys", batch):
@@ -190,7 +188,7 @@ class HotPath:
         await self.sql.fetch("select jobledger.pause(0::smallint, 'tenant', 't03', 'ada', 'plans')")
         await self._part("hold", batch, now, 2 * batch)
         await self.sql.fetch("select jobledger.resume(0::smallint, 'tenant', 't03', 'ada', 'plans')")
-        await Desk(self.store, self.sql).start(["strange"])
+        await Desk(self.store, self.sql).start(["strange"], lease_s=LEASE_S)
         await self._part("unhold", batch, now, 2 * batch)
         await self.desk.start(queues={"default": None}, lease_s=LEASE_S)
         await self.desk.tick()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection
 
 TENANTS = 20
+LEASE_S = 3600
+"""So long that no worker loses its jobs on a slow machine."""
 BATCH = 10_000
 TABLES = ("ready", "waiting", "running", "finished", "idempotency", "unique_keys", "workers", "limits")
 
@@ -39,7 +41,7 @@ class Filler:
 
     async def drain(self, jobs: int) -> None:
         """Claim and report jobs, at most that many, by a worker of its own, which then ends."""
-        desk = await Desk(Store(connection=self.sql), self.sql).start()
+        desk = await Desk(Store(connection=self.sql), self.sql).start(lease_s=LEASE_S)
         while jobs > 0 and (taken := await desk.claim(min(1000, jobs))):
             await desk.report(taken)
             jobs -= len(taken)
