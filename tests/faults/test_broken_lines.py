@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from jobledger.testing.proxy import Trap
 
-PATIENCE_S = 0.3
+PATIENCE_S = 1.0
 BRISK = Manner(ignore_s=0.5, poll_s=0.05, tick_s=0.1, patience_s=PATIENCE_S)
 STATEMENTS = {
     "enqueue": "jobledger.enqueue_many(",
@@ -173,7 +173,7 @@ async def test_a_line_that_fails_at_a_statement_costs_nothing(
         await ledger.all_over()
         hand.stop()
     springing = asyncio.create_task(_spring(trap, fault))
-    kind = "entry" if what in ("begin", "commit") else "short"
+    kind = "entry" if what in ("begin", "commit", "give back") else "short"
     if what != "worker stop":
         jobs = [await _enqueued(ours.dsn, str(number), kind) for number in range(3)]
     await springing
@@ -186,7 +186,8 @@ async def test_a_line_that_fails_at_a_statement_costs_nothing(
     await ledger.all_over(timeout_s=40)
     hand.stop()
     await until(lambda: hand.stopped, 40)
-    assert hand.errors == []
+    # A start that finds no answer in time says so, and is begun again; nothing else ends a worker.
+    assert set(hand.errors) <= {"Unreachable"}
     await ledger.agrees(jobs, hand.notes)
 
 
