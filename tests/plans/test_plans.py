@@ -68,7 +68,7 @@ async def test_plans_hold_in_every_state_of_larger_tables(in_state: InState, sta
 @pytest.mark.timeout(300)
 async def test_plans_hold_with_200_000_jobs_ready(in_state: InState) -> None:
     """And 100,000 finished: a session that begins when the queue is long plans well too."""
-    async with in_state("full", partitions=64, ready=200_000, finished=100_000, warm=False) as path:
+    async with in_state("analysed", partitions=64, ready=200_000, finished=100_000, warm=False) as path:
         await path.run_all(BATCH)
         assert faults(path.runs, 1_000_000) == []
         assert together(path) <= CLAIM_AND_REPORT
