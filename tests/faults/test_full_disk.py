@@ -171,9 +171,8 @@ async def test_a_full_disk_is_told_and_waited_out(on_small_disk: tuple[str, Disk
         await ledger.agrees(jobs, work.notes)
 
 
-async def use_up_the_wal(server: Server) -> None:
+async def use_up_the_wal(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Begin one file of the WAL after the other, until the server cannot."""
-    connection = await asyncpg.connect(server.dsn)
     with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         while True:
             await connection.execute("select pg_logical_emit_message(false, '', 'x'), pg_switch_wal()")
@@ -202,8 +201,10 @@ async def test_a_server_without_space_for_its_wal_loses_nothing_acknowledged(
             hand = crew.hire()
             async with load.going_on(ms=20):
                 await hand.ends_more(20)
+                # Who connects later would meet the full disk as well.
+                connection = await asyncpg.connect(server.dsn)
                 disk.fill()
-                await use_up_the_wal(server)
+                await use_up_the_wal(connection)
                 await ledger.until(lambda: not server.running)
                 disk.free()
                 await server.astart()
