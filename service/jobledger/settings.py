@@ -108,6 +108,15 @@ class Settings(BaseSettings):
     concurrency: Annotated[
         int, Field(ge=1, le=10_000, description="Jobs that one worker process runs at a time. 1 to 10000.")
     ] = 100
+    claim_tenants: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="Tenants that one claim serves at most while they have jobs enough to fill it. More make the "
+            "round of the tenants shorter and each claim dearer. 1 to 1000.",
+        ),
+    ] = 64
     pool_min: Annotated[int, Field(ge=0, le=1000, description="Connections kept open by a process. 0 to 1000.")] = 1
     pool_max: Annotated[int, Field(ge=1, le=1000, description="Connections that a process may open. 1 to 1000.")] = 10
     connect_timeout_s: Annotated[

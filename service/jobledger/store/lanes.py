@@ -213,14 +213,14 @@ class Lanes:
 
     def _found(self, read: LaneRead) -> None:
         """Know a new lane, unless it is empty already. What is paused, or not this worker's, is not worth knowing."""
+        if read.queue not in self._queues:
+            insort(self._queues, read.queue)
+            insort(self._order, (read.queue, *_LAST))
         if not read.asked and not read.more:
             return
         name = (read.queue, read.tenant, read.priority)
         if name in self._lanes:
             return  # found by two claims under way at once
-        if read.queue not in self._queues:
-            insort(self._queues, read.queue)
-            insort(self._order, (read.queue, *_LAST))
         lane = Lane(name)
         at = bisect_left(self._order, name)
         if not read.more and not read.strange and self._fits(self._order[at], read.looked):

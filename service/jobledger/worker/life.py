@@ -111,6 +111,7 @@ class Life:
             tenants=tenants,
             lease_s=settings.lease_s,
             patience_s=manner.patience_s,
+            window=settings.claim_tenants,
         )
         self.idle = IdleFlag(self._link.say_idle, always=settings.notify == "always")
         self._workshop = Workshop(app, self._link, ignore_s=manner.ignore_s)

@@ -17,6 +17,7 @@ from jobledger import __version__
 from jobledger.errors import BadInput, InvalidArgument, JobledgerError, Unreachable
 from jobledger.store.claim import Claimer
 from jobledger.store.failures import translation
+from jobledger.store.lanes import WINDOW
 from jobledger.store.migrate import must_be_migrated
 from jobledger.store.pool import Store, connect
 from jobledger.store.recovery import open_store, repair, take_snapshot
@@ -79,6 +80,7 @@ class Link:
         tenants: Sequence[str] | None,
         lease_s: float,
         patience_s: float,
+        window: int = WINDOW,
     ) -> None:
         """Keep what every incarnation states. A call not answered within `patience_s` is given up."""
         if store.dsn is None:
@@ -92,6 +94,7 @@ class Link:
         self.tenants = tenants
         self.lease_s = lease_s
         self.patience_s = patience_s
+        self.window = window
         self._dsn = store.dsn
 
     async def pulse(self) -> DatabasePulse:
@@ -126,7 +129,8 @@ class Link:
                 about=about,
             )
             started = await self._patiently(connection, starting)
-        return Incarnation(started.worker, Claimer(self.store, started.worker, self.queues, self.kinds))
+        claimer = Claimer(self.store, started.worker, self.queues, self.kinds, window=self.window)
+        return Incarnation(started.worker, claimer)
 
     async def end(self, worker: UUID, reason: str) -> None:
         """Say that an incarnation has ended."""
