@@ -97,7 +97,7 @@ class Lane:
 
         A worker that waits polls seldom; what was committed late is to be found by its next poll, not the one after.
         """
-        if len(self._ends) < 2:  # noqa: PLR2004 - START and the key
+        if len(self._ends) < 2:
             return []
         self._newest = True
         newest = self.behind(most_rows)
