@@ -12,10 +12,10 @@ begin
   if array_position(p_claims, null) is not null or 1 > any (p_claims) then
     perform jobledger.refuse('JL101', 'A claim is the version of the event that claimed the job, 1 or more.', 'Mend the call.');
   end if;
-  if exists (select from unnest(p_outcomes) as o where o is null or o not in ('succeeded', 'failed', 'snoozed', 'interrupted', 'cancelled', 'parked', 'progressed')) then
+  if array_position(p_outcomes, null) is not null or not p_outcomes <@ '{succeeded,failed,snoozed,interrupted,cancelled,parked,progressed}' then
     perform jobledger.refuse('JL101', 'An outcome is one of succeeded, failed, snoozed, interrupted, cancelled, parked, progressed.', 'Mend the call.');
   end if;
-  if exists (select from (select i, lag(i) over (order by n) as before from unnest(p_ids) with ordinality as u (i, n)) as t where t.i is null or t.i <= t.before) then
+  if array_position(p_ids, null) is not null or exists (select from unnest(p_ids[:v_n - 1], p_ids[2:]) as t (before, i) where t.i <= t.before) then
     perform jobledger.refuse('JL101', 'The ids of a report ascend and are each named once.', 'Sort them.');
   end if;
   -- Most batches are successes without a result.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection
 
 Outcome = Literal["succeeded", "failed", "snoozed", "interrupted", "cancelled", "parked", "progressed"]
+
+_BY_ID: Final = itemgetter(0)
 
 
 class Report(NamedTuple):
@@ -41,28 +44,22 @@ class Verdict(NamedTuple):
     reason: str | None
 
 
-async def report(connection: Connection, shard: int, worker: UUID, reports: Sequence[Report]) -> list[Verdict]:
+async def report(
+    connection: Connection, shard: int, worker: UUID, reports: Sequence[Report], *, terse: bool = False
+) -> list[Verdict]:
     """Record outcomes, one a job, and return a verdict for each; durable once the connection's transaction commits.
 
-    They are sorted by id here: batches that lock in different orders deadlock.
+    They are sorted by id here: batches that lock in different orders deadlock. `terse` leaves out the verdicts of what
+    was accepted: most often all of them.
 
     Raises:
         BadInput: a report is not well formed or its data too large; nothing of the batch was written.
         NotOpen: the live tables are not rebuilt yet.
     """
-    ordered = sorted(reports, key=_by_id)
+    if not reports:
+        return []
+    ids, claims, outcomes, datas = zip(*sorted(reports, key=_BY_ID), strict=True)
+    texts = [data.decode() if isinstance(data, bytes) else data for data in datas]
     with translated():
-        rows = await connection.fetch(
-            statement("report"),
-            shard,
-            worker,
-            [one.id for one in ordered],
-            [one.claim for one in ordered],
-            [one.outcome for one in ordered],
-            [one.data.decode() if isinstance(one.data, bytes) else one.data for one in ordered],
-        )
+        rows = await connection.fetch(statement("report"), shard, worker, ids, claims, outcomes, texts, terse)
     return [Verdict(row["id"], row["verdict"], row["state"], row["reason"]) for row in rows]
-
-
-def _by_id(report: Report) -> bytes:
-    return report.id.bytes

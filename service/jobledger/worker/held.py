@@ -17,13 +17,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from typing import TYPE_CHECKING, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from jobledger.store.claim import ClaimedJob
+
+_ID: Final = attrgetter("id")
+_TENANT: Final = attrgetter("tenant")
 
 
 class Beat(NamedTuple):
@@ -83,9 +87,8 @@ class HeldJobs:
             if call not in self._calls:
                 self.late += len(jobs)
                 return False
-            for job in jobs:
-                self._held[job.id] = job
-                self.by_tenant[job.tenant] += 1
+            self._held.update(zip(map(_ID, jobs), jobs, strict=True))
+            self.by_tenant.update(map(_TENANT, jobs))
             self.waiting.extend(jobs)
             self._settle(call)
             return True

@@ -145,7 +145,7 @@ class Link:
     async def send(self, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
         """Send reports on a connection of their own."""
         async with self.store.connection(ours=True) as connection:
-            return await self._patiently(connection, report(connection, self.store.shard, worker, reports))
+            return await self._patiently(connection, report(connection, self.store.shard, worker, reports, terse=True))
 
     async def claim(
         self,

@@ -36,7 +36,7 @@ _log = logging.getLogger("jobledger.worker")
 _BACKOFF_S = (0.05, 2.0)
 _FAULTS_BY_ANYTHING = 5
 
-BATCH = 500
+BATCH = 1000
 LANES = 2
 
 
@@ -139,7 +139,7 @@ class Reporter:
             Report(job.id, job.claim, outcome, orjson.dumps(data) if data else None) for job, outcome, data in batch
         ]
         await self._deliver_all(reports)
-        self._held.answered([(report.id, report.claim) for report in reports])
+        self._held.answered([report[:2] for report in reports])
 
     async def _deliver_all(self, reports: list[Report]) -> None:
         pause_s, last_pause_s = _BACKOFF_S
@@ -174,21 +174,20 @@ class Reporter:
                 # Let go unreported, its jobs would be held, and running, for as long as this worker lives.
                 _log.exception("a batch of reports failed; it is sent anew")
             else:
-                self._read(verdicts, {report.id: report for report in reports})
+                self._read(verdicts, reports)
                 return
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
             pause_s = min(pause_s * 2, last_pause_s)
 
-    def _read(self, verdicts: Sequence[Verdict], reports: dict[UUID, Report]) -> None:
-        accepted = 0
-        for verdict in verdicts:
-            if verdict.verdict == "rejected":
-                claim = reports[verdict.id].claim
-                emit(ReportRejected(verdict.id, claim, self._worker, verdict.reason or verdict.state or "unknown"))
-            else:
-                accepted += 1
-        if accepted and listeners:
-            emit(ReportAccepted(accepted))
+    def _read(self, verdicts: Sequence[Verdict], reports: Sequence[Report]) -> None:
+        """Tell what was rejected; what no verdict names was accepted."""
+        rejected = {verdict.id: verdict for verdict in verdicts if verdict.verdict == "rejected"}
+        for one in reports if rejected else ():
+            if one.id in rejected:
+                verdict = rejected[one.id]
+                emit(ReportRejected(one.id, one.claim, self._worker, verdict.reason or verdict.state or "unknown"))
+        if len(reports) > len(rejected) and listeners:
+            emit(ReportAccepted(len(reports) - len(rejected)))
 
 
 def _unstorable(report: Report, error: Exception) -> Report:
