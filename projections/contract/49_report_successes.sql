@@ -1,6 +1,7 @@
 -- The commonest batch of reports: every job succeeded, under a claim of the same version, and none has anything to say. What `report` does to it, without judging each.
 -- Returns the jobs taken, ascending; what is missing among them is judged by `report`. Races: as there; a row locked in a newer version than this statement's
--- snapshot sees is taken away by the second statement. Plans: the caller's settings hold.
+-- snapshot sees is taken away by the second statement. Plans: the caller's settings hold; `is true` keeps
+-- the index of workers out of it, which reads all that the worker runs.
 create or replace function jobledger.report_successes(p_shard smallint, p_worker uuid, p_owner uuid, p_ids uuid[], p_claim int, p_tenants text[], p_now timestamptz) returns uuid[]
 language plpgsql
 as $$
@@ -14,7 +15,7 @@ begin
   with locked as materialized (
     select r.ctid as place, r.id, r.head, r.shard, r.priority, r.attempt, r.max_attempts, r.tenant, r.queue, r.kind, r.owner, r.unique_key
     from jobledger.running as r
-    where r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and r.worker = p_owner and r.claim = p_claim and (p_tenants is null or r.tenant = any (p_tenants))
+    where r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and (r.worker = p_owner) is true and r.claim = p_claim and (p_tenants is null or r.tenant = any (p_tenants))
     order by r.id for update
   ), gone as (
     delete from jobledger.running as r where r.ctid = any (array(select l.place from locked as l)) returning 1

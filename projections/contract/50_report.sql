@@ -4,6 +4,7 @@
 -- there any more and its report is judged by `report_rejected`; a row that an act had taken and put back under the same claim is not lost: the report is made again.
 -- A row that was waited for because `progressed` was being put on record has a new version, which this statement's snapshot does not see: it can lock it, and neither
 -- delete nor change it. That is done by a second statement, else the job would be finished and running at once.
+-- `is true` keeps the index of workers out of the plan, which reads all that the worker runs.
 -- A worker of another role, or a job of a tenant that the caller may not see, is unknown. Plans: no nested loop, so an estimate gone wrong cannot turn n reports into n x n.
 -- Outcomes: succeeded, failed, snoozed, interrupted, cancelled, parked, progressed. `failed` may say retry_at or retry_in (seconds) or final: true; where it says
 -- nothing the delay is 2^attempt seconds, at most an hour. A job that was asked to cancel is cancelled by whatever ends it but success.
@@ -42,7 +43,7 @@ begin
       select a.* from unnest(p_ids, p_claims, p_outcomes, p_datas) as a (id, claim, outcome, data)
     ), locked as materialized (
       select r.ctid as place, r.* from jobledger.running as r
-      where r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and r.worker = v_worker
+      where r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and (r.worker = v_worker) is true
       order by r.id for update
     ), heard as (
       select l.*, a.data, case when l.cancel_requested and a.outcome not in ('succeeded', 'progressed', 'cancelled') then 'cancelled' else a.outcome end as outcome

@@ -176,6 +176,8 @@ class SlotPool:
 
     def _note_turn(self) -> None:
         self._turn_noted = False
+        if len(self.home.held.waiting) <= self.low_water:
+            self._wanted()
 
     async def _let_turn(self, slot: Slot) -> None:
         """Give way once; what was cancelled in the meantime was meant for the job before."""
@@ -208,7 +210,7 @@ class SlotPool:
             if slot.job is not None and not slot.abandoned:
                 self.running -= 1
 
-    async def _serve_on(self, slot: Slot) -> None:
+    async def _serve_on(self, slot: Slot) -> None:  # noqa: C901 - the hot loop: a call for each part costs more than the part
         self._waking -= 1
         base = self._base
         clock = time.monotonic
@@ -226,15 +228,21 @@ class SlotPool:
             slot.started = clock()
             slot.job = job
             self.running += 1
-            if len(waiting) <= self.low_water:
-                self._wanted()
             if waiting and not self._waking:
                 self._wake_one()
             if not self._turn_noted:
                 self._begin_turn(slot.started)
-            await self._run(slot, home, job)
+            if listeners:
+                _tell_started(job)
+            try:
+                outcome = await self._runners[job.kind](job, slot)
+            except asyncio.CancelledError:
+                if self.closed and slot.ending is None:
+                    raise
+                outcome = self._early(job, slot)
             if slot.abandoned:
                 return
+            self._conclude(slot, home, job, outcome)
             if slot.task is not None and slot.task.cancelling():
                 await self._let_turn(slot)
                 self._uncancel(slot)
@@ -252,27 +260,10 @@ class SlotPool:
         self._loop.call_soon(self._note_turn)
         self._watch()
 
-    async def _run(self, slot: Slot, home: Incarnation, job: ClaimedJob) -> None:
-        if listeners:
-            emit(
-                JobStarted(
-                    job.id, job.tenant, job.queue, job.kind, job.attempt, max(0.0, time.time() - job.run_at.timestamp())
-                )
-            )
-        try:
-            outcome = await self._runners[job.kind](job, slot)
-        except asyncio.CancelledError:
-            if self.closed and slot.ending is None:
-                raise
-            outcome = self._early(job, slot)
-        if slot.abandoned:
-            return
+    def _conclude(self, slot: Slot, home: Incarnation, job: ClaimedJob, outcome: Outcome) -> None:
         if slot.ending is Ending.TIMED_OUT and outcome[0] == "succeeded" and not slot.recorded:
             # A time-out bounds the attempt: what came after it has not met it.
             outcome = self._early(job, slot)
-        self._conclude(slot, home, job, outcome)
-
-    def _conclude(self, slot: Slot, home: Incarnation, job: ClaimedJob, outcome: Outcome) -> None:
         ran = time.monotonic() - slot.started
         if ran >= 0.001:
             outcome = (outcome[0], {**(outcome[1] or {}), "ran": round(ran, 6)})
@@ -333,3 +324,8 @@ class SlotPool:
         self._slots.discard(slot)
         self._conclude(slot, home, job, self._early(job, slot))
         self.offer()
+
+
+def _tell_started(job: ClaimedJob) -> None:
+    waited_s = max(0.0, time.time() - job.run_at.timestamp())
+    emit(JobStarted(job.id, job.tenant, job.queue, job.kind, job.attempt, waited_s))
