@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -27,10 +27,7 @@ from jobledger.errors import (
 )
 from jobledger.jobs import App, Client, Context
 from jobledger.lifecycle.backoff import Fixed
-
-if TYPE_CHECKING:
-    from jobledger.store.pool import Store
-
+from jobledger.store.pool import Store
 
 app = App()
 
@@ -340,3 +337,21 @@ async def test_a_producer_that_may_read_nothing_enqueues_all_the_same(store: Sto
     assert (await enqueued(store, handle.id))["max_attempts"] == 3
     assert (await enqueued(store, second.id))["tenant"] == "acme"
     assert await count(store) == 2
+
+
+async def test_an_enqueue_on_the_clients_own_pool_is_one_round_trip(database: str) -> None:
+    """One, with a key, and many: nothing follows that would reset a session in which nothing was set."""
+    async with await Store.connect(database, pool_min=1, pool_max=1) as pooled:
+        client = Client(pooled, app=app)
+        async with pooled.connection() as conn:
+            queries: list[str] = []
+            conn.add_query_logger(lambda sent: queries.append(sent.query))
+        await client.enqueue("math.add", {"a": 1, "b": 2})
+        queries.clear()
+        await client.enqueue("math.add", {"a": 1, "b": 2})
+        await client.enqueue("math.add", {"a": 1, "b": 2}, key="once")
+        await client.enqueue_many([await client.call("math.add", {"a": 1, "b": 2})])
+        assert len(queries) == 3, queries
+        async with pooled.connection() as conn:
+            await conn.execute("set statement_timeout = '7s'")
+        assert len(queries) == 5, queries

@@ -209,7 +209,8 @@ class Client(Operations):
         if conn is not None:
             yield conn
             return
-        async with self.store.connection() as own:
+        # Nothing but the enqueue and the look-up of its kind is sent: neither leaves anything behind in the session.
+        async with self.store.connection(ours=True) as own:
             yield own
 
 
