@@ -282,3 +282,17 @@ async def test_behind_a_pooler_it_listens_only_at_an_address_past_it(bench: Benc
         await enqueued(sql, 1)
         await ran.has(1)
         assert (worker.life.fetcher.found["hint"] == 1) is direct
+
+
+async def test_a_place_in_a_full_queue_ends_the_wait_for_an_empty_one(bench: Bench, ran: Ran) -> None:
+    """A queue that gave all its own limit allowed was not short: the next job is taken though no timer comes."""
+    ran.gate.clear()
+    async with other(bench) as sql:
+        for number in range(3):
+            await enqueued(sql, number)
+        bound = bench.worker(ran.app, manner=PATIENT, queues={"default": 1, "empty": 5}, concurrency=6)
+        async with bound as worker:
+            await ran.has(1)
+            await idle(worker)
+            ran.gate.set()
+            await ran.has(3)

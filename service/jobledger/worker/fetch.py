@@ -2,8 +2,9 @@
 
 A claim asks for what the slots can take, and for as many more as they are seen to finish while a claim is on its way:
 nothing ahead where jobs run for seconds, up to some hundred where they run for microseconds. Full answers are followed
-by the next claim at once; short ones by a wait that grows from `_FIRST_WAIT_S` to `_POLL_S`. Whatever makes a poll
-worth while calls `hint`; any number of hints are one poll.
+by the next claim at once; short ones by a wait that grows from `_FIRST_WAIT_S` to `_POLL_S`. A queue that gave all that
+a limit of its own allowed was not short: a place that comes free in it ends the wait. Whatever makes a poll worth while
+calls `hint`; any number of hints are one poll.
 
 Going idle: a poll came back empty, so the flag is raised and committed, and one more poll is owed: a job whose enqueuer
 looked before the flag could be seen sent no hint. Then a notification or the timer, `_POLL_S` at most, asks for the
@@ -26,11 +27,12 @@ from jobledger.observations import ClaimRetried, ConnectionLost, JobsClaimed, Jo
 from jobledger.store.pool import COLLISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from jobledger.store.claim import ClaimedJob
     from jobledger.worker.idle import IdleFlag
     from jobledger.worker.incarnation import Incarnation
+    from jobledger.worker.places import Asked, Drawn, Places
     from jobledger.worker.slots import SlotPool
 
 _log = logging.getLogger("jobledger.worker")
@@ -50,19 +52,21 @@ _VAIN = (3, 10)
 class Fetcher:
     """Claims jobs for the slots until `stop`.
 
-    `claim` sends one call, and is told what asked for it; `lease_over` gets the incarnation that has none any more and
-    puts a new one in the pool; `room` lowers the number asked for to what the worker's own limits still allow; `taken`
-    looks at each answer before any slot can; `idle` is how the database knows that this worker waits.
+    `claim` sends one call, and is told what each queue may give and what asked for it; `lease_over` gets the
+    incarnation that has none any more and puts a new one in the pool; `room` lowers the number asked for to what the
+    worker's own limits still allow, `places` to what those of its queues do; `taken` looks at each answer before any
+    slot can; `idle` is how the database knows that this worker waits.
     """
 
     def __init__(
         self,
         pool: SlotPool,
-        claim: Callable[[Incarnation, int, int, str], Awaitable[Sequence[ClaimedJob]]],
+        claim: Callable[[Incarnation, int, int, Asked, str], Awaitable[Sequence[ClaimedJob]]],
         *,
         lease_over: Callable[[Incarnation], Awaitable[None]],
         reopen: Callable[[], Awaitable[object]],
         room: Callable[[int], int],
+        places: Places,
         taken: Callable[[Incarnation, Sequence[ClaimedJob]], None],
         poll_s: float = _POLL_S,
         idle: IdleFlag | None = None,
@@ -73,6 +77,7 @@ class Fetcher:
         self._lease_over = lease_over
         self._reopen = reopen
         self._room = room
+        self._places = places
         self._taken = taken
         self._poll_s = poll_s
         self._idle = idle
@@ -170,7 +175,7 @@ class Fetcher:
         room = pool.concurrency - pool.running + ahead - len(pool.home.held.waiting) - self._asked
         # Outcomes that cannot leave must not pile up: what is held has a limit too.
         room = min(room, 2 * (pool.concurrency + ahead) - len(pool.home.held) - self._asked)
-        return self._room(room) if room > 0 else 0
+        return self._places.room(self._room(room)) if room > 0 else 0
 
     @property
     def _waits(self) -> bool:
@@ -179,7 +184,8 @@ class Fetcher:
 
     def _due(self) -> float:
         if self._owed is None:
-            return self._not_before
+            waits = self._not_before > time.monotonic()
+            return 0.0 if waits and self._places.freed else self._not_before
         return min(self._not_before, self._heard_from) if self._owed == "hint" else 0.0
 
     def _ahead(self) -> int:
@@ -194,12 +200,13 @@ class Fetcher:
 
     def _call(self, n: int) -> None:
         self._asked += n
-        cause = self._owed or (self._rhythm if self._not_before else "more")
+        cause = self._owed or (self._rhythm if 0 < self._not_before <= time.monotonic() else "more")
         # From here on: a job that is committed now is seen by this poll; what is said later asks for another.
         self._owed = None
         if cause != "more":
             self._short_at = time.monotonic()
-        task = asyncio.get_running_loop().create_task(self._fetch(n, cause), name="jobledger-claim")
+        fetching = self._fetch(n, self._places.ask(n), cause)
+        task = asyncio.get_running_loop().create_task(fetching, name="jobledger-claim")
         self._calls.add(task)
         task.add_done_callback(self._ended)
 
@@ -210,16 +217,17 @@ class Fetcher:
             _log.error("a claim failed", exc_info=error)
         self._wake.set()
 
-    async def _fetch(self, n: int, cause: str) -> None:
+    async def _fetch(self, n: int, asked: Asked, cause: str) -> None:
         home = self._pool.home
         call = home.held.begin_call()
         began = time.monotonic()
         answered = False
         try:
-            jobs = await self._answer(home, n, call, cause)
+            jobs = await self._answer(home, n, call, asked, cause)
             answered = jobs is not None
             if jobs is None:
                 return
+            drawn = self._places.answered(asked, n, jobs)
             if not home.held.take_in(call, jobs):
                 self._thrown_away(home, jobs)
             else:
@@ -227,19 +235,22 @@ class Fetcher:
                 if listeners:
                     emit(JobsClaimed(len(jobs), home.id, call, time.monotonic() - began))
             self.found[cause] += bool(jobs)
-            self._after(n, len(jobs), cause)
+            self._after(len(jobs), drawn, cause)
             self._pool.offer()
             if self._idle is not None:
                 await self._show(self._idle, home, n, len(jobs))
         finally:
             self._asked -= n
             if not answered:
+                self._places.given_up(asked)
                 home.held.give_up(call)
 
-    async def _answer(self, home: Incarnation, n: int, call: int, cause: str) -> Sequence[ClaimedJob] | None:
+    async def _answer(
+        self, home: Incarnation, n: int, call: int, asked: Asked, cause: str
+    ) -> Sequence[ClaimedJob] | None:
         """Return the jobs of one claim call, None where it gave no answer that counts."""
         try:
-            jobs = await self._claim(home, n, call, cause)
+            jobs = await self._claim(home, n, call, asked, cause)
         except (LeaseOver, UnknownWorker):
             await self._lease_over(home)
         except NotOpen:
@@ -257,12 +268,12 @@ class Fetcher:
             return jobs
         return None
 
-    def _after(self, asked: int, got: int, cause: str) -> None:
+    def _after(self, got: int, drawn: Drawn, cause: str) -> None:
         now = time.monotonic()
         if got:
             self.empty_polls = self._vain = 0
             self._rhythm = "soon"
-            self._not_before = 0.0 if got * 2 >= asked else now + _FIRST_WAIT_S
+            self._not_before = 0.0 if drawn.got * 2 >= drawn.asked else now + _FIRST_WAIT_S
             return
         self.empty_polls += 1
         self._rhythm = "timer"
@@ -303,8 +314,3 @@ class Fetcher:
         pause_s = self._backoff_s * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
         self._backoff_s = min(self._backoff_s * 2, _BACKOFF_S[1])
         self._not_before = time.monotonic() + pause_s
-
-
-def places(limits: Mapping[str, int | None], occupied: Mapping[str, int], n: int) -> dict[str, int]:
-    """Return how many of `n` jobs each queue may give, by its own limit and what of it occupies this process."""
-    return {queue: n if limit is None else max(0, limit - occupied.get(queue, 0)) for queue, limit in limits.items()}

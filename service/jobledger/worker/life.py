@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,20 +18,21 @@ from jobledger.observations import (
     listeners,
 )
 from jobledger.worker.conclude import DROPPED, ended_early
-from jobledger.worker.fetch import Fetcher, places
+from jobledger.worker.fetch import Fetcher
 from jobledger.worker.heartbeat import Heartbeat
 from jobledger.worker.housekeeping import Renewal, Ticker, copy_when, show_turning, watch
 from jobledger.worker.idle import IdleFlag
 from jobledger.worker.limits import Budget, Limits
 from jobledger.worker.link import Link
 from jobledger.worker.listen import Ears, listening
+from jobledger.worker.places import Places
 from jobledger.worker.report import Reporter
 from jobledger.worker.slots import Ending, SlotPool
 from jobledger.worker.stop import Stopping, wind_down
 from jobledger.worker.workshop import Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from jobledger.jobs.app import App
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from jobledger.store.tick import TickResult
     from jobledger.store.workers import Told
     from jobledger.worker.incarnation import Incarnation
+    from jobledger.worker.places import Asked
     from jobledger.worker.slots import Outcome, Slot
 
 _log = logging.getLogger("jobledger.worker")
@@ -180,6 +181,7 @@ class Life:
             lease_over=self._renew,
             reopen=self._reopen,
             room=self._room,
+            places=Places(self._link.queues, self._occupying),
             taken=self._taken,
             poll_s=self._manner.poll_s,
             idle=self.idle,
@@ -251,21 +253,21 @@ class Life:
 
     # ---- claiming
 
-    async def _claim(self, home: Incarnation, n: int, call: int, cause: str) -> Sequence[ClaimedJob]:
+    async def _claim(self, home: Incarnation, n: int, call: int, asked: Asked, cause: str) -> Sequence[ClaimedJob]:
         left = self._budget.left_s()
-        free = None
-        if self._link.queues is not None:
-            occupied = Counter([job.queue for job in home.held.waiting])
-            occupied.update(job.queue for _, job in self.pool.busy())
-            free = places(self._link.queues, occupied, n)
         ticking = self._ticker.riding() if cause == "timer" else None
         timeout_s = None if left is None else int(left)
         try:
-            return await self._link.claim(home, n, call, free=free, timeout_s=timeout_s, ticking=ticking)
+            return await self._link.claim(home, n, call, free=asked, timeout_s=timeout_s, ticking=ticking)
         except BaseException:
             if ticking is not None:
                 self._ticker.alone()
             raise
+
+    def _occupying(self) -> Iterable[str]:
+        """Return the queue of each job in the process that has not ended."""
+        # A copy, made in one step: the heartbeat's thread may take from it.
+        return [job.queue for job in (*self.pool.home.held.waiting, *(job for _, job in self.pool.busy()))]
 
     def _room(self, room: int) -> int:
         return 0 if self._switching else self._budget.jobs(room, self.fetcher.asked)
