@@ -99,10 +99,15 @@ class Hand:
 
     def stop(self) -> None:
         """Ask it to stop."""
+
+        def ask() -> None:
+            if self.worker is not None:
+                self.worker.stop()
+
         self._stopping = True
-        if self.worker is not None:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self.worker.stop)
+        # Whichever worker there is when its loop comes to it: one may just be taking the place of another.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(ask)
 
     async def _supervise(self) -> None:
         self._loop = asyncio.get_running_loop()

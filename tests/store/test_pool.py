@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ from jobledger.errors import InvalidArgument
 from jobledger.settings import Settings
 from jobledger.store.enqueue import NewJob, enqueue
 from jobledger.store.pool import Store, connect
+from jobledger.testing.proxy import Proxy
 
 
 async def test_a_store_closes_its_own_pool_and_only_that(database: str) -> None:
@@ -24,6 +26,17 @@ async def test_a_store_closes_its_own_pool_and_only_that(database: str) -> None:
         async with Store(pool) as theirs:
             assert theirs.pool is pool
         assert await pool.fetchval("select 1") == 1
+
+
+async def test_a_store_closes_although_its_lines_are_dead(database: str) -> None:
+    """A server that vanished without a word answers no goodbye: neither a pool nor a connection waits for it."""
+    with Proxy(database) as proxy:
+        store = await Store.connect(proxy.dsn, pool_min=1, pool_max=1)
+        single = await connect(proxy.dsn)
+        proxy.mute()
+        async with asyncio.timeout(20):
+            await asyncio.gather(store.close(), single.close())
+        assert single.is_closed()
 
 
 async def test_a_store_around_a_connection_works_inside_its_transaction(database: str) -> None:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
     Isolation: TypeAlias = Literal["read_committed", "repeatable_read", "serializable"]
+    _Driver = asyncpg.Connection[asyncpg.Record]
 else:
+    _Driver = asyncpg.Connection
     Connection = Any
     Pool = Any
 
@@ -44,6 +46,7 @@ _PATIENCE_S = 10.0
 # keeps its locks until the server looks, by default after two hours. Without effect on a local socket.
 _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
 _BACKOFF_S = 0.02
+_CLOSING_S = 2.0
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
 """Whether the connection that is given back here was only used by the package. The pool's task has it of its caller."""
 
@@ -60,6 +63,15 @@ class _Floor(logging.Filter):
 
 
 logging.getLogger("asyncpg.pool").addFilter(_Floor())
+
+
+class _Connection(_Driver):
+    """One whose closing has an end: on a line that is dead nobody answers the goodbye, and a pool would wait for it."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's own signature
+        """Say goodbye; where that takes long, hang up."""
+        with suppress(TimeoutError):
+            await super().close(timeout=_CLOSING_S if timeout is None else timeout)
 
 
 class Store:
@@ -246,6 +258,7 @@ async def connect(
 
 def _options(pooler: Pooler, timeout_s: float, application_name: str) -> dict[str, Any]:
     options: dict[str, Any] = {"timeout": timeout_s, "server_settings": {"application_name": application_name}}
+    options["connection_class"] = _Connection
     if pooler == "transaction":
         # A statement prepared on one server connection is not there on the next; a startup parameter that the pooler
         # does not know is refused; a reset query would only reset whichever connection came by.

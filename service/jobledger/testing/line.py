@@ -72,8 +72,9 @@ class Line:
             writer.transport.abort()
 
     def mute(self) -> None:
-        """Close the server's side only; what the client sends from now on is thrown away."""
+        """Close the server's side only; what is held back, and what the client sends from now on, is thrown away."""
         self._half_open = True
+        self._held_up = self._held = b""
         self._let.set()
         self._server[1].transport.abort()
 
