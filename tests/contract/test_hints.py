@@ -112,6 +112,41 @@ async def test_a_job_that_is_not_due_is_no_reason_to_wake(desk: Desk, ear: Ear, 
     assert await ear.heard() == 1
 
 
+async def test_an_act_that_makes_a_job_claimable_is_told(desk: Desk, ear: Ear) -> None:
+    """A retry, an unparked job, one moved to a queue or to now; one put off, one refused, one ended are not."""
+    failed = await desk.enqueue(max_attempts=1)
+    assert await desk.report(await desk.claim(1), "failed") == [("accepted", "failed", None)]
+    parked = await desk.enqueue()
+    await desk.report(await desk.claim(1), "parked", {"needs": "a look"})
+    later, now = await desk.sql.fetchrow("select jobledger.now() + interval '1 hour', jobledger.now()")  # type: ignore[misc]  # one row
+    due = await desk.enqueue(run_at=later)
+    await flag(desk, desk.worker)
+    await ear.heard()
+    for act, id_, data, verdict, told in (
+        ("retry", failed, {}, "done", 1),
+        ("retry", failed, {}, "wrong_state", 0),
+        ("retry", uuid4(), {}, "not_found", 0),
+        ("unpark", parked, {}, "done", 1),
+        ("reschedule", due, {"run_at": (later - (later - now) / 2).isoformat()}, "done", 0),
+        ("reschedule", due, {"run_at": now.isoformat()}, "done", 1),
+        ("move", due, {"queue": "other"}, "done", 1),
+        ("cancel", due, {}, "done", 0),
+    ):
+        assert await desk.act(act, [id_], **data) == [verdict], act
+        assert await ear.heard() == told, (act, data)
+
+
+async def test_the_end_of_a_pause_is_told(desk: Desk, ear: Ear) -> None:
+    """What lies where it was is taken at once; of what was not paused nobody hears."""
+    await flag(desk, desk.worker)
+    for scope, name, told in (("queue", "default", 1), ("tenant", "default", 1), ("kind", "noop", 1), ("kind", "x", 0)):
+        await desk.sql.fetchval("select jobledger.pause(0::smallint, $1, $2, 'ada', 'because')", scope, name)
+        assert await ear.heard() == 0
+        for again in (told, 0):
+            await desk.sql.fetchval("select jobledger.resume(0::smallint, $1, $2, 'ada', 'because')", scope, name)
+            assert await ear.heard() == again, (scope, name)
+
+
 async def test_a_flag_ends_with_its_workers_lease(desk: Desk, ear: Ear, clock: Clock) -> None:
     """Nobody is told of jobs in the name of the dead; the next flag sweeps theirs away; a stop takes its own."""
     await flag(desk, desk.worker)
