@@ -5,7 +5,7 @@ grant execute on function jobledger.now(), jobledger.answered_at(), jobledger.ne
   jobledger.caller(), jobledger.my_tenants(), jobledger.every_tenant(), jobledger.may(text), jobledger.is_open(smallint), jobledger.serves(int)
   to jobledger_producer, jobledger_worker, jobledger_reader, jobledger_operator;
 
-grant execute on function jobledger.enqueue, jobledger.enqueue_many to jobledger_producer, jobledger_worker;
+grant execute on function jobledger.enqueue, jobledger.enqueue_job, jobledger.enqueue_many to jobledger_producer, jobledger_worker;
 
 grant execute on function jobledger.worker_start, jobledger.worker_stop, jobledger.worker_idle, jobledger.channel, jobledger.heartbeat, jobledger.claim, jobledger.claim_job, jobledger.report, jobledger.register_kind to jobledger_worker;
 

@@ -51,6 +51,13 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("select jobledger.enqueue('noop', tenant => $1, key => 'key', unique_key => 'unique')", "tenant"),
         ("select jobledger.enqueue('noop', '{\"other\": 1}', tenant => $1, key => 'key')", "tenant"),
     ],
+    "enqueue_job": [
+        ("select job, created from jobledger.enqueue_job('noop', tenant => $1)", "tenant"),
+        (
+            "select job, created from jobledger.enqueue_job('noop', '{\"other\": 1}', tenant => $1, key => 'key')",
+            "tenant",
+        ),
+    ],
     "enqueue_many": [
         (
             (

@@ -19,7 +19,6 @@ from jobledger.jobs.operations import Operations
 from jobledger.jobs.options import checked
 from jobledger.jobs.secret import Secret, refuse_plain
 from jobledger.store import enqueue as door
-from jobledger.store.enqueue import Enqueued, NewJob
 from jobledger.store.pool import Store
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from jobledger.jobs.kind import Job
     from jobledger.jobs.middleware import EnqueueMiddleware
     from jobledger.jobs.options import EnqueueOptions
+    from jobledger.store.enqueue import Enqueued, NewJob
     from jobledger.store.pool import Connection, Pool
 
 R = TypeVar("R")
@@ -135,14 +135,9 @@ class Client(Operations):
 
         async def send(new: NewJob) -> Enqueued:
             async with self._lent(call.options.get("conn")) as conn:
-                new = await self._prepared(conn, call.job, new)
+                [new] = await self._prepared(conn, {new.kind: call.job} if call.job else {}, [new])
                 strict = self._strict_for([call.job])
-                if new.key is not None:
-                    # Only the bulk call says whether the key was used before.
-                    return (await door.enqueue_many(conn, [new], actor=actor, strict=strict, shard=self.store.shard))[0]
-                return Enqueued(
-                    await door.enqueue(conn, new, actor=actor, strict=strict, shard=self.store.shard), created=True
-                )
+                return await door.enqueue_job(conn, new, actor=actor, strict=strict, shard=self.store.shard)
 
         done = await around_enqueue(self._layers(), send)(call.new)
         return self._handle(done, call)
@@ -168,8 +163,8 @@ class Client(Operations):
 
         async def send_all(batch: list[NewJob]) -> list[Enqueued]:
             async with self._lent(conn) as lent:
-                by_name = {call.new.kind: call.job for call in calls}
-                prepared = [await self._prepared(lent, by_name.get(new.kind), new) for new in batch]
+                by_name = {call.new.kind: call.job for call in calls if call.job}
+                prepared = await self._prepared(lent, by_name, batch)
                 return await door.enqueue_many(
                     lent, prepared, actor=actor or self.actor, strict=self._strict_for(jobs), shard=self.store.shard
                 )
@@ -190,11 +185,18 @@ class Client(Operations):
         # A kind of the app is known by its declaration, whether or not a worker has started yet.
         return self.strict and any(job is None for job in jobs)
 
-    async def _prepared(self, conn: Connection, job: Job[..., Any] | None, new: NewJob) -> NewJob:
-        if job is not None and await self._catalogue.find(conn, new.kind) is None:
-            new = job.declared(new)
-        trace = tracing.capture() if new.trace is None else None
-        return replace(new, trace=dict(trace)) if trace else new
+    async def _prepared(
+        self, conn: Connection, kinds: Mapping[str, Job[..., Any] | None], batch: Sequence[NewJob]
+    ) -> list[NewJob]:
+        """Let each job state what its kind declares, where the database does not know it, and the current span."""
+        silent = {name: job for name, job in kinds.items() if job and not await self._catalogue.find(conn, name)}
+        prepared = list(batch)
+        if silent:
+            prepared = [silent[new.kind].declared(new) if new.kind in silent else new for new in batch]
+        trace = tracing.capture()
+        if not trace:
+            return prepared
+        return [replace(new, trace=dict(trace)) if new.trace is None else new for new in prepared]
 
     def _layers(self) -> Sequence[EnqueueMiddleware]:
         return self.app.enqueue_layers if self.app is not None else ()

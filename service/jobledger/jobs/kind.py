@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, ParamSpec, TypeVar, Unpack
 
 from jobledger.errors import InvalidArgument
@@ -196,21 +196,11 @@ class Job(Enqueuer[P, R]):
 
     def new(self, args: bytes, options: EnqueueOptions) -> NewJob:
         """Return the job to be enqueued; the queue is always stated, so that it is right before any registration."""
-        new = new_job(self.name, args, options)
-        return replace(
-            new,
-            queue=self.declaration.queue if new.queue is None else new.queue,
-            priority=self.declaration.priority if new.priority is None else new.priority,
-        )
+        return new_job(self.name, args, options, queue=self.declaration.queue, priority=self.declaration.priority)
 
     def declared(self, new: NewJob) -> NewJob:
         """Return `new` with what the kind declares where it is silent: for a database that does not know the kind."""
-        declaration = self.declaration
-        return replace(
-            new,
-            max_attempts=declaration.max_attempts if new.max_attempts is None else new.max_attempts,
-            timeout=declaration.timeout_s if new.timeout is None else new.timeout,
-        )
+        return new.stating(self.declaration.max_attempts, self.declaration.timeout_s)
 
 
 if TYPE_CHECKING:
@@ -244,9 +234,15 @@ else:
     AsyncJob = AsyncContextJob = SyncJob = SyncContextJob = Job
 
 
-def new_job(kind: str, args: bytes, options: EnqueueOptions) -> NewJob:
-    """Return the job of a kind's name, checked arguments and checked options."""
+def new_job(
+    kind: str, args: bytes, options: EnqueueOptions, *, queue: str | None = None, priority: int | None = None
+) -> NewJob:
+    """Return the job of a kind's name, checked arguments and options; `queue` and `priority` where these are silent."""
     stated: dict[str, Any] = {name: value for name, value in options.items() if name not in META_KEYS}
+    if stated.get("queue") is None:
+        stated["queue"] = queue
+    if stated.get("priority") is None:
+        stated["priority"] = priority
     backoff = stated.pop("backoff", None)
     if backoff is not None:
         stated["backoff"] = to_data(backoff)

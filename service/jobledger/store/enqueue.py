@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
@@ -35,6 +36,7 @@ TEXT_CHARACTERS_MAX: Final = 256
 
 _TENANT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}|_global)\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:/-]{0,127}\Z")
+_NAMED: Final = "has 1 to 128 of the characters A-Z a-z 0-9 . _ : / -"
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 Json = bytes | str | Mapping[str, Any] | list[Any]
@@ -77,19 +79,31 @@ class NewJob:
         """
         if not isinstance(self.tenant, str) or not _TENANT.match(self.tenant):
             raise InvalidTenant(detail={"field": "tenant"})
-        for name, allowed in (("kind", self.kind), ("queue", self.queue)):
-            if (allowed is not None or name == "kind") and not (isinstance(allowed, str) and _NAME.match(allowed)):
-                raise _wrong(name, "has 1 to 128 of the characters A-Z a-z 0-9 . _ : / -")
-        for name in ("owner", "key", "unique_key"):
-            _check_text(name, getattr(self, name))
-        _check_number("priority", self.priority, -1000, 1000)
-        _check_number("timeout", self.timeout, 1, 604_800)
-        _check_number("max_attempts", self.max_attempts, 1, 1000)
-        for name in ("run_at", "kill_at"):
-            _check_moment(name, getattr(self, name))
-        if self.id is not None and not isinstance(self.id, UUID):
-            raise _wrong("id", "is a version 7 uuid")
-        _check_tags(self.tags)
+        if not isinstance(self.kind, str) or not _NAME.match(self.kind):
+            raise _wrong("kind", _NAMED)
+        if self.queue is not None and not (isinstance(self.queue, str) and _NAME.match(self.queue)):
+            raise _wrong("queue", _NAMED)
+        # Each is asked for before its check is called: most jobs state none of them.
+        if self.priority is not None:
+            _check_number("priority", self.priority, -1000, 1000)
+        if self.timeout is not None:
+            _check_number("timeout", self.timeout, 1, 604_800)
+        if self.max_attempts is not None:
+            _check_number("max_attempts", self.max_attempts, 1, 1000)
+        for name, value in zip(_RARE, _rare(self), strict=True):
+            if value is not None:
+                _CHECKS[name](name, value)
+
+    def stating(self, max_attempts: int, timeout: int) -> NewJob:
+        """Return the job with these where it says nothing of its own."""
+        if self.max_attempts is not None and self.timeout is not None:
+            return self
+        values = list(_all(self))
+        if self.max_attempts is None:
+            values[_MAX_ATTEMPTS] = max_attempts
+        if self.timeout is None:
+            values[_TIMEOUT] = timeout
+        return NewJob(*values)
 
     def sent(self) -> dict[str, Any]:
         """Return the job as the arguments of `jobledger.enqueue`, checked; json fields are bytes of JSON text."""
@@ -115,6 +129,12 @@ class NewJob:
         }
 
 
+_FIELDS: Final = tuple(one.name for one in fields(NewJob))
+_MAX_ATTEMPTS: Final = _FIELDS.index("max_attempts")
+_TIMEOUT: Final = _FIELDS.index("timeout")
+_all: Final = attrgetter(*_FIELDS)
+
+
 class Enqueued(NamedTuple):
     """A job's id, and whether this call made it (an idempotency key may name one that was there before)."""
 
@@ -125,7 +145,16 @@ class Enqueued(NamedTuple):
 async def enqueue(
     connection: Connection, job: NewJob, *, actor: str | None = None, strict: bool = False, shard: int = 0
 ) -> UUID:
-    """Enqueue one job and return its id. It exists when the connection's transaction commits.
+    """Enqueue one job and return its id: as `enqueue_job`, for who need not know whether this call made it."""
+    return (await enqueue_job(connection, job, actor=actor, strict=strict, shard=shard)).id
+
+
+async def enqueue_job(
+    connection: Connection, job: NewJob, *, actor: str | None = None, strict: bool = False, shard: int = 0
+) -> Enqueued:
+    """Enqueue one job; return its id, and whether this call made it (an idempotency key may have been used before).
+
+    It exists when the connection's transaction commits.
 
     With `strict` the kind must have been registered by a worker.
 
@@ -139,10 +168,12 @@ async def enqueue(
     sent = job.sent()
     values = [value.decode() if isinstance(value, bytes) else value for value in sent.values()]
     with translated():
-        id_: UUID = await connection.fetchval(statement("enqueue"), *values, actor, strict, shard)
-    if listeners:
+        row = await connection.fetchrow(statement("enqueue"), *values, actor, strict, shard)
+    assert row is not None  # noqa: S101 - a function with out parameters always returns one row
+    done = Enqueued(row["job"], row["created"])
+    if done.created and listeners:
         emit(JobsEnqueued(count=1, tenant=job.tenant))
-    return id_
+    return done
 
 
 async def enqueue_many(
@@ -258,28 +289,40 @@ def _check_text(name: str, value: object) -> None:
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:
-    if value is None:
-        return
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise _wrong(name, f"is a whole number from {least} to {most}")
 
 
 def _check_moment(name: str, value: object) -> None:
-    if value is None:
-        return
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise _wrong(name, "is a datetime with a time zone")
 
 
-def _check_tags(tags: Sequence[str] | None) -> None:
-    if tags is None:
-        return
+def _check_id(name: str, value: object) -> None:
+    if not isinstance(value, UUID):
+        raise _wrong(name, "is a version 7 uuid")
+
+
+def _check_tags(name: str, tags: object) -> None:
     if isinstance(tags, str) or not isinstance(tags, Sequence) or len(tags) > TAGS_MAX:
-        raise _wrong("tags", f"is a list of at most {TAGS_MAX}")
+        raise _wrong(name, f"is a list of at most {TAGS_MAX}")
     for tag in tags:
         if not isinstance(tag, str) or not 1 <= len(tag) <= TAG_CHARACTERS_MAX or not _storable(tag):
-            raise _wrong("tags", f"holds one that has not 1 to {TAG_CHARACTERS_MAX} characters")
+            raise _wrong(name, f"holds one that has not 1 to {TAG_CHARACTERS_MAX} characters")
 
 
 def _storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+_RARE: Final = ("owner", "key", "unique_key", "run_at", "kill_at", "id", "tags")
+_rare: Final = attrgetter(*_RARE)
+_CHECKS: Final[Mapping[str, Callable[[str, object], None]]] = {
+    "owner": _check_text,
+    "key": _check_text,
+    "unique_key": _check_text,
+    "run_at": _check_moment,
+    "kill_at": _check_moment,
+    "id": _check_id,
+    "tags": _check_tags,
+}
