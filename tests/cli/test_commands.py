@@ -218,6 +218,25 @@ def test_migrations_are_told_made_printed_and_checked(cli: Run, empty_database: 
     assert "create schema" in printed.lower()
 
 
+def test_behind_a_transaction_pooler_a_migration_goes_past_it(
+    cli: Run, database: str, empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is a session's: without an address of the server itself it is refused, unless there is nothing to do."""
+    monkeypatch.setenv("JOBLEDGER_POOLER", "transaction")
+    words = ("--dsn", empty_database, "--json")
+    assert cli("migrate", "--dry-run", *words).status == 0
+    for command in (("migrate",), ("migrate", "check")):
+        refused = cli(*command, *words)
+        assert (refused.status, refused.problem["code"]) == (2, "invalid_argument")
+        assert "JOBLEDGER_POOLER=none" in refused.problem["hint"]
+    assert cli("migrate", "--dsn", database, "--json").document["migrations"] == []
+    monkeypatch.setenv("JOBLEDGER_LISTEN_DSN", database)
+    assert "another database" in cli("migrate", *words).problem["detail"]
+    monkeypatch.setenv("JOBLEDGER_LISTEN_DSN", empty_database)
+    assert cli("migrate", *words).document["migrations"]
+    assert cli("migrate", "check", *words).document == {"drift": []}
+
+
 def test_help_answers_without_loading_the_service() -> None:
     """Neither the driver nor the models are imported for --help: it has to answer at once."""
     code = (

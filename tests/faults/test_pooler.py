@@ -225,6 +225,10 @@ async def test_worker_processes_and_the_command_line_behind_a_transaction_pooler
     assert "succeeded" in await run("history", str(jobs[0]))
     await run("tick")
     await run("open")
+    await run("migrate")
+    await run("rebuild", "queue")
+    await run("live", "--logged")
+    await run("live", "--unlogged")
     # The test's server is not safe on disk, which the doctor tells; what else it looks at is well.
     assert "The doctor found 2 alarms" in await run("doctor", status=8)
     assert [hand.process.poll() for hand in hands] == [None, None]

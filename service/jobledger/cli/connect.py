@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobledger import embedded
+from jobledger.errors import InvalidArgument
 from jobledger.settings import Settings
 from jobledger.store import pool
-from jobledger.store.failures import place_of
-from jobledger.store.migrate import migrate
+from jobledger.store.failures import place_of, translated
+from jobledger.store.migrate import migrate, pending
 from jobledger.store.recovery import open_store
+from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from jobledger.embedded import Attachment
+    from jobledger.store.migration_plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +88,64 @@ async def store_at(place: Place, **options: Any) -> AsyncIterator[pool.Store]:
 @asynccontextmanager
 async def prepared(place: Place, say: Callable[[str], None] | None = None) -> AsyncIterator[pool.Store]:
     """Open a pool at a place that is brought up first: migrated, and its live tables open."""
-    async with connection_at(place.dsn) as connection:
-        await migrate(connection, say=say or _silent)
+    await migrated(place, say or _silent)
     async with store_at(place) as store:
         await open_store(store)
         yield store
+
+
+async def migrated(place: Place, say: Callable[[str], None] | None = None) -> Plan:
+    """Apply what the database lacks, and return what was done. What needs a session is asked for only where it is.
+
+    Raises:
+        InvalidArgument: something is lacking, and only a transaction pooler's address is known.
+    """
+    async with connection_at(place.dsn) as connection:
+        missing = await pending(connection)
+        if not missing or not _is_pooled(place):
+            return await migrate(connection, say=say)
+    connection = await pool.connect(await session_dsn(place), application_name="jobledger-cli")
+    try:
+        return await migrate(connection, say=say)
+    finally:
+        await connection.close()
+
+
+async def session_dsn(place: Place) -> str:
+    """Return the address at which a session outlives its transactions: past the transaction pooler, where one is.
+
+    Raises:
+        InvalidArgument: no such address is known, or it leads to another database.
+    """
+    if not _is_pooled(place):
+        return place.dsn
+    if place.settings.listen_dsn is None:
+        raise InvalidArgument(
+            "This needs a session of its own, which a transaction pooler does not give.",
+            hint="Give the server's own address: `--dsn` with JOBLEDGER_POOLER=none, or JOBLEDGER_LISTEN_DSN.",
+        )
+    direct = place.settings.listen_dsn.get_secret_value()
+    if await _which(place.dsn, "transaction") != await _which(direct, "none"):
+        raise InvalidArgument(
+            "JOBLEDGER_LISTEN_DSN leads to another database than the pooler's address.",
+            hint="Let both name one database, or give the server's own address and JOBLEDGER_POOLER=none.",
+        )
+    return direct
+
+
+async def _which(dsn: str, pooler: pool.Pooler) -> tuple[str, str]:
+    connection = await pool.connect(dsn, pooler=pooler, application_name="jobledger-cli")
+    try:
+        with translated(place_of(dsn)):
+            row = await connection.fetchrow(statement("which_database"))
+    finally:
+        await connection.close()
+    assert row is not None  # noqa: S101 - every connection is in a database
+    return row["cluster"], row["database"]
+
+
+def _is_pooled(place: Place) -> bool:
+    return place.settings.pooler == "transaction" and not place.is_embedded
 
 
 @asynccontextmanager

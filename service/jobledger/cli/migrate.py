@@ -11,6 +11,8 @@ import typer
 from jobledger.cli.options import Data, Dsn, Json  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
+    from jobledger.cli.connect import Place
+    from jobledger.store.drift import Difference
     from jobledger.store.migration_plan import Plan
 
 application = typer.Typer(
@@ -30,22 +32,23 @@ def migrate(
 ) -> None:
     """Bring the database to this version: numbered migrations, then changed projections.
 
-    One runner works at a time; a second one waits and then finds nothing to do.
+    One runner works at a time; a second one waits and then finds nothing to do. Behind a transaction pooler it goes
+    to JOBLEDGER_LISTEN_DSN, the address of the server itself.
     """
     if context.invoked_subcommand is not None:
         return
     from jobledger.cli import output
-    from jobledger.cli.connect import connection_at, located, settings_of
-    from jobledger.store import migrate as migrations
+    from jobledger.cli.connect import connection_at, located, migrated, settings_of
+    from jobledger.store.migrate import pending
 
-    async def run(address: str) -> Plan:
-        async with connection_at(address) as connection:
-            if dry_run:
-                return await migrations.pending(connection)
-            return await migrations.migrate(connection, say=None if as_json else output.note)
+    async def run(place: Place) -> Plan:
+        if not dry_run:
+            return await migrated(place, None if as_json else output.note)
+        async with connection_at(place.dsn) as connection:
+            return await pending(connection)
 
     with located(settings_of(dsn, data)) as place:
-        plan = asyncio.run(run(place.dsn))
+        plan = asyncio.run(run(place))
     if as_json:
         output.document({**_document(plan), "dry_run": dry_run})
     elif not plan:
@@ -93,12 +96,15 @@ def check(dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
     Makes a scratch database for it, and drops it again: the role needs CREATEDB.
     """
     from jobledger.cli import output
-    from jobledger.cli.connect import located, settings_of
+    from jobledger.cli.connect import located, session_dsn, settings_of
     from jobledger.errors import SchemaDrift
     from jobledger.store.drift import drift
 
+    async def run(place: Place) -> list[Difference]:
+        return await drift(await session_dsn(place))
+
     with located(settings_of(dsn, data)) as place:
-        found = asyncio.run(drift(place.dsn))
+        found = asyncio.run(run(place))
     if as_json:
         output.document({"drift": [one._asdict() for one in found]})
     elif found:
