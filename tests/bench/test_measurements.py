@@ -11,6 +11,8 @@ from xml.etree import ElementTree as ET
 import psycopg
 import pytest
 
+from jobledger.cli.failures import run
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -85,6 +87,7 @@ def test_enqueue_beside_workers(database: str) -> None:
     assert found["settings"]["processes"] == 1
 
 
+@pytest.mark.slow
 def test_enqueue_every_way_beside_its_yardstick(database: str) -> None:
     """One command: batches beside the floor, single ones beside bare inserts, each of them with and without keys."""
     found = _bench("enqueue", "--all", "--seconds", "0.1", "--turns", "1", "--batch", "20", "--dsn", database)
@@ -109,6 +112,7 @@ def test_pickup_times_idle_workers(database: str, more: tuple[str, ...]) -> None
     assert 0 <= waits["p50"] <= waits["p95"] <= waits["p99"] <= waits["max"]
 
 
+@pytest.mark.slow
 def test_compare_takes_turns_with_a_peer(database: str, tmp_path: Path) -> None:
     """Each run of the peer gets a database of its own; its last line of JSON counts; medians and their ratio."""
     program = tmp_path / "peer.py"
@@ -201,9 +205,12 @@ def test_recovery_kills_a_server_of_its_own(tmp_path: Path) -> None:
         ("memory", "--plot", "/no/such/folder/a.svg"),
     ],
 )
-def test_options_out_of_range_are_refused_before_anything_runs(words: tuple[str, ...]) -> None:
+def test_options_out_of_range_are_refused_before_anything_runs(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing is started for a measurement that could not end well."""
-    assert _refused(*words)["code"] == "invalid_argument"
+    assert run(["bench", *words, "--json"]) != 0
+    assert json.loads(capsys.readouterr().err.strip().splitlines()[-1])["code"] == "invalid_argument"
 
 
 def test_a_measurement_leaves_no_database_behind(database: str, postgres: Server) -> None:

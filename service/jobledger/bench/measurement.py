@@ -90,7 +90,7 @@ async def at_fresh_database(place: Place, setup: Setup) -> AsyncIterator[Bench]:
 
 
 async def measured(
-    name: str, work: Callable[[Bench], Awaitable[None]], setup: Setup, place: Place
+    name: str, work: Callable[[Bench], Awaitable[object]], setup: Setup, place: Place
 ) -> tuple[dict[str, Any], list[Panel]]:
     """Run one measurement and return its result (the bench's name, its figures, its settings), and what to draw of it.
 

@@ -6,6 +6,7 @@ one JSON object in the form of RFC 9457 on stderr, so that stdout holds results 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -36,13 +37,10 @@ OTHER_STATUSES = {
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
-    from jobledger.cli.application import application  # noqa: PLC0415 - the tree of commands imports this module
-
     as_json = "--json" in arguments
     try:
-        command = typer.main.get_command(application)
         # For people typer shows wrong usage itself, with the usage line; for programs it is told as JSON below.
-        status = command.main(args=list(arguments), prog_name="jobledger", standalone_mode=not as_json)
+        status = _tree().main(args=list(arguments), prog_name="jobledger", standalone_mode=not as_json)
     except SystemExit as leaving:
         status = leaving.code
     except typer._click.exceptions.ClickException as error:  # noqa: SLF001 - the one base of all usage errors
@@ -58,6 +56,14 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     return status if isinstance(status, int) else OK
+
+
+@functools.cache
+def _tree() -> Any:
+    """Return the tree of all commands: reading their signatures takes longer than most of them run."""
+    from jobledger.cli.application import application  # noqa: PLC0415 - the tree of commands imports this module
+
+    return typer.main.get_command(application)
 
 
 def tell(error: JobledgerError, *, as_json: bool) -> None:

@@ -28,7 +28,7 @@ Plot = Annotated[Path | None, typer.Option("--plot", help="Draw what was measure
 
 def measure(
     name: str,
-    work: Callable[[Bench], Awaitable[None]],
+    work: Callable[[Bench], Awaitable[object]],
     setup: Setup,
     *,
     dsn: str | None,
