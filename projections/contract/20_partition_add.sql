@@ -12,7 +12,7 @@ begin
     return false;
   end if;
   execute format('create table jobledger.%I (like jobledger.events including defaults including constraints)', v_name);
-  execute format('create index on jobledger.%I (xid)', v_name);
+  execute format('create index on jobledger.%I (xid, position)', v_name);
   execute format('create trigger events_never_truncate before truncate on jobledger.%I for each statement execute function jobledger.forbid_change()', v_name);
   execute format('alter table jobledger.events attach partition jobledger.%I for values from (%L) to (%L)', v_name, jobledger.first_id_at(v_from), jobledger.first_id_at(v_to));
   return true;

@@ -5,6 +5,7 @@
 -- for, else a row that it puts into `ready` after that table was emptied lies there beside the one that the fold puts into `waiting`.
 -- Where a queue snapshot is usable, its rows are put back, and only the streams with an event since are folded; else all that have not finished. What commits between these
 -- steps is an enqueue, which put its own row, or was prepared and is noted.
+-- A new epoch comes first, where one is due: it holds the log until the end of its transaction, so who can calls open_epoch() alone before.
 -- A caller bound to tenants is not told how many rows there were. Two openers meet at an advisory lock, and the second finds it done.
 drop function if exists jobledger.open;
 
@@ -18,6 +19,7 @@ declare
   v_tail uuid[];
 begin
   perform jobledger.check_words(p_shard, null, null);
+  perform jobledger.open_epoch(p_shard);
   perform pg_advisory_xact_lock(hashtext('jobledger.open'), p_shard::int);
   if jobledger.is_open(p_shard) then
     return jsonb_build_object('opened', false, 'rows', 0, 'copied', 0);

@@ -11,14 +11,16 @@
     │   ├── IdOutOfWindow            an id made by a client carries a time too far from the database's
     │   ├── NoPartition              no partition of the log holds this id
     │   ├── SecretInPlain            a secret was given in plain form
-    │   └── InvalidFile              a file to read is not of its format
+    │   ├── InvalidFile              a file to read is not of its format
+    │   └── BadCursor                a cursor is none that this service gave for that purpose
     ├── Conflict                     the call is sound, the state of things forbids it
     │   ├── IdTaken                  a job of this id exists
     │   ├── IdempotencyMismatch      the same key was used with other content
     │   ├── UniqueTaken              another open job holds the unique key
     │   ├── WrongState               the job's state does not allow the act
     │   ├── NotWaiting               a job claimed by its id is not waiting
-    │   └── LeaseLost                the job is no longer this worker's
+    │   ├── LeaseLost                the job is no longer this worker's
+    │   └── FeedReset                the log no longer has, or never had, what comes after a cursor
     ├── NotFound                     nothing of this id that the caller may see
     │   └── JobGone                  the job's history was dropped by retention
     ├── Forbidden                    the role may not do this
@@ -29,7 +31,8 @@
     │   ├── UnknownWorker            no such worker is registered
     │   ├── PostgresNotFound         no Postgres binaries on this machine
     │   ├── PostgresFailed           the embedded Postgres did not start
-    │   └── DataDirectoryUnusable    the data directory cannot be used
+    │   ├── DataDirectoryUnusable    the data directory cannot be used
+    │   └── PreparedInTheWay         prepared transactions keep a new epoch from being opened
     ├── SchemaError                  database and code do not fit
     │   ├── SchemaMissing            the database was not migrated
     │   ├── SchemaNewer              the database is newer than the code
@@ -161,6 +164,13 @@ class InvalidFile(BadInput):
     sqlstate = "JL110"
 
 
+class BadCursor(BadInput):
+    """The cursor is none that was given for this feed."""
+
+    code = "bad_cursor"
+    sqlstate = "JL111"
+
+
 class Conflict(JobledgerError):
     """The state of things forbids the call; nothing was changed."""
 
@@ -210,6 +220,17 @@ class LeaseLost(Conflict):
 
     code = "lease_lost"
     sqlstate = "JL206"
+
+
+class FeedReset(Conflict):
+    """The log no longer has, or never had, what comes after this cursor.
+
+    `detail["reason"]` is `below_horizon` (retention dropped it) or `beyond_end` (it was lost with the server that had
+    it); `detail["cursor"]` is where to go on.
+    """
+
+    code = "feed_reset"
+    sqlstate = "JL207"
 
 
 class NotFound(JobledgerError):
@@ -294,6 +315,13 @@ class DataDirectoryUnusable(Unavailable):
 
     code = "data_directory_unusable"
     sqlstate = "JL507"
+
+
+class PreparedInTheWay(Unavailable):
+    """Prepared transactions that appended to the log keep a new epoch from being opened."""
+
+    code = "prepared_in_the_way"
+    sqlstate = "JL508"
 
 
 class SchemaError(JobledgerError):

@@ -286,20 +286,23 @@ async def test_what_is_the_owners_is_refused(role: str, desk: Desk, name: str) -
 
 
 async def test_the_log_refuses_change_even_to_its_owner(desk: Desk) -> None:
-    """UPDATE, DELETE and TRUNCATE fail with JL700 on the parent and on each partition, a fresh one included."""
+    """UPDATE, DELETE and TRUNCATE fail with JL700 on events, blocks, epochs and each partition, fresh ones too."""
     await desk.enqueue()
+    assert await desk.sql.fetchval("select block from jobledger.seal()") == 1
     await desk.sql.execute("select jobledger.pause(0::smallint, 'tenant', 't')")
     assert await desk.sql.fetchval("select jobledger.partition_add(now() + interval '50 months')")
     parts = await desk.sql.fetch(
-        "select inhrelid::regclass::text as name from pg_inherits where inhparent = 'jobledger.events'::regclass"
+        "select inhrelid::regclass::text as name from pg_inherits"
+        " where inhparent = any (array['jobledger.events'::regclass, 'jobledger.blocks'])"
     )
-    names = [row["name"] for row in parts]
-    assert len(names) >= 6
+    names = ["jobledger.events", "jobledger.blocks", "jobledger.epochs", *(row["name"] for row in parts)]
+    assert len(names) >= 12
     assert "jobledger.events_control" in names
-    for table in ("jobledger.events", *names):
+    column = {"jobledger.blocks": "count", "jobledger.blocks_0": "count", "jobledger.epochs": "timeline"}
+    for table in names:
         changes = [f"truncate {table}", f"truncate {table} cascade"]
         if await desk.sql.fetchval(f"select exists (select from {table})"):
-            changes += [f"update {table} set actor = 'x'", f"delete from {table}"]
+            changes += [f"update {table} set {column.get(table, 'actor')} = null", f"delete from {table}"]
         for change in changes:
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await desk.sql.execute(change)
@@ -308,7 +311,7 @@ async def test_the_log_refuses_change_even_to_its_owner(desk: Desk) -> None:
         "select tgrelid::regclass::text as name, count(*) as n from pg_trigger"
         " where tgfoid = 'jobledger.forbid_change'::regproc group by 1"
     )
-    assert {row["name"]: row["n"] for row in triggers} == dict.fromkeys(["jobledger.events", *names], 2)
+    assert {row["name"]: row["n"] for row in triggers} == dict.fromkeys(names, 2)
 
 
 async def test_a_readers_question_for_its_tenant_reads_its_rows_only(role: str, database: str, desk: Desk) -> None:

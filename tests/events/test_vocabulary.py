@@ -94,6 +94,7 @@ FULL: dict[str, dict[str, Any]] = {
     "store.rebuilt": {"projection": "queue", "rows": 12},
     "store.mismatch_repaired": {"job": ID, "found": {"head": 3}, "expected": {"head": 4}},
     "store.partition_dropped": {"name": "events_20260105"},
+    "store.epoch_opened": {"epoch": 2, "carried": 17},
 }
 
 

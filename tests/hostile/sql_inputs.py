@@ -297,6 +297,19 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "tick": {"p_shard": SHARD, "p_after": Argument("uuid", None, NO_UUID)},
         "open": {"p_shard": SHARD},
         "queue_snapshot": {"p_shard": SHARD},
+        "open_epoch": {"p_shard": SHARD},
+        "seal": {"p_shard": SHARD},
+        "log_end": {"p_shard": SHARD},
+        "read_log": {
+            "p_shard": SHARD,
+            "p_epoch": Argument("int", b"0", [*number(0, 2**31 - 1), None]),
+            "p_block": Argument("bigint", b"0", [*texts("-1", "9" * 40, "", "{mark}", "1.5", "NaN", "Infinity"), None]),
+            "p_position": Argument("bigint", b"0", [*texts("-1", "9" * 40, "", "{mark}", "1.5", "--1"), None]),
+            "p_limit": Argument("int", b"10", [*number(1, 10_000), None]),
+            "p_tenant": Argument("text", None, BROKEN_TEXT),
+            "p_types": Argument("text[]", None, NO_LIST),
+            "p_stream": Argument("uuid", None, NO_UUID),
+        },
         "act": {
             "p_shard": SHARD,
             "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),
@@ -438,5 +451,5 @@ ACTS: Final = {
 }
 """The data that each act refuses."""
 
-WITHOUT_ARGUMENTS: Final = {"now", "answered_at", "caller", "my_tenants", "every_tenant"}
+WITHOUT_ARGUMENTS: Final = {"now", "answered_at", "caller", "my_tenants", "every_tenant", "cursor_key"}
 """What cannot be called wrongly."""

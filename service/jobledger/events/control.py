@@ -127,3 +127,15 @@ class StorePartitionDropped(EventData):
     TYPE: ClassVar[str] = "store.partition_dropped"
 
     name: str
+
+
+class StoreEpochOpened(EventData):
+    """Transaction ids began to mean something else (a restore, a failover): the order of the log goes on anew.
+
+    `carried` events that were not sealed before are in the first blocks of the new epoch.
+    """
+
+    TYPE: ClassVar[str] = "store.epoch_opened"
+
+    epoch: Count
+    carried: Count

@@ -61,6 +61,7 @@ _CONTROL: tuple[type[EventData], ...] = (
     control.StoreRebuilt,
     control.StoreMismatchRepaired,
     control.StorePartitionDropped,
+    control.StoreEpochOpened,
 )
 
 MODELS: Mapping[str, type[EventData]] = MappingProxyType({model.TYPE: model for model in _JOB + _WORKER + _CONTROL})

@@ -60,6 +60,8 @@ async def open_store(store: Store) -> Opened:
 
     Raises:
         SchemaMissing: the database was not migrated.
+        PreparedInTheWay: it was restored or promoted, and prepared transactions that appended to the log must end.
+        Unavailable: it was, and transactions that append to the log did not end.
     """
     began = time.perf_counter()
 
@@ -68,6 +70,7 @@ async def open_store(store: Store) -> Opened:
         return found
 
     with translated(store.where):
+        await _open_epoch(store)
         facts = await store.repeated(work, alone=True)
     opened = Opened(
         bool(facts.get("opened")),
@@ -185,6 +188,24 @@ async def repair(store: Store, ids: Sequence[UUID]) -> list[Mismatch]:
     if repaired and listeners:
         emit(MismatchRepaired(jobs=tuple(one.job for one in repaired)))
     return repaired
+
+
+async def _open_epoch(store: Store) -> None:
+    # Its own transaction: it holds the log, and the rebuild that follows may take long.
+    async with store.connection() as connection:
+        for attempt in range(REBUILD_ATTEMPTS):
+            try:
+                await connection.fetchval(statement("open_epoch"), store.shard)
+            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+                if connection.is_in_transaction():
+                    raise
+                await asyncio.sleep(min(_PAUSE_S * (attempt + 1), 1.0))
+            else:
+                return
+    raise Unavailable(
+        f"The log was not free for a new epoch in {REBUILD_ATTEMPTS} attempts.",
+        hint="End the long transactions that `jobledger doctor` lists, then try again.",
+    )
 
 
 async def _insist(connection: Connection, shard: int, projection: str, attempts: int) -> int:

@@ -1,0 +1,1 @@
+"""The order of the log: sealed blocks, cursors, and readers that follow without gap or repeat."""
