@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from jobledger.errors import NotOpen
+from jobledger.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,6 +122,47 @@ async def test_unique_keys_are_compared_and_mended(desk: Desk) -> None:
         found = await desk.sql.fetch("select id, key from jobledger.unique_keys order by key")
         assert [tuple(row) for row in found] == [(jobs[1], "three"), (jobs[0], "two")]
         assert await repair(desk, [finished, *jobs]) == []
+
+
+async def test_unique_keys_that_no_job_ever_had_are_taken_away(desk: Desk) -> None:
+    """Of a stream that says another key, of another tenant's, of no stream at all; the key is then free."""
+    job, nobody = await desk.enqueue(unique_key="own"), new_id()
+    for id_, tenant, key in ((job, "default", "other"), (job, "else", "own"), (nobody, "default", "lost")):
+        await desk.sql.execute("insert into jobledger.unique_keys values ($1, 0, $2, $3)", id_, tenant, key)
+    stray = [(id_, "unique key that is not its own", None) for id_ in (job, job, nobody)]
+    assert sorted(map(tuple, await desk.differences()), key=str) == sorted(stray, key=str)
+    assert sorted(map(tuple, await repair(desk, [job, nobody])), key=str) == sorted(stray, key=str)
+    assert await desk.differences() == []
+    await desk.enqueue(unique_key="lost")
+
+
+async def test_two_open_jobs_of_one_unique_key_are_told(desk: Desk) -> None:
+    """Which is to go is a person's to say: nothing is changed, and when one is gone the other gets the key."""
+    first = await desk.enqueue(unique_key="one")
+    await desk.sql.execute("delete from jobledger.unique_keys where id = $1", first)
+    second = await desk.enqueue(unique_key="one")
+    told = [(first, "unique key that another job holds", "unique key")]
+    for _ in range(2):
+        assert list(map(tuple, await desk.differences())) == told
+        assert await repair(desk, [first, second]) == []
+    assert await desk.act("cancel", [second]) == ["done"]
+    assert list(map(tuple, await repair(desk, [first]))) == [(first, None, "unique key")]
+    assert await desk.differences() == []
+
+
+async def test_the_holder_of_a_key_that_ended_gives_it_to_the_open_job(desk: Desk) -> None:
+    """Both in one repair, whichever is named first."""
+    finished = await desk.enqueue(unique_key="one")
+    await desk.report(await desk.claim())
+    job = await desk.enqueue(unique_key="one")
+    await desk.sql.execute("update jobledger.unique_keys set id = $1", finished)
+    wrong = {
+        (finished, "unique key of a finished job", None),
+        (job, "unique key that another job holds", "unique key"),
+    }
+    assert set(map(tuple, await desk.differences())) == wrong
+    assert set(map(tuple, await repair(desk, [job, finished]))) == wrong
+    assert await desk.differences() == []
 
 
 async def test_a_row_without_any_event_is_taken_away(desk: Desk) -> None:

@@ -67,6 +67,17 @@ async def test_rows_that_contradict_the_log_are_told_and_repaired_when_asked(sto
     assert of(await examine(store), "log") == []
 
 
+async def test_two_open_jobs_of_one_unique_key_are_an_alarm_that_a_person_ends(store: Store) -> None:
+    """A repair says so, and that one of them is to be cancelled."""
+    async with store.connection() as connection:
+        await enqueue(connection, NewJob("a", unique_key="one"))
+        await connection.execute("delete from jobledger.unique_keys")
+        await enqueue(connection, NewJob("a", unique_key="one"))
+    (told,) = of(await examine(store, repaired=True), "log")
+    assert told.severity == "alarm"
+    assert "Cancel one" in (told.way_out or "")
+
+
 async def test_partitions_that_run_out_are_an_alarm(store: Store, clock: Clock) -> None:
     """Fewer than two ahead: told, and observed."""
     await clock.advance(days=75)

@@ -23,6 +23,7 @@ PARTITIONS_AHEAD_LEAST: Final = 2
 PARTITIONS_ATTACHED_MOST: Final = 32
 _GRACE_S: Final = 60.0
 _NAMED: Final = 20
+_SHARED_KEY: Final = "unique key that another job holds"
 
 
 async def examine(store: Store, *, repaired: bool = False, compared: bool = True) -> list[Finding]:
@@ -140,6 +141,10 @@ async def _against_the_log(store: Store, repaired: bool) -> list[Finding]:
     await repair(store, sorted({one.job for one in wrong}))
     async with store.connection() as connection:
         left = await compare(connection, store.shard, [one.job for one in wrong])
+    if left and all(one.found == _SHARED_KEY for one in left):
+        said = f"{len(left)} open jobs have a unique key that another open job holds."
+        way = "Cancel one job of each key; then `jobledger repair` gives the other the key."
+        return [Finding("alarm", "log", said, way, _named(left))]
     if left:
         said = f"{len({one.job for one in left})} jobs could not be repaired; their rows are locked."
         way = "Look for prepared and long transactions, then repair again."
