@@ -57,7 +57,7 @@ class Done:
 async def _run(orders: Orders) -> None:
     noop = Noop(kind=orders.kind, sleep_s=orders.sleep_s)
     watch = Watch()
-    async with await Store.connect(orders.dsn, application_name="jobledger-bench-worker") as store:
+    async with await Store.connect(orders.dsn, application_name="jobledger-bench-worker", pool_min=5) as store:
         worker = Worker(noop.app, store, concurrency=orders.concurrency, queues=orders.queues, settings=Settings())
         _tell(Done(cpu_s=time.process_time(), resident_bytes=resident_bytes()))
         await asyncio.to_thread(sys.stdin.readline)

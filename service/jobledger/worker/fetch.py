@@ -42,6 +42,7 @@ _FIRST_WAIT_S = 0.005
 _AHEAD_S = 0.03
 _AHEAD_LIMIT = 1000
 _CLAIM_LIMIT = 1000
+_MUCH = 100
 _LANES = 2
 _BACKOFF_S = (0.1, 5.0)
 _BUSY_S = 0.1
@@ -148,15 +149,16 @@ class Fetcher:
             self._wake.clear()
             timer = None
             room = self.room()
-            # A second call beside one under way pays only when it brings much.
-            worth = len(self._calls) < _LANES and room >= (
-                min(_CLAIM_LIMIT, self._pool.concurrency) if self._calls else 1
-            )
+            # A second call beside one under way pays only when it brings much. A large worker's first two begin
+            # together, each with half of the room: each makes a connection ready for all that follow.
+            first = not self.completed and self._pool.concurrency >= 2 * _MUCH
+            much = _MUCH if first else min(_CLAIM_LIMIT, self._pool.concurrency)
+            worth = len(self._calls) < _LANES and room >= (much if self._calls else 1)
             full = room <= 0 and not self._calls and self._waits
             if worth:
                 timer = self._due() - time.monotonic()
                 if timer <= 0:
-                    self._call(min(room, _CLAIM_LIMIT))
+                    self._call(min(max(1, room // 2) if first and not self._calls else room, _CLAIM_LIMIT))
                     continue
             try:
                 async with asyncio.timeout(_BUSY_S if full else timer):

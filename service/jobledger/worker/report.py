@@ -36,7 +36,7 @@ _log = logging.getLogger("jobledger.worker")
 _BACKOFF_S = (0.05, 2.0)
 _FAULTS_BY_ANYTHING = 5
 
-BATCH = 1000
+BATCH = 2000
 LANES = 2
 
 
