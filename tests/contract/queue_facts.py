@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WEEK: Final = timedelta(days=7)
 DEFAULTS: Final = {"max_attempts": 5, "timeout": 1800, "kill_after": None}
+# Of every kind that is registered: without jitter, so that a retry can be predicted.
+BACKOFF: Final = {"type": "fixed", "delay": 7}
 ENDINGS: Final = {
     f"job.{outcome}" for outcome in ("succeeded", "failed", "snoozed", "interrupted", "cancelled", "parked")
 }

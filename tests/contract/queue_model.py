@@ -386,7 +386,8 @@ class QueueModel:
                 lease = self.workers[job.worker].lease
                 if job.claimed_at + timedelta(seconds=job.timeout) + lease <= self.now:
                     ended += 1
-                    again = self.now + timedelta(seconds=min(3600, 2 ** min(job.attempt, 12)))
+                    told_s = self.kinds[job.kind][1]["backoff"]["delay"] if job.kind in self.kinds else None
+                    again = self.now + timedelta(seconds=told_s or min(3600, 2 ** min(job.attempt, 12)))
                     error = {"type": "TimedOut", "message": "", "class": "transient"}
                     self._lost(job, "job.failed", {"error": error}, again)
         return ended

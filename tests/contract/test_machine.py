@@ -46,7 +46,7 @@ from .machine_cases import (
     UNIQUES,
     WORKERS,
 )
-from .queue_facts import Incarnation
+from .queue_facts import BACKOFF, Incarnation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -313,7 +313,7 @@ class Machine(Base):
     @rule(
         kind=st.sampled_from(KINDS),
         version=st.integers(1, 2),
-        declared=st.sampled_from([{}, {"queue": "other", "max_attempts": 2}]),
+        declared=st.sampled_from([{"backoff": BACKOFF}, {"backoff": BACKOFF, "queue": "other", "max_attempts": 2}]),
     )
     def register_kind(self, kind: str, version: int, declared: dict[str, Any]) -> None:
         """Register a kind with what it declares."""
