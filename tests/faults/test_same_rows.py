@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.faults.conftest import ENDS
 from tests.faults.workplace import Workplace
 
 from jobledger.errors import LeaseOver
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
 
 DEADLOCKS = "select deadlocks from pg_stat_database where datname = current_database()"
 LEASE_S = 2
+SEEN = {"operate", "tick", "beat", "done", "report accepted", "report rejected"}
+PATIENCE_S = 30.0
+BATCHES = 3
 ACTS: tuple[Act, ...] = ("cancel", "kill", "retry", "reprioritise", "reschedule", "unpark", "move")
 OUTCOMES = ("succeeded", "failed", "interrupted", "progressed", "parked")
-GAPS = """
-select stream_id from jobledger.events group by stream_id having count(*) <> max(version) or min(version) <> 1
-"""
 SUCCEEDED = "select stream_id, attempt::int from jobledger.events where type = 'job.succeeded'"
 
 
@@ -48,7 +50,7 @@ class Held:
 
 
 class Melee:
-    """Everybody at once, until the time is over."""
+    """Everybody at once, until the time is over and each has done something; on a slow machine that may take longer."""
 
     def __init__(self, store: Store, clock: Clock, jobs: list[UUID], seconds: float) -> None:
         """Fight over these jobs."""
@@ -59,6 +61,7 @@ class Melee:
         self.accepted: set[tuple[UUID, int]] = set()
         self.collisions: list[str] = []
         self.done: Counter[str] = Counter()
+        self.answered = 0
         self.notes: list[tuple[str, UUID, int]] = []
         self.chance = random.Random(7)  # noqa: S311 - a seed, so that a run can be repeated
 
@@ -72,9 +75,15 @@ class Melee:
             group.create_task(self.keep_on(self.tick))
             group.create_task(self.keep_on(self.pass_time))
 
+    @property
+    def over(self) -> bool:
+        """Say whether it was enough."""
+        late = time.monotonic() - self.until
+        return late >= 0 and (self.done.keys() >= SEEN or late > PATIENCE_S)
+
     async def keep_on(self, one: Callable[[], Awaitable[object]]) -> None:
         """Do it again and again."""
-        while time.monotonic() < self.until:
+        while not self.over:
             try:
                 await one()
             except COLLISIONS as error:
@@ -100,20 +109,24 @@ class Melee:
             await tick(connection, 0)
 
     async def pass_time(self) -> None:
-        """Let leases run out now and then."""
+        """Let leases run out now and then: of workers that stand still, not of all on a slow machine."""
         await self.clock.advance(seconds=LEASE_S / 2)
-        await asyncio.sleep(0.01)
+        answered = self.answered
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while self.answered < answered + BATCHES:  # noqa: ASYNC110 - many workers count it up
+                    await asyncio.sleep(0.005)
 
     async def work(self) -> None:
         """Claim and report under one incarnation after the other, while a second connection sends its heartbeats."""
-        while time.monotonic() < self.until:
+        while not self.over:
             async with self.store.connection() as connection:
                 worker = (await start_worker(connection, 0, kinds=["short"], lease_s=LEASE_S)).worker
             claimer, held = Claimer(self.store, worker, None, ["short"]), Held()
             beating = asyncio.ensure_future(self.beat(worker, held))
             try:
                 for call in range(1, 1_000_000):
-                    if time.monotonic() >= self.until:
+                    if self.over:
                         break
                     try:
                         jobs = await claimer.claim(8, {}, call)
@@ -147,6 +160,7 @@ class Melee:
         attempts = {job.id: job.attempt for job in jobs}
         async with self.store.connection() as connection:
             verdicts = await report(connection, 0, worker, sorted(reports, key=lambda one: one.id.bytes))
+        self.answered += 1
         outcomes = {one.id: one.outcome for one in reports}
         for verdict in verdicts:
             self.done[f"report {verdict.verdict}"] += 1
@@ -158,23 +172,21 @@ class Melee:
 async def test_no_deadlock_and_no_lost_outcome_among_all_that_touch_a_job(
     store: Store, database: str, client: Client, clock: Clock, ledger: Ledger, seconds: float
 ) -> None:
-    """Every outcome that was accepted is in the log, nobody was chosen as the victim of a deadlock, and all agrees."""
+    """Every accepted outcome is in the log, nobody was chosen as the victim of a deadlock, all agrees, also rebuilt."""
     jobs = [(await client.enqueue("short", {"ms": 0}, tenant=f"t{n % 3}", max_attempts=1000)).id for n in range(60)]
     before = await ledger.value(DEADLOCKS)
     async with await Store.connect(database, pool_min=1, pool_max=12) as own:
         melee = Melee(own, clock, jobs, seconds)
         await melee.go()
-    assert {"operate", "tick", "beat", "done", "report accepted", "report rejected"} <= melee.done.keys()
+    assert melee.done.keys() >= SEEN
     assert melee.collisions == []
     async with store.connection() as connection:
         await act(connection, 0, "unpark", jobs, actor="op", reason="over")
         await connection.execute("select pg_stat_clear_snapshot()")
     assert await ledger.value(DEADLOCKS) == before
+    await clock.advance(hours=1)  # what waits to be tried again is due, and no lease of before holds anything
     work = Workplace()
     async with work.manned(database):
         await ledger.all_over()
     assert melee.accepted <= {tuple(row) for row in await ledger.fetch(SUCCEEDED)}
-    assert await ledger.value("select count(*) from jobledger.finished") == len(jobs)
-    async with store.connection() as connection:
-        assert await connection.fetch("select * from jobledger.compare(0::smallint)") == []
-    assert await ledger.fetch(GAPS) == []
+    await ledger.agrees(jobs, [*melee.notes, *work.notes], ends=ENDS)
