@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Store
     from jobledger.worker.worker import Worker
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "App",

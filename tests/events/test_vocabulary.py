@@ -65,7 +65,7 @@ FULL: dict[str, dict[str, Any]] = {
         "tenants": ["a"],
         "host": "h1",
         "pid": 1,
-        "version": "0.1.0",
+        "version": "0.2.0",
         "lease": 30,
     },
     "worker.heartbeat": {"beat": 4, "held": [ID]},
