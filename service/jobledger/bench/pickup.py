@@ -6,9 +6,11 @@ import asyncio
 import json
 import random
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
+
+import asyncpg
 
 from jobledger.bench.meter import Meter
 from jobledger.bench.noting import noting
@@ -19,11 +21,10 @@ from jobledger.errors import Unavailable
 from jobledger.jobs.client import Client
 from jobledger.settings import Settings
 from jobledger.store.pool import Store
-from jobledger.store.statements import statement
 from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from jobledger.bench.measurement import Bench
     from jobledger.bench.workers import Process
@@ -34,7 +35,6 @@ _PATIENCE_S: Final = 30.0
 _WORKERS_CONNECTIONS: Final = 10
 _IDLE_S: Final = 6.0
 _JOBS_FOR_LONG: Final = 100
-_STRETCHES: Final = 2
 
 
 class _Starts:
@@ -65,7 +65,7 @@ async def pickup(bench: Bench) -> None:
 
     Figures in milliseconds, from the answer to the enqueue (the commit) until the handler starts; a handler that starts
     before the answer is read counts as 0. `pace_jobs_per_s` is the pace at which this was done, not a limit. The first
-    worker is in this process, the others are processes of their own. `queries_per_s_idle` is of all of them.
+    worker is in this process, the others are processes of their own. `queries_per_s_idle` is of the first.
     """
     setup = bench.setup
     starts = _Starts()
@@ -76,7 +76,7 @@ async def pickup(bench: Bench) -> None:
         worker = Worker(app, store, concurrency=setup.concurrency, settings=Settings(notify=setup.notify))
         async with worker, _listening(bench, starts):
             await _picked_up(client, note, starts, ["default"])  # the first waits for the worker's own start
-            queries_per_s = await _queries_per_s(bench)
+            queries_per_s = await _queries_per_s(setup.jobs)
             meter = Meter(bench, setup.jobs)
             await meter.start()
             firsts = iter(range(0, setup.jobs, setup.batch))
@@ -118,20 +118,35 @@ async def _listening(bench: Bench, starts: _Starts) -> AsyncIterator[None]:
             await asyncio.gather(*listening, return_exceptions=True)
 
 
-async def _queries_per_s(bench: Bench) -> float:
-    """Return how many queries a second all workers together send while they wait.
+async def _queries_per_s(jobs: int) -> float:
+    """Return how many queries a second the worker of this process sends while it waits.
 
-    The server counts transactions, also those of its own vacuum: so the least of a few stretches.
+    They are counted where they leave: the server's count of transactions also holds what its own housekeeping does.
     """
-    found = []
-    stretches, idle_s = (_STRETCHES, _IDLE_S) if bench.setup.jobs >= _JOBS_FOR_LONG else (1, 1.0)
-    for _ in range(stretches):
-        await asyncio.sleep(1.1)  # what came before is counted up to a second late
-        began, before = time.monotonic(), await bench.connection.fetchval(statement("bench/transactions"))
-        await asyncio.sleep(idle_s)
-        after = await bench.connection.fetchval(statement("bench/transactions"))
-        found.append((after - before - 1) / (time.monotonic() - began))
-    return float(min(found))
+    with _counted() as sent:
+        began = time.monotonic()
+        await asyncio.sleep(_IDLE_S if jobs >= _JOBS_FOR_LONG else 1.0)
+        return len(sent) / (time.monotonic() - began)
+
+
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """Note each query that any connection of this process sends meanwhile."""
+    sent: list[str] = []
+    names = ("execute", "fetch", "fetchrow", "fetchval")
+    plain = {name: getattr(asyncpg.Connection, name) for name in names}
+    for name, method in plain.items():
+
+        def counted(connection: object, query: str, *rest: Any, _method: Any = method, **named: Any) -> Any:
+            sent.append(query)
+            return _method(connection, query, *rest, **named)
+
+        setattr(asyncpg.Connection, name, counted)
+    try:
+        yield sent
+    finally:
+        for name, method in plain.items():
+            setattr(asyncpg.Connection, name, method)
 
 
 async def _picked_up(
