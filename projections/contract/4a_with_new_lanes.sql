@@ -1,9 +1,12 @@
 -- The lanes of a claim, with up to p_most new ones put first: those found in the given gaps between known lanes, and in queues nobody named (where the worker takes any).
 -- One descent of the index a gap and a lane found (a worker bound to tenants jumps from one of its own to the next); its bounds are known lanes or the ends (('', -32768) and ('~', 0), which no name reaches), so the dead entries of known lanes are never read.
+-- Lanes of paused tenants count among those looked at, so that many of them cost a claim no more than its limit; they are left out, but for
+-- one where the search ended at its limit: that tells the caller to go on after the last of the new lanes, be it this one.
+-- Plans: a pause is looked up by a scalar subquery, since an `exists` may be hashed, which reads every pause there is.
 drop function if exists jobledger.with_new_lanes;
 
 create function jobledger.with_new_lanes(
-  p_queues text[], p_any_queue boolean,
+  p_shard smallint, p_queues text[], p_any_queue boolean,
   inout s_queue text[], inout s_tenant text[], inout s_priority smallint[], inout s_after_at timestamptz[], inout s_after_id uuid[], inout s_upto_at timestamptz[], inout s_upto_id uuid[],
   inout s_most int[], inout s_held int[], inout s_mixed boolean[],
   g_queue text[], g_tenant text[], g_priority smallint[], g_upto_tenant text[], g_upto_priority smallint[], p_most int, p_tenants text[],
@@ -17,13 +20,23 @@ declare
   n_queue text[] := '{}';
   n_tenant text[] := '{}';
   n_priority smallint[] := '{}';
+  v_pauses boolean := exists (select from jobledger.limits as l where l.shard = p_shard and l.paused);
+  v_paused text[] := '{}';
+  v_looked int := 0;
+  v_found record;
+  m_queue text;
+  m_tenant text;
+  m_priority smallint;
   n int;
 begin
+  if v_pauses then
+    v_paused := jobledger.paused(p_shard, 'queue', g_queue);
+  end if;
   if p_any_queue then
     loop
       select r.queue into v_queue from jobledger.ready as r where r.queue > v_queue order by r.queue, r.tenant, r.priority, r.run_at, r.id limit 1;
       exit when not found;
-      if v_queue <> all (p_queues) then
+      if v_queue <> all (p_queues) and not (v_pauses and v_queue = any (jobledger.paused(p_shard, 'queue', array[v_queue]))) then
         g_queue := g_queue || v_queue;
         g_tenant := g_tenant || ''::text;
         g_priority := g_priority || (-32768)::smallint;
@@ -37,11 +50,11 @@ begin
     from unnest(g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority) with ordinality as g (queue, tenant, priority, upto_tenant, upto_priority, ord)
     cross join lateral (
       select r.tenant, r.priority from jobledger.ready as r
-      where r.queue = g.queue and (r.tenant, r.priority) > (g.tenant, g.priority) and (r.tenant, r.priority) < (g.upto_tenant, g.upto_priority)
+      where g.queue <> all (v_paused) and r.queue = g.queue and (r.tenant, r.priority) > (g.tenant, g.priority) and (r.tenant, r.priority) < (g.upto_tenant, g.upto_priority)
       order by r.queue, r.tenant, r.priority limit 1
     ) as r order by g.ord
   loop
-    exit when cardinality(n_queue) >= p_most;
+    exit when v_looked >= p_most;
     with recursive lane as (
       select v_gap.tenant as tenant, v_gap.priority as priority, p_tenants is null or v_gap.tenant = any (p_tenants) as mine
       union all
@@ -53,10 +66,28 @@ begin
             case when l.mine then l.priority else -32768 end)
         order by r.queue, r.tenant, r.priority limit 1
       ) as r
+    ), looked as materialized (
+      select l.tenant, l.priority, v_pauses and coalesce((select x.paused from jobledger.limits as x where x.shard = p_shard and x.scope = 'tenant' and x.name = l.tenant), false) as paused,
+        row_number() over () as nth
+      from lane as l where l.mine limit p_most - v_looked
     )
-    select n_tenant || array_agg(l.tenant), n_priority || array_agg(l.priority) into n_tenant, n_priority
-    from (select l.tenant, l.priority from lane as l where l.mine limit p_most - cardinality(n_tenant)) as l;
+    select count(*)::int as looked, array_agg(l.tenant) filter (where not l.paused) as tenants, array_agg(l.priority) filter (where not l.paused) as priorities,
+      max(l.nth) filter (where l.paused) = count(*) as ends, (array_agg(l.tenant order by l.nth desc) filter (where l.paused))[1] as tenant,
+      (array_agg(l.priority order by l.nth desc) filter (where l.paused))[1] as priority into v_found from looked as l;
+    v_looked := v_looked + v_found.looked;
+    n_tenant := n_tenant || v_found.tenants;
+    n_priority := n_priority || v_found.priorities;
     n_queue := n_queue || array_fill(v_gap.queue, array[cardinality(n_tenant) - cardinality(n_queue)]);
+    if v_found.tenant is not null then
+      m_queue := v_gap.queue;
+      m_tenant := v_found.tenant;
+      m_priority := v_found.priority;
+    end if;
+    if v_looked >= p_most and m_tenant is not null then
+      n_queue := case when v_found.ends then n_queue || m_queue else m_queue || n_queue end;
+      n_tenant := case when v_found.ends then n_tenant || m_tenant else m_tenant || n_tenant end;
+      n_priority := case when v_found.ends then n_priority || m_priority else m_priority || n_priority end;
+    end if;
   end loop;
   n := cardinality(n_queue);
   if n > 0 then

@@ -55,7 +55,7 @@ begin
   v_said := jsonb_build_object('call', p_call, 'beat', v_beat);
   v_shares := (select count(*) from unnest(s_most) as m where m is null);
   select t.* into s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed
-  from jobledger.with_new_lanes(p_queues, p_any_queue, s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
+  from jobledger.with_new_lanes(p_shard, p_queues, p_any_queue, s_queue, s_tenant, s_priority, s_after_at, s_after_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
     g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority, p_new_lanes, v_tenants, h_tenant, h_count) as t;
   n := coalesce(cardinality(s_queue), 0);
   l_queue := s_queue;

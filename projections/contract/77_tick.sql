@@ -34,13 +34,13 @@ begin
   select * into v_killed from jobledger.kill_due(p_shard, v_now, 500,
     case when v_every then p_after else jobledger.first_id_at(v_now - interval '7 days' - random() * interval '30 days') end);
   if exists (select from jobledger.limits as l where l.shard = p_shard) then
-    v_held := jobledger.hold(p_shard, v_now, 1000);
+    v_held := jobledger.hold(p_shard, v_now, 400);
   end if;
   -- Its threshold is a minute, so one call in eight will do.
   if random() < 0.125 then
     v_held := v_held + jobledger.hold_untakeable(p_shard, v_now, 1000);
   end if;
-  v_unheld := jobledger.unhold(p_shard, v_now, 1000);
+  v_unheld := jobledger.unhold(p_shard, v_now, 400);
   if v_promoted + v_unheld + v_rescued.taken > 0 then
     perform jobledger.hint(p_shard, null, null, null);
   end if;

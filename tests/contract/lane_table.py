@@ -29,6 +29,7 @@ class LaneTable:
         self.jobs: dict[Name, list[Key]] = {}
         self.strange: set[tuple[Name, Key]] = set()
         self.dead: dict[Name, list[Key]] = {}
+        self.paused: set[str] = set()
         self.descents = 0
         self.entries = 0
         self._names: list[Name] = []
@@ -57,7 +58,10 @@ class LaneTable:
         shares = sum(segment.most is None for segment in plan.segments)
         items: list[Item] = [(name, START, (datetime.max.replace(tzinfo=UTC), UUID(int=0)), None) for name in new]
         items += [(s.lane.name, s.after, s.upto, s.most) for s in plan.segments]
-        more = [most is None or self._any(name, after, upto) for name, after, upto, most in items]
+        more = [
+            name[1] not in self.paused and (most is None or self._any(name, after, upto))
+            for name, after, upto, most in items
+        ]
         mosts: list[int | None] = [most or None for *_, most in items]
         first = [at for at, most in enumerate(mosts) if most is None][: max(plan.new_lanes, shares)]
         keys = [after for _, after, _, _ in items]
@@ -95,17 +99,23 @@ class LaneTable:
 
     def _new_lanes(self, plan: Plan) -> list[Name]:
         found: list[Name] = []
+        looked = 0
         gaps = plan.gaps or []
         for queue, after, before in [("q", ("", -32768), ("~", 0))] if not plan.segments and not gaps else gaps:
             self.descents += 1
             at = bisect_right(self._names, (queue, *after))
-            while at < len(self._names) and self._names[at] < (queue, *before) and len(found) < plan.new_lanes:
+            while at < len(self._names) and self._names[at] < (queue, *before) and looked < plan.new_lanes:
                 self.descents += 1
                 self.entries += len(self.dead.get(self._names[at], []))
                 if self.jobs[self._names[at]]:
+                    looked += 1
                     found.append(self._names[at])
                 at += 1
-        return found
+        left = [name for name in found if name[1] not in self.paused]
+        if 0 < plan.new_lanes <= looked and len(left) < looked:
+            paused = next(name for name in reversed(found) if name[1] in self.paused)
+            return [*left, paused] if found[-1] == paused else [paused, *left]
+        return left
 
     def _one_lane_a_tenant(self, now: list[int], items: list[Item], mosts: list[int | None]) -> list[int]:
         best: dict[str, int] = {}

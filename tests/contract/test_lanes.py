@@ -228,6 +228,54 @@ def test_the_walk_behind_a_key_covers_everything_and_starts_again(steps: list[in
     assert lane.stretches <= 256
 
 
+def test_paused_tenants_cost_a_claim_no_more_than_its_window() -> None:
+    """3,000 paused tenants lie beside 20 that are served: a claim looks at no more lanes than a window of them."""
+    table, lanes = LaneTable(), Lanes(["q"], seed=3)
+    table.paused = {f"p{number:05}" for number in range(3000)}
+    for tenant in table.paused:
+        table.put(tenant, 1)
+    for moment in range(2000):
+        for number in range(20):
+            table.put(f"t{number:02}", moment)
+    assert any([table.claim(lanes, 500) for _ in range(10)][-2:])
+    for _ in range(20):
+        table.descents = 0
+        assert len(table.claim(lanes, 500)) == 500
+        assert table.descents < 64 + 150
+
+
+def test_a_worker_with_nothing_to_do_goes_past_paused_tenants_quickly() -> None:
+    """Where a search ended among them and gave nothing, the lanes say that there is more to see."""
+    table, lanes = LaneTable(), Lanes(["q"], seed=3)
+    table.paused = {f"p{number:05}" for number in range(3000)}
+    for tenant in table.paused:
+        table.put(tenant, 1)
+    table.put("t", 1)
+    claims = 1
+    while not table.claim(lanes, 1000):
+        assert lanes.unread
+        claims += 1
+        assert claims <= 4
+
+
+def test_a_new_tenant_among_paused_ones_is_served_within_a_round() -> None:
+    """The search behind paused tenants goes on where it ended, and its turn comes round, whatever else is found."""
+    table, lanes = LaneTable(), Lanes(["q"], seed=3)
+    table.paused = {f"p{number:04}" for number in range(1000)}
+    for tenant in table.paused:
+        table.put(tenant, 1)
+    for moment in range(20_000):
+        table.put(f"t{moment % 20:02}", moment)
+    for _ in range(20):
+        table.claim(lanes, 100)
+    for name in ("p0500x", "p0999x", "p0000x", "t05x"):
+        table.put(name, 30_000)
+        claims = 1
+        while name not in {tenant for tenant, _ in table.claim(lanes, 100)}:
+            claims += 1
+            assert claims <= ceil((len(table.paused) + 21) / 64) + 1
+
+
 def test_lanes_that_are_passed_by_do_not_end_the_search() -> None:
     """Where a claim finds as many as it may, and none is worth knowing, the next search goes on behind them."""
     lanes = Lanes(["q"], window=4, seed=1)

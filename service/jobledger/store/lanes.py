@@ -118,7 +118,7 @@ class Lanes:
         self._served: tuple[str, str] | None = None
         self._gap: Name = ("", "", -32768)
         self._short = self._empty = True
-        self._unread = False
+        self._unread = self._passed = False
         self._plans = 0
         self._width = WIDE
         self._full = _CALM
@@ -132,7 +132,7 @@ class Lanes:
 
     @property
     def unread(self) -> bool:
-        """Whether the last claim stopped in the middle of jobs that this worker cannot take, and the next goes on."""
+        """Whether the last claim stopped in the middle of what this worker cannot take now, and the next goes on."""
         return self._unread
 
     def __len__(self) -> int:
@@ -144,7 +144,8 @@ class Lanes:
         wanted = None if queues is None else set(queues)
         width = max(self._window, min(n, self._width))
         # More would be found and not served, and then have to wait until the ring comes round to them.
-        plan = Plan(new_lanes=0 if self._repays else min(max(n, _FEW), width))
+        looks = min(width, self._window) if self._passed and not self._empty else width
+        plan = Plan(new_lanes=0 if self._repays else min(max(n, _FEW), looks))
         if not self._repays:
             plan.gaps = self._gaps(wanted, WIDE if self._empty else self._window)
         # While claims come back full a look gets jobs only if it comes first: that is its right now and then, no more,
@@ -168,13 +169,14 @@ class Lanes:
     def learn(self, plan: Plan, reads: Sequence[LaneRead], *, missing: int, asked: int) -> None:
         """Take in what a claim of `asked` jobs said of its lanes; it gave `missing` fewer."""
         fresh = len(reads) - len(plan.segments)
-        if 0 < plan.new_lanes <= fresh:
+        self._passed = any(not read.asked and not read.more for read in reads[:fresh])
+        if fresh and (self._passed or fresh >= plan.new_lanes):
             # The search for new lanes ended at its limit: it goes on after the last one found.
             last = reads[fresh - 1]
             self._gap = (last.queue, last.tenant, last.priority + 1)
         self._short = missing > 0
         self._empty = missing * 4 > asked * 3
-        self._unread = False
+        self._unread = self._passed
         self._widen(asked)
         for read in reads[:fresh]:
             self._found(read)
