@@ -275,6 +275,14 @@ class StoreOpened(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class SealingStalled(Observation):
+    """Nothing could be sealed for `for_s` seconds, so no reader gets anything new; `error` is the error's type."""
+
+    for_s: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectionRebuilt(Observation):
     """A projection was dropped and made anew from the log."""
 

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
             "while it is busy; `off`: never, it polls four times a second."
         ),
     ] = "idle"
+    seal: Annotated[
+        bool,
+        Field(description="Whether this process, where it is a worker or `up`, seals the log so that it can be read."),
+    ] = True
     listen_dsn: Annotated[
         SecretStr | None,
         Field(

@@ -170,6 +170,18 @@ COMMANDS: Final[Mapping[str, Command]] = {
             **WORDS,
         },
     ),
+    "seal": _PLACE,
+    "follow": Command(
+        {"--stop-at-end": "", "--from-start": ""},
+        {
+            "--tenant": ("", LONG),
+            "--job": NO_ID,
+            "--type": ("", "job.nothing{mark}", LONG),
+            "--queue": ("", LONG),
+            "--owner": ("", LONG),
+            "--after": ("", "{mark}", "p", "sAAAA", LONG, "\udcff{mark}"),
+        },
+    ),
     "open": _PLACE,
     "live": _PLACE,
     "doctor": _PLACE,

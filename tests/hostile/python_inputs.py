@@ -127,6 +127,13 @@ class Attack:
     spoilt: Mapping[str, Sequence[Any]]
 
 
+def _read(client: Client) -> Callable[..., Any]:
+    async def call(**parts: Any) -> Any:
+        return [event async for event in client.events(live=False, **parts)]
+
+    return call
+
+
 def _new_job(name: str) -> Callable[..., Any]:
     async def call(connection: Any, **parts: Any) -> Any:
         job = NewJob(**parts)
@@ -331,6 +338,18 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
         ),
         "Client.job": Attack(client.job, {"job": waiting}, {"job": [*NO_ID, None], "tenant": [*NO_TEXT, "\0"]}),
         "Client.history": Attack(client.history, {"job": waiting}, {"job": [*NO_ID, None], "tenant": [*NO_TEXT, "\0"]}),
+        "Client.events": Attack(
+            _read(client),
+            {},
+            {
+                "after": ["", "{mark}", "p", "p{mark}", "\ud800", 5, b"p", True, [], OBJECT, LONG],
+                "tenant": [*NO_TEXT, "", "\0{mark}", "\ud800{mark}", LONG],
+                "queue": [*NO_TEXT, "", "\0{mark}", "\ud800{mark}", LONG],
+                "owner": [*NO_TEXT, "", "\0{mark}", "\ud800{mark}", LONG],
+                "types": ["{mark}", "job.failed", [], ["job.nothing"], ["{mark}"], [5], [None], 5, OBJECT, [[]]],
+                "job": ["{mark}", "", 5, 1.5, True, b"x", [], OBJECT],
+            },
+        ),
         "Client.jobs": Attack(
             client.jobs,
             {},

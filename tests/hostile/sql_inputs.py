@@ -300,6 +300,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "open_epoch": {"p_shard": SHARD},
         "seal": {"p_shard": SHARD},
         "log_end": {"p_shard": SHARD},
+        "origins": {"p_shard": SHARD, "p_ids": Argument("uuid[]", one, [*listed("{1}", "{{mark}}"), None])},
         "read_log": {
             "p_shard": SHARD,
             "p_epoch": Argument("int", b"0", [*number(0, 2**31 - 1), None]),

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobledger.order.log import Sealed
-
-    Connection = asyncpg.Connection[asyncpg.Record]
+    from jobledger.store.pool import Connection
 
 ENQUEUE = "select jobledger.enqueue('noop', tenant => $1)"
 ACT = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobledger import __version__
-from jobledger.cli import controls, database, endurance, enqueue, jobs, migrate, operate, simulate, worker
+from jobledger.cli import controls, database, endurance, enqueue, feed, jobs, migrate, operate, simulate, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +38,8 @@ def _root(
 
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Run": (worker.up, worker.worker, simulate.simulate, worker.tick),
-    "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, jobs.history),
+    "Run": (worker.up, worker.worker, simulate.simulate, worker.tick, feed.seal),
+    "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, jobs.history, feed.follow),
     "Act on jobs": (
         operate.cancel,
         operate.kill,

@@ -162,11 +162,13 @@ async def _ticks(connection: Any, shard: int) -> dict[str, int]:
 
 
 async def _tick_on(place: Place) -> None:
-    from jobledger.cli.connect import connection_at
+    from jobledger.cli.connect import connection_at, store_at
+    from jobledger.order.sealer import Sealer
     from jobledger.worker.stop import Stopping
 
     stopping = Stopping()
-    async with connection_at(place.dsn) as connection:
+    async with connection_at(place.dsn) as connection, store_at(place) as store:
+        sealing = asyncio.create_task(Sealer(store).run()) if place.settings.seal else None
         with stopping.listening():
             while not stopping.asked.is_set():
                 await _ticks(connection, place.settings.shard)
@@ -175,6 +177,9 @@ async def _tick_on(place: Place) -> None:
                         await stopping.asked.wait()
                 except TimeoutError:
                     continue
+        if sealing is not None:
+            sealing.cancel()
+            await asyncio.wait([sealing])
 
 
 def _run(place: Place, application: App, bound: dict[str, Any]) -> str:

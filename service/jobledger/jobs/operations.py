@@ -10,6 +10,8 @@ from jobledger.errors import InvalidArgument, NotFound, UniqueTaken, WrongState
 from jobledger.jobs.handle import Handle
 from jobledger.jobs.masking import masked
 from jobledger.jobs.options import whole_seconds
+from jobledger.order.filters import EventFilter
+from jobledger.order.reader import Feed
 from jobledger.store import jobs_read, operate
 from jobledger.store.filters import JobFilter
 
@@ -74,13 +76,47 @@ class Operations(ABC):
         id_, tenant = _which(job, tenant)
         async with self.store.connection() as conn:
             events = await jobs_read.job_history(conn, self.store.shard, id_, tenant=tenant)
-            shown = []
-            for event in events:
-                if event.type == "job.enqueued" and event.data is not None:
-                    schema = await self._schema_of(conn, str(event.data.get("kind")))
-                    event = event.model_copy(update={"data": _masked_args(schema, event.data)})  # noqa: PLW2901
-                shown.append(event)
-        return shown
+            return [await self._masked(conn, event) if event.type == "job.enqueued" else event for event in events]
+
+    def events(
+        self,
+        *,
+        after: str | None = None,
+        tenant: str | None = None,
+        types: Collection[str] | None = None,
+        job: UUID | Handle[Any] | None = None,
+        queue: str | None = None,
+        owner: str | None = None,
+        from_end: bool = False,
+        live: bool = True,
+    ) -> Feed:
+        """Return the events in their one order: `async for event in client.events(...)`, marked arguments masked.
+
+        It catches up from `after` (a feed's `cursor`; default: the beginning, or the end with `from_end`), then goes
+        on live, or ends there with `live=False`. Nothing is lost, repeated, or in another order than a job's own. A
+        tenant's feed has the tenant's events, and of those that name jobs of many its own entries; its cursors are
+        encrypted and good for that tenant only. `queue` and `owner` are what the job was enqueued with.
+
+        Raises, from the loop:
+            BadCursor: `after` is none that such a feed gave.
+            FeedReset: what comes after it is gone; `detail["cursor"]` is where to go on.
+            Forbidden: this role is bound to tenants.
+        """
+        id_, tenant = _which(job, tenant) if job is not None else (None, tenant)
+        if types is not None and isinstance(types, str):
+            raise InvalidArgument("types is a list of names of events.")
+        wanted = EventFilter(tenant, _names(types), id_, queue, owner)
+        return Feed(self.store, wanted, after=after, from_end=from_end, live=live, shown=self._shown)
+
+    async def _shown(self, event: Event) -> Event:
+        async with self.store.connection() as conn:
+            return await self._masked(conn, event)
+
+    async def _masked(self, conn: Connection, event: Event) -> Event:
+        if event.data is None:
+            return event
+        schema = await self._schema_of(conn, str(event.data.get("kind")))
+        return event.model_copy(update={"data": _masked_args(schema, event.data)})
 
     async def cancel(
         self, job: UUID | Handle[Any], *, reason: str, tenant: str | None = None, actor: str | None = None
@@ -251,6 +287,13 @@ def _which(job: UUID | Handle[Any], tenant: str | None) -> tuple[UUID, str | Non
     if tenant is not None and tenant != job.tenant:
         raise InvalidArgument("The handle is another tenant's.")
     return job.id, job.tenant
+
+
+def _names(types: Collection[str] | None) -> tuple[str, ...] | None:
+    try:
+        return None if types is None else tuple(types)
+    except TypeError:
+        raise InvalidArgument("types is a list of names of events.") from None
 
 
 def _masked_args(schema: Mapping[str, Any] | None, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jobledger.events import Event
 from jobledger.order.cursor import Place
@@ -10,7 +10,7 @@ from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -30,11 +30,11 @@ class Sealed(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What came after a place, and how far was looked; `whole` is false where the limit was met."""
+    """What came after a place, how far was looked, and the bytes of the events' data."""
 
     events: list[Sealed]
     reached: Place
-    whole: bool
+    size: int
 
 
 class Sealing(NamedTuple):
@@ -85,11 +85,12 @@ async def read_page(
             statement("order/read_log"),
             *(shard, after.epoch, after.block, after.position, limit, tenant, types, stream),
         )
-    whole = not rows or rows[-1]["type"] is None
-    reached = Place(rows[-1]["block"], rows[-1]["position"], rows[-1]["epoch"]) if rows else after
-    if rows and whole:
+    if not rows:
+        return Page([], after, 0)
+    reached = Place(rows[-1]["block"], rows[-1]["position"], rows[-1]["epoch"])
+    if rows[-1]["type"] is None:
         rows.pop()
-    return Page([_sealed(row) for row in rows], reached, whole)
+    return Page([_sealed(dict(row)) for row in rows], reached, sum(len(row["data"] or "") for row in rows))
 
 
 async def log_end(connection: Connection, shard: int) -> Place:
@@ -109,6 +110,5 @@ def place_in(reset: FeedReset) -> Place:
     return Place(int(facts.get("block", 0)), int(facts.get("position", 0)), int(facts.get("epoch", 0)))
 
 
-def _sealed(row: object) -> Sealed:
-    facts = dict(row)  # type: ignore[call-overload]
-    return Sealed(Place(facts["block"], facts["position"], facts["epoch"]), Event.from_row(facts), facts["sealed_at"])
+def _sealed(row: Mapping[str, Any]) -> Sealed:
+    return Sealed(Place(row["block"], row["position"], row["epoch"]), Event.from_row(row), row["sealed_at"])

@@ -47,6 +47,7 @@ _WARNING: frozenset[type[Observation]] = frozenset(
         seen.ReportRejected,
         seen.SlotLost,
         seen.WorkerStalled,
+        seen.SealingStalled,
     }
 )
 _ERROR: frozenset[type[Observation]] = frozenset({seen.PartitionsShort})

@@ -17,6 +17,7 @@ from jobledger.observations import (
     emit,
     listeners,
 )
+from jobledger.order.sealer import Sealer
 from jobledger.worker.conclude import DROPPED, ended_early
 from jobledger.worker.fetch import Fetcher
 from jobledger.worker.heartbeat import Heartbeat
@@ -126,6 +127,7 @@ class Life:
         )
         self._ticker = Ticker(self._link.tick, reopen=self._reopen, ticked=self._ticked, every_s=manner.tick_s)
         self._copy_due = asyncio.Event()
+        self._sealer = Sealer(store, reopen=self._reopen)
         self.pool: SlotPool
         self.fetcher: Fetcher
 
@@ -152,10 +154,12 @@ class Life:
             self._loop.create_task(copy_when(self._copy_due, self._link.snapshot), name="jobledger-snapshot"),
             self._loop.create_task(watch(self._look_after), name="jobledger-watch"),
         ]
+        if self._settings.seal:
+            sides.append(self._loop.create_task(self._sealer.run(), name="jobledger-seal"))
         if until_empty:
             sides.append(self._loop.create_task(self._stop_when_empty(), name="jobledger-until-empty"))
         try:
-            async with listening(self._listen_dsn(), self._store.shard, Ears(self.fetcher.notified, self._listens)):
+            async with listening(self._listen_dsn(), self._store.shard, Ears(self._notified, self._listens)):
                 ready.set()
                 await self._stopping.asked.wait()
         finally:
@@ -195,6 +199,10 @@ class Life:
         if direct is not None:
             return direct.get_secret_value()
         return self._store.dsn if self._store.pooler == "none" else None
+
+    def _notified(self) -> None:
+        self.fetcher.notified()
+        self._sealer.hint()
 
     def _listens(self, stands: bool) -> None:
         """The listener's connection came, or went: what was said meanwhile is lost, so look."""

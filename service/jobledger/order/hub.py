@@ -1,0 +1,230 @@
+"""The hub: one in a process, it reads each new block once and keeps the last of them for however many readers.
+
+A reader that falls behind what the hub keeps reads the database again until it has caught up; so memory is bounded
+whatever the readers do, and nobody waits for a slow one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict, deque
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from jobledger.errors import FeedReset, JobledgerError
+from jobledger.observations import ConnectionLost, emit
+from jobledger.order.filters import SHARED, Origins, named_jobs
+from jobledger.order.log import log_end, read_page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from jobledger.order.cursor import Place
+    from jobledger.order.log import Page, Sealed
+    from jobledger.store.pool import Store
+
+_log = logging.getLogger("jobledger.order")
+
+KEPT_EVENTS: Final = 20_000
+KEPT_BYTES: Final = 64 * 1024 * 1024
+_QUICK_S: Final = 0.01
+_SLOW_S: Final = 0.1
+_BACKOFF_S: Final = 1.0
+
+
+class Batch:
+    """What came after one place up to another, in order; by tenant where only one's are wanted."""
+
+    def __init__(self, after: Place, page: Page) -> None:
+        """Keep a page."""
+        self.after = after
+        self.upto = page.reached
+        self.events = page.events
+        self.size = page.size
+        self._shared: list[Sealed] = []
+        self._by_tenant: dict[str, list[Sealed]] | None = None
+
+    @property
+    def tenants(self) -> Iterable[str]:
+        """The tenants that events are of."""
+        return self._sorted().keys()
+
+    def of(self, tenant: str | None, *, after: Place) -> list[Sealed]:
+        """Return the events after a place; with a tenant its own, and those that name jobs of many."""
+        if tenant is None:
+            chosen = self.events
+        else:
+            mine = self._sorted().get(tenant, [])
+            chosen = sorted([*mine, *self._shared], key=_in_order) if self._shared else mine
+        if chosen and chosen[0].place <= after:
+            return [one for one in chosen if one.place > after]
+        return chosen
+
+    def _sorted(self) -> dict[str, list[Sealed]]:
+        if self._by_tenant is None:
+            found: dict[str, list[Sealed]] = defaultdict(list)
+            for one in self.events:
+                (self._shared if one.event.type in SHARED else found[one.event.tenant]).append(one)
+            self._by_tenant = dict(found)
+        return self._by_tenant
+
+
+class Ear:
+    """What wakes one reader: events of its tenant, or any where it has none."""
+
+    def __init__(self, store: Store, tenant: str | None) -> None:
+        """Prepare."""
+        self.store = store
+        self.tenant = tenant
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something came, or may have."""
+        self._event.set()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something came since the last time, or after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        self._event.clear()
+
+
+class Hub:
+    """Follows the log from its end for as long as somebody listens."""
+
+    def __init__(self, shard: int) -> None:
+        """Prepare; the first ear begins."""
+        self.origins = Origins()
+        self.reads = 0
+        self._shard = shard
+        self._ears: dict[str | None, set[Ear]] = defaultdict(set)
+        self._batches: deque[Batch] = deque()
+        self._held = [0, 0]
+        self._place: Place | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody listens."""
+        return any(self._ears.values())
+
+    @contextlib.asynccontextmanager
+    async def listening(self, ear: Ear) -> AsyncIterator[None]:
+        """Wake this ear inside the block; the first one begins reading, with the last it ends."""
+        self._ears[ear.tenant].add(ear)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._follow(), name="jobledger-hub")
+        try:
+            yield
+        finally:
+            self._ears[ear.tenant].discard(ear)
+            if not self._ears[ear.tenant]:
+                del self._ears[ear.tenant]
+            if not self.wanted and self._task is not None:
+                task, self._task = self._task, None
+                task.cancel()
+                await asyncio.wait([task])
+                self._forget()
+
+    def after(self, place: Place) -> list[Batch] | None:
+        """Return what is kept after a place; None where the hub does not reach back to it, or was never there."""
+        if self._place is None:
+            return None
+        if place == self._place:
+            return []
+        if not self._batches or place < self._batches[0].after or place > self._place:
+            return None
+        found: list[Batch] = []
+        for batch in reversed(self._batches):
+            if batch.upto <= place:
+                break
+            found.append(batch)
+        return found[::-1]
+
+    async def _follow(self) -> None:
+        pause_s = _QUICK_S
+        while True:
+            try:
+                moved = await self._read()
+            except FeedReset:
+                # The server is not the one it was; each reader finds out from its own place.
+                self._forget()
+                self._wake_all()
+                moved = True
+            except (JobledgerError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                emit(ConnectionLost(where="hub", error=type(error).__name__))
+                moved, pause_s = False, _BACKOFF_S
+            except Exception:  # noqa: BLE001 - the readers would wait for ever
+                _log.exception("reading the log failed")
+                moved, pause_s = False, _BACKOFF_S
+            else:
+                pause_s = _QUICK_S if moved else min(pause_s * 1.3, _SLOW_S)
+            await asyncio.sleep(pause_s)
+
+    async def _read(self) -> bool:
+        """Read what is new, and wake whoever it is for."""
+        store = next(iter(next(iter(self._ears.values())))).store
+        async with store.connection(ours=True) as connection:
+            if self._place is None:
+                self._place = await log_end(connection, self._shard)
+                self._wake_all()
+            page = await read_page(connection, self._shard, self._place)
+        self.reads += 1
+        if page.reached == self._place:
+            return False
+        await self._keep(Batch(self._place, page), store)
+        return True
+
+    async def _keep(self, batch: Batch, store: Store) -> None:
+        # Asked before anybody is woken, and once for all of them.
+        jobs = [job for one in batch.events for job in named_jobs(one.event)]
+        known = await self.origins.of(store, jobs) if jobs and len(self._ears) > (None in self._ears) else {}
+        self._batches.append(batch)
+        self._place = batch.upto
+        self._held[0] += len(batch.events)
+        self._held[1] += batch.size
+        while len(self._batches) > 1 and (self._held[0] > KEPT_EVENTS or self._held[1] > KEPT_BYTES):
+            gone = self._batches.popleft()
+            self._held[0] -= len(gone.events)
+            self._held[1] -= gone.size
+        tenants = {*batch.tenants, *(origin.tenant for origin in known.values() if origin), None}
+        for tenant in tenants & self._ears.keys():
+            self._wake(self._ears[tenant])
+
+    def _forget(self) -> None:
+        self._batches.clear()
+        self._held = [0, 0]
+        self._place = None
+
+    def _wake_all(self) -> None:
+        for ears in self._ears.values():
+            self._wake(ears)
+
+    @staticmethod
+    def _wake(ears: Iterable[Ear]) -> None:
+        for ear in ears:
+            ear.wake()
+
+
+def _in_order(one: Sealed) -> Place:
+    return one.place
+
+
+_hubs: dict[tuple[asyncio.AbstractEventLoop, str | int, int], Hub] = {}
+
+
+@contextlib.asynccontextmanager
+async def joined(store: Store, ear: Ear) -> AsyncIterator[Hub]:
+    """Give the hub that all readers of this database in this loop share, waking the ear inside the block."""
+    key = (asyncio.get_running_loop(), store.dsn or id(store), store.shard)
+    hub = _hubs.setdefault(key, Hub(store.shard))
+    try:
+        async with hub.listening(ear):
+            yield hub
+    finally:
+        if not hub.wanted and _hubs.get(key) is hub:
+            del _hubs[key]

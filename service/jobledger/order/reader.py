@@ -1,0 +1,155 @@
+"""A feed: follows the log from any cursor, first catching up, then live, without gap or repeat at the joint."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+from jobledger.errors import FeedReset, InvalidArgument
+from jobledger.order.cursor import Cursors, Place, cursors_for
+from jobledger.order.filters import EventFilter, Origins, select
+from jobledger.order.hub import Batch, Ear, joined
+from jobledger.order.log import PAGE, log_end, place_in, read_page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from datetime import datetime
+
+    from jobledger.events import Event
+    from jobledger.order.hub import Hub
+    from jobledger.order.log import Page, Sealed
+    from jobledger.store.pool import Store
+
+_ADVANCE_S = 1.0
+
+
+class Feed:
+    """The events after a cursor, as they are sealed: `async for event in feed`.
+
+    Nothing is read ahead of the loop's body but one page: a slow reader costs no memory. Close it (`aclose`, or
+    `async with`) where the loop is left early. With `live` false it ends where the log ended when it got there.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        wanted: EventFilter | None = None,
+        *,
+        after: str | None = None,
+        from_end: bool = False,
+        live: bool = True,
+        shown: Callable[[Event], Awaitable[Event]] | None = None,
+    ) -> None:
+        """Prepare; nothing is sent yet. Without `after` it begins at the beginning, or at the end with `from_end`.
+
+        `shown` is what becomes of each `job.enqueued` before it is given: arguments that are to be masked.
+        """
+        if not (after is None or isinstance(after, str)) or (after is not None and from_end):
+            raise InvalidArgument("A feed begins after a cursor, at the end, or at the beginning.")
+        self._store = store
+        self._wanted = wanted or EventFilter()
+        self._after = after
+        self._from_end = from_end
+        self._live = live
+        self._shown = shown
+        self._place: Place | None = None
+        self._sealed_at: datetime | None = None
+        self._cursors: Cursors | None = None
+        self._events = self._follow()
+
+    @property
+    def cursor(self) -> str | None:
+        """Where to go on: behind the last event that was given, and behind whatever was passed over after it.
+
+        Encrypted where the feed is one tenant's. None before the first event was asked for.
+        """
+        if self._place is None or self._cursors is None:
+            return self._after
+        return self._cursors.write(self._place)
+
+    @property
+    def sealed_at(self) -> datetime | None:
+        """When the last event that was given was sealed."""
+        return self._sealed_at
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Give the events from here on; every loop goes on where the last one was left."""
+        return self
+
+    async def __anext__(self) -> Event:
+        """Give the next event.
+
+        Raises:
+            BadCursor: the cursor is none that this feed gave.
+            FeedReset: the log no longer has what comes after the cursor; `detail["cursor"]` is where to go on.
+            Forbidden: the role is bound to tenants.
+        """
+        try:
+            sealed = await anext(self._events)
+        except FeedReset as reset:
+            cursors = self._cursors or Cursors()
+            detail = {"reason": reset.detail.get("reason"), "cursor": cursors.write(place_in(reset))}
+            raise FeedReset(reset.message, hint=reset.hint, detail=detail) from None
+        self._place = sealed.place
+        self._sealed_at = sealed.sealed_at
+        if self._shown is not None and sealed.event.type == "job.enqueued":
+            return await self._shown(sealed.event)
+        return sealed.event
+
+    async def aclose(self) -> None:
+        """End it; the hub goes with its last reader."""
+        await self._events.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the feed."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.aclose()
+
+    async def _follow(self) -> AsyncGenerator[Sealed]:
+        place = self._place = await self._begin()
+        ear = Ear(self._store, self._wanted.tenant)
+        hub: Hub | None = None
+        origins = Origins()
+        async with AsyncExitStack() as stack:
+            while True:
+                kept = hub.after(place) if hub is not None else None
+                batches = [Batch(place, await self._page(place))] if kept is None else kept
+                for batch in batches:
+                    came = batch.of(self._wanted.tenant, after=place)
+                    for one in await select(self._wanted, came, origins, self._store):
+                        yield one
+                    # What was passed over is read, too: a filtered reader's cursor moves on.
+                    moved = batch.upto != place
+                    self._place = place = batch.upto
+                if batches and moved:
+                    continue
+                if not self._live:
+                    return
+                if hub is None:
+                    hub = await stack.enter_async_context(joined(self._store, ear))
+                    origins = hub.origins
+                else:
+                    await ear.wait(_ADVANCE_S)
+
+    async def _begin(self) -> Place:
+        async with self._store.connection(ours=True) as connection:
+            self._cursors = await cursors_for(connection, self._wanted.tenant)
+            if self._after is not None:
+                return self._cursors.read(self._after)
+            return await log_end(connection, self._store.shard) if self._from_end else Place()
+
+    async def _page(self, place: Place) -> Page:
+        wanted = self._wanted
+        async with self._store.connection(ours=True) as connection:
+            return await read_page(
+                connection,
+                self._store.shard,
+                place,
+                limit=PAGE,
+                tenant=wanted.tenant,
+                types=wanted.types,
+                stream=wanted.job,
+            )
