@@ -1,4 +1,4 @@
--- The reports of a batch that were not accepted: each is judged, and those rejected are recorded, once per (job, claim), in the worker's stream, or, of an unknown
+-- The reports of a batch that were not accepted: all are judged at once, and those rejected are recorded, once per (job, claim), in the worker's stream, or, of an unknown
 -- worker, in the control stream `_unknown_worker` of the job's tenant. A job of a tenant that the caller may not see is recorded, as an id that nobody has.
 -- What was recorded before is read once for the whole batch (a worker's stream holds all its heartbeats), under the worker's row lock, so that two batches that bring
 -- the same report do not both record it. Workers come last in the lock order: the batch has its jobs' rows already.
@@ -12,7 +12,7 @@ as $$
 declare
   v_known boolean := jobledger.worker_is_mine(p_shard, p_worker) and exists (select from jobledger.workers as w where w.shard = p_shard and w.id = p_worker);
   v_streams uuid[];
-  v_recorded text[];
+  v_recorded jsonb;
   v_new jsonb[] := '{}';
   v_data jsonb;
   v_head int;
@@ -25,17 +25,16 @@ begin
     v_streams := array(select jobledger.control_id(t.tenant, 'worker', '_unknown_worker') from (select distinct e.tenant from jobledger.events as e
       where e.shard = p_shard and e.stream_id = any (p_ids) and e.stream_id between p_ids[1] and p_ids[cardinality(p_ids)] and e.version = 1) as t);
   end if;
-  v_recorded := array(select concat(e.data ->> 'job', ' ', e.data ->> 'claim') from jobledger.events as e
-    where e.shard = p_shard and e.stream_id = any (v_streams) and e.type = 'worker.report_rejected');
-  for i in 1 .. cardinality(p_ids) loop
-    select * into v_judged from jobledger.judge_rejected(p_shard, p_worker, v_known, p_ids[i], p_claims[i], p_outcomes[i]);
-    id := p_ids[i];
+  v_recorded := coalesce((select jsonb_object_agg(concat(e.data ->> 'job', ' ', e.data ->> 'claim'), true) from jobledger.events as e
+    where e.shard = p_shard and e.stream_id = any (v_streams) and e.type = 'worker.report_rejected'), '{}');
+  for v_judged in select * from jobledger.judge_rejected(p_shard, p_worker, v_known, p_ids, p_claims, p_outcomes) loop
+    id := v_judged.id;
     verdict := v_judged.verdict;
     state := v_judged.state;
     reason := v_judged.reason;
     return next;
-    continue when verdict = 'repeated' or concat(p_ids[i], ' ', p_claims[i]) = any (v_recorded);
-    v_data := jsonb_build_object('job', p_ids[i], 'claim', p_claims[i], 'outcome', p_outcomes[i], 'reason', reason);
+    continue when v_judged.verdict = 'repeated' or v_recorded ? concat(v_judged.id, ' ', v_judged.claim);
+    v_data := jsonb_build_object('job', v_judged.id, 'claim', v_judged.claim, 'outcome', v_judged.outcome, 'reason', v_judged.reason);
     if v_known then
       v_new := v_new || v_data;
     elsif v_judged.tenant is not null then
