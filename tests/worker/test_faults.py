@@ -13,6 +13,7 @@ from jobledger.jobs import App
 from jobledger.observations import JobFinished, LeaseLost, ReportRejected, WorkerStalled, observing
 from jobledger.testing.proxy import Proxy
 from jobledger.worker.life import Manner
+from jobledger.worker.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -381,3 +382,35 @@ async def test_a_poisoned_row_stops_no_queue(bench: Bench, met_by: str) -> None:
         await handle.result(timeout=10)
     assert ran == [1]
     assert await bench.fetch("select * from jobledger.compare()") == []
+
+
+MANY_POISONED = {
+    "a version that the log has": "update jobledger.ready set head = 0 where id = any($1)",
+    "a job that runs already": (
+        "insert into jobledger.running select id, run_at, kill_at, 1, timeout, shard, priority, attempt, max_attempts,"
+        " releases, tenant, queue, kind, owner, unique_key, gen_random_uuid(), now(), now() + interval '1 hour', 1, 0,"
+        " false from jobledger.ready where id = any($1)"
+    ),
+}
+
+
+async def test_many_poisoned_rows_in_one_claim_pass_promptly(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Twenty rows of two sorts lie among 1,000 jobs: one claim mends what it meets and gives jobs; all run once."""
+    app, ran = counting()
+    async with bench.client(app) as client:
+        handles = await client.enqueue_many([app.kind("note").call(n) for n in range(1000)])
+        for at, damage in enumerate(MANY_POISONED.values()):
+            await bench.fetch(damage, [handle.id for handle in handles[at * 25 :: 100]])
+        link = Link(bench.store, kinds=["note"], queues=None, tenants=None, lease_s=30, patience_s=10)
+        home = await link.start()
+        claimed = await link.claim(home, 1000, 1, free=None, timeout_s=None, ticking=None)
+        assert claimed
+        await link.end(home.id, "the test goes on with another")
+        async with bench.worker(app, concurrency=1000), asyncio.timeout(20):
+            for handle in handles:
+                await handle.result(timeout=20)
+    assert sorted(ran) == list(range(1000))
+    mended = "select count(distinct data ->> 'job') from jobledger.events where type = 'store.mismatch_repaired'"
+    assert await bench.value(mended) == 20
+    assert await bench.fetch("select * from jobledger.compare()") == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _log = logging.getLogger("jobledger.worker")
+_POISONED_MOST = 32
+"""Rows at most that one claim repairs on its way; the next one goes on."""
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -157,21 +159,29 @@ class Link:
         timeout_s: int | None,
         ticking: Ticking | None,
     ) -> Sequence[ClaimedJob]:
-        """Claim up to n jobs of a time-out up to `timeout_s`; the answer also tells the database's clock."""
-        try:
-            async with self.store.connection(ours=True) as connection:
-                jobs = await self._patiently(
-                    connection,
-                    home.claimer.claim(
+        """Claim up to n jobs of a time-out up to `timeout_s`; the answer also tells the database's clock.
+
+        A row that contradicts its job's history fails the whole claim: it is repaired, and half as many are claimed at
+        once, so that the others go on after a few such tries, however many such rows there are.
+        """
+        met: set[UUID] = set()
+        for _ in range(_POISONED_MOST):
+            try:
+                async with self.store.connection(ours=True) as connection:
+                    claiming = home.claimer.claim(
                         n, home.held.shares(), call, connection, queues=free, timeout_s=timeout_s, ticking=ticking
-                    ),
-                )
-        except asyncpg.UniqueViolationError as error:
-            await self._mend(error)
+                    )
+                    jobs = await self._patiently(connection, claiming)
+            except asyncpg.UniqueViolationError as error:
+                await self._mend(error, met)
+                n, ticking = max(1, n // 2), None
+            except asyncpg.InsufficientResourcesError as error:
+                # A full disk and its like: not the worker's fault, and waited out like a lost connection.
+                raise translation(error) or error from None
+            else:
+                break
+        else:
             return []
-        except asyncpg.InsufficientResourcesError as error:
-            # A full disk and its like: not the worker's fault, and waited out like a lost connection.
-            raise translation(error) or error from None
         if jobs:
             home.saw(jobs[0].at)
         return jobs
@@ -182,7 +192,7 @@ class Link:
             async with self.store.connection(ours=True) as connection:
                 return await self._patiently(connection, tick(connection, self.store.shard, after))
         except BadInput as error:
-            await self._mend(error)
+            await self._mend(error, set())
             return TickResult(next=after)
 
     async def snapshot(self) -> bool:
@@ -193,21 +203,24 @@ class Link:
     def _on(self, connection: Connection) -> Store:
         return Store(connection=connection, shard=self.store.shard, pooler=self.store.pooler, dsn=self._dsn)
 
-    async def _mend(self, error: asyncpg.UniqueViolationError | BadInput) -> None:
+    async def _mend(self, error: asyncpg.UniqueViolationError | BadInput, met: set[UUID]) -> None:
         """Repair the job whose row contradicts its stream, which the error names, so that it stops nobody any more.
 
-        Raises the error again where nothing was amiss with any job, or this role may not repair.
+        Where nothing is amiss with it any more, another claim has repaired it: the caller may try again, once, which is
+        noted in `met`. Raises the error again where that did not help, or this role may not repair.
         """
         # What a function of the store sends is translated there; the server's own error is then the context of it.
         told = error if isinstance(error, asyncpg.UniqueViolationError) else error.__context__
-        ids = [UUID(found) for found in _ID.findall(str(getattr(told, "detail", "")))]
+        ids = {UUID(found) for found in _ID.findall(str(getattr(told, "detail", "")))}
         try:
-            mended = await repair(self.store, ids)
+            mended = await repair(self.store, list(ids))
         except (JobledgerError, asyncpg.PostgresError):
-            mended = []
-        if not mended:
+            raise error from None
+        for job in {one.job for one in mended}:
+            _log.warning("the row of job %s contradicted its history and was repaired", job)
+        if not mended and ids <= met:
             raise error
-        _log.warning("the row of job %s contradicted its history and was repaired", mended[0].job)
+        met |= ids
 
     async def _patiently(self, connection: Connection, call: Coroutine[Any, Any, T]) -> T:
         """Await a call on a connection; when it is given up the connection is closed, for its answer may never come.
