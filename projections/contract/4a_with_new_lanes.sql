@@ -71,9 +71,11 @@ begin
         row_number() over () as nth
       from lane as l where l.mine limit p_most - v_looked
     )
-    select count(*)::int as looked, array_agg(l.tenant) filter (where not l.paused) as tenants, array_agg(l.priority) filter (where not l.paused) as priorities,
-      max(l.nth) filter (where l.paused) = count(*) as ends, (array_agg(l.tenant order by l.nth desc) filter (where l.paused))[1] as tenant,
-      (array_agg(l.priority order by l.nth desc) filter (where l.paused))[1] as priority into v_found from looked as l;
+    -- Each in the order of the walk, said of each: one aggregate with an order of its own changes the order of all.
+    select count(*)::int as looked, array_agg(l.tenant order by l.nth) filter (where not l.paused) as tenants, array_agg(l.priority order by l.nth) filter (where not l.paused) as priorities,
+      max(l.nth) filter (where l.paused) = count(*) as ends,
+      (array_agg(l.tenant order by l.nth) filter (where l.paused))[count(*) filter (where l.paused)] as tenant,
+      (array_agg(l.priority order by l.nth) filter (where l.paused))[count(*) filter (where l.paused)] as priority into v_found from looked as l;
     v_looked := v_looked + v_found.looked;
     n_tenant := n_tenant || v_found.tenants;
     n_priority := n_priority || v_found.priorities;
