@@ -1,5 +1,7 @@
 -- Repair the jobs of the late transactions that have ended since: one a call, so that a tick stays short. A transaction too old to be known has ended.
 -- Its events are found by the index on `xid`. A row that is locked is left to the next call.
+-- So is everything to a caller of READ COMMITTED, which repair needs: the rest of its tick is not to fail for it. One that this server has not given yet was noted in
+-- another (a dump carries the table along), and has ended there: asked for its state the server raises.
 create or replace function jobledger.repair_late(p_shard smallint) returns int
 language plpgsql set enable_seqscan = off
 as $$
@@ -8,8 +10,11 @@ declare
   v_jobs uuid[];
   v_repaired int := 0;
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return 0;
+  end if;
   select l.xid into v_xid from jobledger.late as l
-  where l.shard = p_shard and coalesce(pg_xact_status(l.xid), 'committed') <> 'in progress' order by l.xid limit 1 for update skip locked;
+  where l.shard = p_shard and case when l.xid < pg_snapshot_xmax(pg_current_snapshot()) then pg_xact_status(l.xid) <> 'in progress' end is not false order by l.xid limit 1 for update skip locked;
   if not found then
     return 0;
   end if;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from jobledger.store.enqueue import NewJob, enqueue, enqueue_many
 from jobledger.store.operate import act
 from jobledger.store.pool import Store
 from jobledger.store.recovery import compare, is_open, open_store, rebuild, repair
+from jobledger.store.tick import tick
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -160,3 +162,31 @@ async def test_a_restored_dump_is_rebuilt_from_its_log(store: Store, database: s
                 assert await compare(connection, 0) == []
     finally:
         databases.drop(name)
+
+
+async def test_what_was_noted_of_another_cluster_does_not_stop_the_clockwork(store: Store) -> None:
+    """A transaction that this server has not given yet, as a restored dump may note it, has ended elsewhere."""
+    async with store.connection() as connection:
+        job = await enqueue(connection, NewJob("a", run_at=datetime.now(UTC) + timedelta(hours=1)))
+        await connection.execute("update jobledger.waiting set wake_at = now(), run_at = now()")
+        await connection.execute("insert into jobledger.late (shard, xid, noted_at) values (0, '99999999999', now())")
+        assert (await tick(connection, 0)).promoted == 1
+        assert await connection.fetchval("select count(*) from jobledger.late") == 0
+        assert await connection.fetchval("select id from jobledger.ready") == job
+
+
+async def test_late_transactions_wait_for_read_committed_and_nothing_else_does(store: Store) -> None:
+    """Where each transaction has one snapshot, what they left is not repaired; the rest of a tick is done."""
+    async with store.connection() as connection:
+        async with connection.transaction():
+            job = await enqueue(connection, NewJob("a"))
+            xid = await connection.fetchval("select pg_current_xact_id()::text")
+        await connection.execute("delete from jobledger.ready")
+        await connection.execute(
+            "insert into jobledger.late (shard, xid, noted_at) values (0, $1::text::xid8, now())", xid
+        )
+        async with connection.transaction(isolation="repeatable_read"):
+            assert (await tick(connection, 0)).repaired == 0
+        assert await connection.fetchval("select count(*) from jobledger.late") == 1
+        assert (await tick(connection, 0)).repaired == 1
+        assert await connection.fetchval("select id from jobledger.ready") == job
