@@ -39,6 +39,16 @@ async def test_a_new_tenant_is_served_within_one_round(desk: Desk, tenants: int,
     assert claims <= ceil(waiting / min(n, 64)) + 1
 
 
+async def test_tenants_of_one_job_each_leave_no_claim_empty(desk: Desk) -> None:
+    """A claim comes back empty only when every job is taken, though each lane is read once and then over."""
+    await fill_tenants(desk, 2500, 1)
+    taken: list[int] = []
+    while sum(taken) < 2500:
+        taken.append(len(await desk.claim(500)))
+        assert taken[-1] > 0
+    assert len(taken) <= 8
+
+
 async def test_global_jobs_and_those_of_tenants_do_not_hold_up_each_other(desk: Desk) -> None:
     """However many jobs of the one wait, the other's is in the next round, both ways."""
     await desk.fill(3000, "_global")

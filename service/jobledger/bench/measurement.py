@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobledger import __version__
 from jobledger.bench.database import own_database
 from jobledger.bench.floor import ROWS, rows_per_s
+from jobledger.settings import Settings
 from jobledger.store import pool
 from jobledger.store.failures import place_of, translated
 from jobledger.store.statements import statement
@@ -135,5 +136,6 @@ def _machine() -> dict[str, Any]:
         "jobledger": __version__,
         "loop": loops.name(),
         "python": platform.python_version(),
+        "seal": Settings().seal,
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
