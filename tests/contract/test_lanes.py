@@ -65,8 +65,16 @@ def test_every_job_is_reached(
     drained(table, lanes, 5, 2000)
 
 
-@pytest.mark.parametrize("tenants", [50, 1000])
-@pytest.mark.parametrize("n", [10, 64, 500])
+@pytest.mark.parametrize(
+    ("tenants", "n"),
+    [
+        (50, 1),
+        (50, 3),
+        (50, 10),
+        *(pytest.param(*size, marks=pytest.mark.slow) for size in [(50, 500), (1000, 10), (1000, 64), (1000, 500)]),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("name", ["a", "t0500x", "z"])
 def test_a_new_tenant_is_served_within_one_round(tenants: int, n: int, name: str) -> None:
     """T tenants wait, one with 99 % of the jobs: a new one is claimed within ceil(T / min(n, k)) + 1 claims."""
@@ -85,6 +93,27 @@ def test_a_new_tenant_is_served_within_one_round(tenants: int, n: int, name: str
     while name not in {tenant for tenant, _ in table.claim(lanes, n)}:
         claims += 1
         assert claims <= ceil(waiting / min(n, 64)) + 1
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 8, 20])
+def test_many_tenants_that_come_at_once_are_served_within_one_round_and_a_half(n: int) -> None:
+    """Twice as many come at once as there were: the last one waits for half a round more than if it came alone."""
+    for seed in range(3):
+        table, lanes = LaneTable(), Lanes(["q"], seed=seed)
+        for number in range(20):
+            for moment in range(40 + 2 * n):
+                table.put(f"t{number:04}", moment)
+        for _ in range(20 // n + 5):
+            table.claim(lanes, n)
+        new = {f"{'aotz'[number % 4]}{number * 37 % 100:04}x" for number in range(40)}
+        for name in new:
+            for moment in range(30):
+                table.put(name, 5000 + moment)
+        claims = 0
+        while new:
+            claims += 1
+            assert claims <= 1.5 * ceil(60 / n) + 1
+            new -= {tenant for tenant, _ in table.claim(lanes, n)}
 
 
 def test_known_tenants_wait_no_longer_because_new_ones_keep_coming() -> None:
