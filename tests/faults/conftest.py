@@ -46,6 +46,14 @@ REJECTED = """
 select data ->> 'reason' from jobledger.events where type = 'worker.report_rejected' and data ->> 'job' = $1
 """
 LIVE = "select to_jsonb(j)::text from jobledger.jobs as j order by j.id"
+LEFT = """
+select j.*, w as worker_row, (select array_agg(e.type::text order by e.version) from jobledger.events as e where e.stream_id = j.id) as events
+from jobledger.jobs as j
+left join jobledger.running as r on r.id = j.id
+left join jobledger.workers as w on w.id = r.worker
+where j.state::text not in ('succeeded', 'failed', 'cancelled', 'killed')
+limit 20
+"""
 OPEN = """
 select (select count(*) from jobledger.ready) + (select count(*) from jobledger.waiting)
   + (select count(*) from jobledger.running)
@@ -222,7 +230,12 @@ class Ledger:
             except (JobledgerError, OSError, asyncpg.InterfaceError):
                 return False
 
-        await until(none_open, timeout_s)
+        try:
+            await until(none_open, timeout_s)
+        except TimeoutError:
+            for row in await self.fetch(LEFT):
+                print("still open:", dict(row))
+            raise
 
     async def reaches(self, job: UUID, state: str) -> None:
         """Wait until a job is in this state."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 1.0
 BRISK = Manner(ignore_s=0.5, poll_s=0.05, tick_s=0.1, patience_s=PATIENCE_S)
 STATEMENTS = {
-    "enqueue": "jobledger.enqueue_many(",
+    "enqueue": "jobledger.enqueue",
     "claim": "jobledger.claim(",
     "report": "jobledger.report(",
     "heartbeat": "jobledger.heartbeat(",
