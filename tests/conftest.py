@@ -17,6 +17,7 @@ from uuid import uuid4
 import asyncpg
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from jobledger.embedded import Server
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 T = TypeVar("T")
+
+# How long one example takes is the machine's affair: a busy one is no fault.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # Nothing here outlives the run, so nothing need be safe on disk.
 FAST = {

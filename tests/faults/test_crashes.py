@@ -185,7 +185,8 @@ async def test_crashes_under_every_kind_of_load_lose_and_double_nothing(
         await ledger.agrees(load.acknowledged.values(), crew.notes())
 
 
-@pytest.mark.parametrize("unlogged", [pytest.param(False, marks=pytest.mark.slow), True], ids=["logged", "unlogged"])
+@pytest.mark.slow
+@pytest.mark.parametrize("unlogged", [False, True], ids=["logged", "unlogged"])
 async def test_a_killed_backend_is_a_crash_that_everybody_survives(
     server: Server,
     over_server: Callable[[str], Awaitable[tuple[Crew, Ledger, Load, Store]]],
