@@ -91,9 +91,9 @@ begin
     from judged as j;
     if v_seen < cardinality(v_ids) then
       delete from jobledger.running as r using unnest(v_ids, v_states, v_heads) as m (id, state, head)
-      where r.shard = p_shard and r.id = m.id and r.head = m.head and m.state <> 'running';
+      where r.shard = p_shard and r.id = m.id and r.id = any (v_ids) and r.id >= v_low and r.id <= v_high and r.head = m.head and m.state <> 'running';
       update jobledger.running as r set head = r.head + 1 from unnest(v_ids, v_states, v_heads) as m (id, state, head)
-      where r.shard = p_shard and r.id = m.id and r.head = m.head and m.state = 'running';
+      where r.shard = p_shard and r.id = m.id and r.id = any (v_ids) and r.id >= v_low and r.id <= v_high and r.head = m.head and m.state = 'running';
     end if;
     if v_keyed is not null then
       perform jobledger.release_unique_keys(p_shard, v_keyed);
@@ -104,8 +104,9 @@ begin
   end if;
   if coalesce(cardinality(v_ids), 0) < cardinality(p_ids) then
     select array_agg(a.ord::int order by a.ord) into v_back from unnest(p_ids, p_claims) with ordinality as a (id, claim, ord)
-      join jobledger.running as r on r.shard = p_shard and r.id = a.id and r.claim = a.claim and r.worker = v_worker and (v_tenants is null or r.tenant = any (v_tenants))
-      where a.id <> all (coalesce(v_ids, '{}'));
+      join jobledger.running as r on r.id = a.id and r.claim = a.claim
+      where a.id <> all (coalesce(v_ids, '{}')) and r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and (r.worker = v_worker) is true
+        and (v_tenants is null or r.tenant = any (v_tenants));
     if v_back is not null then
       return query select r.* from jobledger.report(p_shard, p_worker, array(select p_ids[o] from unnest(v_back) as o), array(select p_claims[o] from unnest(v_back) as o),
         array(select p_outcomes[o] from unnest(v_back) as o), array(select p_datas[o] from unnest(v_back) as o), p_terse) as r;

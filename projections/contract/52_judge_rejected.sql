@@ -1,6 +1,7 @@
 -- Judge the reports of a batch that were not accepted, each by its job's stream: `repeated` when this worker's very report of this claim is in the log (the answer to it was lost on its
 -- way), else `rejected` and why. A job of a tenant that the caller may not see is judged like an id that nobody has; its tenant is null then.
--- One statement, and so one snapshot, for the batch. Plans: laterals, so that it is a few descents a report, whatever the statistics say.
+-- One statement, and so one snapshot, for the batch. Plans: laterals, so that it is a few descents a report, whatever the statistics say. No `exists` among what is asked
+-- for: the planner may make a hash of it, of every claim in the log that this worker made.
 drop function if exists jobledger.judge_rejected;
 
 create function jobledger.judge_rejected(p_shard smallint, p_worker uuid, p_known boolean, p_ids uuid[], p_claims int[], p_outcomes text[])
@@ -24,7 +25,7 @@ as $$
   ) as r on true
   cross join lateral (
     select coalesce(p_known and j.state is not null and r.type::text in ('job.' || a.outcome, 'job.cancelled')
-      and exists (select from jobledger.events as c where c.shard = p_shard and c.stream_id = a.id and c.version = a.claim and c.type = 'job.claimed' and c.worker = p_worker), false) as repeated
+      and (select c.worker = p_worker from jobledger.events as c where c.shard = p_shard and c.stream_id = a.id and c.version = a.claim and c.type = 'job.claimed'), false) as repeated
   ) as s
   order by a.ord
 $$;
