@@ -47,8 +47,11 @@ select data ->> 'reason' from jobledger.events where type = 'worker.report_rejec
 """
 LIVE = "select to_jsonb(j)::text from jobledger.jobs as j order by j.id"
 LEFT = """
-select j.*, w as worker_row, (select array_agg(e.type::text order by e.version) from jobledger.events as e where e.stream_id = j.id) as events
+select j.*, w as worker_row, e.events
 from jobledger.jobs as j
+cross join lateral (
+  select array_agg(type::text order by version) from jobledger.events where stream_id = j.id
+) as e (events)
 left join jobledger.running as r on r.id = j.id
 left join jobledger.workers as w on w.id = r.worker
 where j.state::text not in ('succeeded', 'failed', 'cancelled', 'killed')

@@ -152,32 +152,31 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
     one = b"{" + running + b"}"
     twice = b"{" + running + b"," + running + b"}"
     unsorted = b"{" + max(waiting, running) + b"," + min(waiting, running) + b"}"
+    single = {
+        "kind": Argument("text", b"k", NEEDED_NAME),
+        "args": Argument("jsonb", b"{}", [*NO_JSON, *LARGE]),
+        "tenant": Argument("text", b"default", NEEDED_NAME),
+        "queue": Argument("text", b"q", NAME),
+        "priority": Argument("int", b"0", WITHIN["priority"]),
+        "run_at": Argument("timestamptz", None, NO_MOMENT),
+        "kill_at": Argument("timestamptz", None, NO_MOMENT),
+        "timeout": Argument("int", None, WITHIN["timeout"]),
+        "max_attempts": Argument("int", None, WITHIN["max_attempts"]),
+        "owner": Argument("text", b"ada", KEY),
+        "tags": Argument("text[]", b"{a}", listed(MANY, '{"' + LONG + '"}')),
+        "meta": Argument("jsonb", None, [*NO_JSON, *LARGE]),
+        "key": Argument("text", None, KEY),
+        "unique_key": Argument("text", None, KEY),
+        "backoff": Argument("jsonb", None, [*NO_JSON, *LARGE]),
+        "trace": Argument("jsonb", None, [*NO_JSON, *LARGE]),
+        "id": Argument("uuid", None, [*NO_ID, running, waiting]),
+        "actor": ACTOR,
+        "strict": Argument("boolean", b"f", texts("", "{mark}", "2")),
+        "shard": SHARD,
+    }
     return {
-        **dict.fromkeys(
-            ("enqueue", "enqueue_job"),
-            {
-                "kind": Argument("text", b"k", NEEDED_NAME),
-                "args": Argument("jsonb", b"{}", [*NO_JSON, *LARGE]),
-                "tenant": Argument("text", b"default", NEEDED_NAME),
-                "queue": Argument("text", b"q", NAME),
-                "priority": Argument("int", b"0", WITHIN["priority"]),
-                "run_at": Argument("timestamptz", None, NO_MOMENT),
-                "kill_at": Argument("timestamptz", None, NO_MOMENT),
-                "timeout": Argument("int", None, WITHIN["timeout"]),
-                "max_attempts": Argument("int", None, WITHIN["max_attempts"]),
-                "owner": Argument("text", b"ada", KEY),
-                "tags": Argument("text[]", b"{a}", listed(MANY, '{"' + LONG + '"}')),
-                "meta": Argument("jsonb", None, [*NO_JSON, *LARGE]),
-                "key": Argument("text", None, KEY),
-                "unique_key": Argument("text", None, KEY),
-                "backoff": Argument("jsonb", None, [*NO_JSON, *LARGE]),
-                "trace": Argument("jsonb", None, [*NO_JSON, *LARGE]),
-                "id": Argument("uuid", None, [*NO_ID, running, waiting]),
-                "actor": ACTOR,
-                "strict": Argument("boolean", b"f", texts("", "{mark}", "2")),
-                "shard": SHARD,
-            },
-        ),
+        "enqueue": single,
+        "enqueue_job": single,
         "enqueue_many": {
             "jobs": Argument(
                 "jsonb",

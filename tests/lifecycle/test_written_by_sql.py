@@ -192,5 +192,11 @@ def test_every_event_that_sql_writes_has_its_model(connection: Connection) -> No
     for row in rows:
         parse(Event.from_row(row))
     # Written by what is not done here for certain: redaction, a repair, retention, a restore, the end of a worker.
-    silent = {"job.redacted", "store.mismatch_repaired", "store.partition_dropped", "store.epoch_opened", "worker.stopped"}
+    silent = {
+        "job.redacted",
+        "store.mismatch_repaired",
+        "store.partition_dropped",
+        "store.epoch_opened",
+        "worker.stopped",
+    }
     assert {name for name in MODELS if not name.startswith("job.")} - silent <= seen
