@@ -24,6 +24,7 @@ declare
   v_paused text[] := '{}';
   v_looked int := 0;
   v_found record;
+  v_held jsonb;
   m_queue text;
   m_tenant text;
   m_priority smallint;
@@ -101,7 +102,9 @@ begin
     s_upto_at := array_fill('infinity'::timestamptz, array[n]) || s_upto_at;
     s_upto_id := array_fill('ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid, array[n]) || s_upto_id;
     s_most := array_fill(null::int, array[n]) || s_most;
-    s_held := array(select coalesce(h_count[array_position(h_tenant, t.tenant)], 0) from unnest(n_tenant) with ordinality as t (tenant, ord) order by t.ord) || s_held;
+    -- Found by its key in an object: a thousand held tenants looked through for each of a thousand lanes cost more than the claim.
+    v_held := jsonb_object(coalesce(h_tenant, '{}'), coalesce(h_count, '{}')::text[]);
+    s_held := array(select coalesce((v_held ->> t.tenant)::int, 0) from unnest(n_tenant) with ordinality as t (tenant, ord) order by t.ord) || s_held;
     s_mixed := array_fill(false, array[n]) || s_mixed;
   end if;
 end

@@ -37,6 +37,7 @@ declare
   v_first boolean[];
   v_taken jobledger.taken_lanes;
   n int;
+  v_first_lanes int;
 begin
   n := coalesce(cardinality(s_queue), 0);
   if p_call is null or p_call < 0 or p_n is null or p_n not between 0 and 100000 or p_kinds is null or p_queues is null or p_any_queue is null
@@ -89,19 +90,32 @@ begin
       s_queue, s_tenant, s_priority, l_at, l_id, s_upto_at, s_upto_id, s_most, s_held, s_mixed,
       case when v_round = 1 then array(select m.more and m.first from unnest(l_more, v_first) with ordinality as m (more, first, ord) order by m.ord) else l_more end);
     exit when v_taken.ords is null;
-    for i in 1 .. cardinality(v_taken.ords) loop
-      n := v_taken.ords[i];
-      l_asked[n] := l_asked[n] + v_taken.asked[i];
-      l_looked[n] := l_looked[n] + v_taken.looked[i];
-      l_got[n] := l_got[n] + v_taken.got[i];
-      l_strange[n] := l_strange[n] + v_taken.strange[i];
-      l_more[n] := v_taken.more[i] and s_most[n] is null;
-      s_held[n] := s_held[n] + v_taken.got[i];
-      if v_taken.last_at[i] is not null then
-        l_at[n] := v_taken.last_at[i];
-        l_id[n] := v_taken.last_id[i];
-      end if;
-    end loop;
+    v_first_lanes := cardinality(v_taken.ords);
+    if v_round = 1 and v_taken.ords[v_first_lanes] = v_first_lanes then
+      -- The first lanes, all of them: whole arrays at a time, since a thousand lanes one by one cost 3 us each.
+      l_asked := v_taken.asked || l_asked[v_first_lanes + 1:];
+      l_looked := v_taken.looked || l_looked[v_first_lanes + 1:];
+      l_got := v_taken.got || l_got[v_first_lanes + 1:];
+      l_strange := v_taken.strange || l_strange[v_first_lanes + 1:];
+      l_more := array(select t.more and t.most is null from unnest(v_taken.more, s_most[:v_first_lanes]) with ordinality as t (more, most, ord) order by t.ord) || l_more[v_first_lanes + 1:];
+      s_held := array(select t.held + t.got from unnest(s_held[:v_first_lanes], v_taken.got) with ordinality as t (held, got, ord) order by t.ord) || s_held[v_first_lanes + 1:];
+      l_id := array(select case when t.at is null then t.old else t.id end from unnest(v_taken.last_at, v_taken.last_id, l_id[:v_first_lanes]) with ordinality as t (at, id, old, ord) order by t.ord) || l_id[v_first_lanes + 1:];
+      l_at := array(select coalesce(t.at, t.old) from unnest(v_taken.last_at, l_at[:v_first_lanes]) with ordinality as t (at, old, ord) order by t.ord) || l_at[v_first_lanes + 1:];
+    else
+      for i in 1 .. cardinality(v_taken.ords) loop
+        n := v_taken.ords[i];
+        l_asked[n] := l_asked[n] + v_taken.asked[i];
+        l_looked[n] := l_looked[n] + v_taken.looked[i];
+        l_got[n] := l_got[n] + v_taken.got[i];
+        l_strange[n] := l_strange[n] + v_taken.strange[i];
+        l_more[n] := v_taken.more[i] and s_most[n] is null;
+        s_held[n] := s_held[n] + v_taken.got[i];
+        if v_taken.last_at[i] is not null then
+          l_at[n] := v_taken.last_at[i];
+          l_id[n] := v_taken.last_id[i];
+        end if;
+      end loop;
+    end if;
     n := cardinality(s_queue);
     if v_taken.ids is not null then
       ids := ids || v_taken.ids;
