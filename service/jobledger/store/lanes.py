@@ -158,7 +158,7 @@ class Lanes:
             lane = self._lanes[name]
             plan.segments.append(Segment(lane, lane.key, END, None, held.get(name[1], 0)))
         plan.ring = range(first, len(plan.segments))
-        aside = WIDE if self._empty else 4 * self._window if self._short else self._window
+        aside = WIDE if self._empty else self._window
         for name in self._turn(self._aside, aside, wanted):
             lane = self._lanes[name]
             plan.segments.append(Segment(lane, lane.key, END, 0, held.get(name[1], 0)))
