@@ -280,7 +280,7 @@ async def test_a_paused_kind_leaves_long_lanes_in_batches(desk: Desk) -> None:
         await desk.fill(500, kind="strange")
         await desk.fill(500)
     await desk.sql.fetchval("select jobledger.pause(0::smallint, 'kind', 'strange')")
-    moved = []
+    moved: list[int] = []
     while sum(moved) < 1500 and len(moved) < 100:
         moved.append(await desk.sql.fetchval("select jobledger.hold(0::smallint, jobledger.now(), 600)"))
     assert sum(moved) == 1500
