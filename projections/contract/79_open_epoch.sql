@@ -20,7 +20,8 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtext('jobledger.seal'), p_shard::int);
   select array_agg(p.gid order by p.gid) into v_gids from pg_prepared_xacts as p
-  where p.database = current_database() and exists (select from pg_locks as l where l.virtualtransaction = '-1/' || p.transaction and l.relation = 'jobledger.events'::regclass);
+  where p.database = current_database() and exists (select from pg_locks as t join pg_locks as l on l.virtualtransaction = t.virtualtransaction and l.pid is null
+    where t.locktype = 'transactionid' and t.transactionid = p.transaction and t.pid is null and l.relation = 'jobledger.events'::regclass);
   if v_gids is not null then
     perform jobledger.refuse('JL508', format('%s prepared transactions that appended to the log stand in the way of a new epoch.', cardinality(v_gids)),
       'Commit or roll back each of them, then open again.', case when jobledger.every_tenant() then jsonb_build_object('prepared', v_gids) end);

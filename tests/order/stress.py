@@ -39,6 +39,7 @@ class Writers:
         self._jobs: list[UUID] = []
         self._names = 0
         self.transactions = 0
+        self.enough = False
 
     async def run(self, count: int, for_s: float) -> None:
         """Write with so many connections for so long; every prepared transaction has ended then."""
@@ -52,7 +53,7 @@ class Writers:
         until = clock.time() + for_s
         ways = [self._plain, self._early, self._back, self._part, self._prepared, self._straggler]
         try:
-            while clock.time() < until:
+            while clock.time() < until and not self.enough:
                 way = self._random.choices(ways, [10, 6, 3, 3, 3, 0.3])[0]
                 try:
                     await way(connection)

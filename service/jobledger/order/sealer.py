@@ -56,6 +56,7 @@ class Sealer:
         self._last: int | None = None
         self._well_at = self._told_at = time.monotonic()
         self.standing_by = False
+        self.pause_s = busy_s
 
     def hint(self) -> None:
         """Something was, or is about to be, committed: look soon, unless another sealer is at it."""
@@ -63,7 +64,6 @@ class Sealer:
 
     async def run(self) -> None:
         """Seal until cancelled. Ends at once for a role that is bound to tenants: it may not know what there was."""
-        pause_s = self._busy_s
         while True:
             began = time.monotonic()
             try:
@@ -73,13 +73,13 @@ class Sealer:
                 return
             if done is None or self.standing_by:
                 await asyncio.sleep(_STANDBY_S * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret
-                pause_s = self._busy_s
+                self.pause_s = self._busy_s
             elif not done.more:
                 # Never more than half of the time, however long one takes.
                 least = max(self._busy_s, time.monotonic() - began)
-                pause_s = least if done.block is not None else min(max(pause_s, least) * 2, self._idle_s)
-                if await self._pause(pause_s, least):
-                    pause_s = least / 2
+                self.pause_s = least if done.block is not None else min(max(self.pause_s, least) * 2, self._idle_s)
+                if await self._pause(self.pause_s, least):
+                    self.pause_s = least / 2
 
     async def _seal(self, connection: Connection) -> Sealing:
         if self._last is None:
