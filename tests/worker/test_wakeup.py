@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -14,6 +15,9 @@ from tests.worker.conftest import BRISK, quick, until
 from jobledger.jobs import App
 from jobledger.observations import ConnectionLost, observing
 from jobledger.store.pool import Store
+from jobledger.testing.proxy import Proxy
+from jobledger.worker import listen
+from jobledger.worker.idle import IdleFlag
 from jobledger.worker.life import Manner
 
 if TYPE_CHECKING:
@@ -296,3 +300,53 @@ async def test_a_place_in_a_full_queue_ends_the_wait_for_an_empty_one(bench: Ben
             await idle(worker)
             ran.gate.set()
             await ran.has(3)
+
+
+@pytest.mark.parametrize("statement", ["jobledger.channel", "LISTEN"])
+async def test_a_listener_whose_line_dies_as_it_begins_begins_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    """The answer to its first statements never comes: it hangs up and connects anew."""
+    monkeypatch.setattr(listen, "_PATIENCE_S", 0.2)
+    stands = asyncio.Event()
+    ears = listen.Ears(lambda: None, lambda stand: stands.set() if stand else stands.clear())
+    with Proxy(bench.dsn) as proxy:
+        trap = proxy.trap(statement)
+        listener = listen.Listener(proxy.dsn, 0)
+        listener.join(ears)
+        await asyncio.to_thread(trap.wait)
+        trap.mute()
+        async with asyncio.timeout(20):
+            await stands.wait()
+        await listener.leave(ears)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_flag_whose_writing_was_not_answered_is_lowered_when_jobs_come(lost: bool) -> None:
+    """Raised or lowered on a line that died, it may stand: every enqueue would go on telling a busy worker."""
+    flags: set[UUID] = set()
+    dying = asyncio.Event()
+
+    async def send(worker: UUID, up: bool) -> bool:
+        if up or not dying.is_set():
+            flags.symmetric_difference_update([worker] if up != (worker in flags) else [])
+        if dying.is_set():
+            dying.clear()
+            raise ConnectionError
+        return up
+
+    flag = IdleFlag(send)
+    flag.listening = True
+    worker = uuid4()
+    if lost:
+        dying.set()
+    assert await flag.put_up(worker) is not lost
+    if not lost:
+        dying.set()
+        flag.take_down()
+        await flag.settled()
+    assert flags == {worker}
+    assert not flag.up(worker)
+    flag.take_down()
+    await flag.settled()
+    assert flags == set()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from jobledger.errors import JobledgerError
+from jobledger.errors import JobledgerError, UnknownWorker
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,6 +32,8 @@ class IdleFlag:
         self._send = send
         self._lock = asyncio.Lock()
         self._up_for: UUID | None = None
+        # Whose flag may stand although nobody counts on it: its last writing was not answered, or nobody listens.
+        self._astray: UUID | None = None
         self._not_before = 0.0
         self._tasks: set[asyncio.Task[bool]] = set()
         self.always = always
@@ -49,7 +51,10 @@ class IdleFlag:
 
     async def put_up(self, worker: UUID) -> bool:
         """Raise the flag. True once it is committed; from then on who enqueues sees it."""
-        if not await self._write(worker, True) or not self.listening:
+        if not await self._write(worker, True):
+            return False
+        if not self.listening:
+            self._astray = worker
             return False
         self._up_for = worker
         self.raised += 1
@@ -59,8 +64,11 @@ class IdleFlag:
         """Lower the flag, without waiting for it; `rest`: raise it no more for some seconds."""
         if rest:
             self._not_before = time.monotonic() + _REST_S
-        worker, self._up_for = self._up_for, None
+        worker = self._up_for or self._astray
+        self._up_for = None
         if worker is not None:
+            if worker == self._astray:
+                self._astray = None
             task = asyncio.get_running_loop().create_task(self._write(worker, False), name="jobledger-idle")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -78,6 +86,8 @@ class IdleFlag:
             except (JobledgerError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
                 _log.debug("the idle flag could not be written (%s); the timer does", type(error).__name__)
                 stands = False
+                if not isinstance(error, UnknownWorker):
+                    self._astray = worker
             if up and not stands:
                 self._not_before = time.monotonic() + _REST_S
             return stands

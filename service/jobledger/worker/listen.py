@@ -93,12 +93,13 @@ class Listener:
         """Listen until the connection is lost; False if this role may not."""
         connection = await connect(self._dsn, application_name="jobledger listener")
         try:
-            name = await channel(connection, self._shard)
-            if name is None:
-                return False
             lost = asyncio.Event()
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(name, self._heard)
+            async with asyncio.timeout(_PATIENCE_S):
+                name = await channel(connection, self._shard)
+                if name is None:
+                    return False
+                await connection.add_listener(name, self._heard)
             self._tell(True)
             while not lost.is_set():
                 with contextlib.suppress(TimeoutError):
