@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.contract.lane_table import LaneTable, key_at
 
@@ -32,8 +32,9 @@ def test_every_gap_is_probed_in_turn() -> None:
     for number in range(50):
         for moment in range(40):
             table.put(f"t{number:02}", moment)
-    while len(lanes) < 50:
+    for _ in range(200):
         table.claim(lanes, 4)
+    assert len(lanes) == 50
     seen: set[object] = set()
     for _ in range(40):
         seen.update((gap.after, gap.before) for gap in lanes.plan({}).gaps)
@@ -133,6 +134,9 @@ def test_known_tenants_wait_no_longer_because_new_ones_keep_coming() -> None:
         since = {tenant: 0 if tenant in served else waits + 1 for tenant, waits in since.items()}
         longest = max(longest, *since.values())
     assert longest <= 2 * (20 // 10 + 2)
+    table.put("o", 1)
+    rounds = ceil(sum(map(bool, table.jobs.values())) / 10)
+    assert "o" in {tenant for _ in range(2 * rounds) for tenant, _ in table.claim(lanes, 10)}
 
 
 def test_an_urgent_job_of_a_known_tenant_is_claimed_by_the_next_round() -> None:
@@ -168,6 +172,43 @@ def test_a_job_that_commits_late_is_reached_in_few_claims_under_full_load() -> N
         for number in range(20):
             for moment in range(25):
                 table.put(f"t{number:02}", 10_000 + claims * 25 + moment)
+
+
+def emptied() -> tuple[LaneTable, Lanes]:
+    """Return lanes of which one has given so many rows that it is kept, and is empty."""
+    table, lanes = LaneTable(), Lanes(["q"], seed=3)
+    for moment in range(0, 4000, 2):
+        table.put("a", moment)
+    for _ in range(10):
+        table.claim(lanes, 500)
+    assert (len(table), len(lanes)) == (0, 1)
+    return table, lanes
+
+
+def test_a_job_that_commits_late_is_found_by_the_next_claim_of_a_worker_that_waits() -> None:
+    """Where there is nothing else to do the newest stretches behind a key are looked at in every claim."""
+    table, lanes = emptied()
+    table.put("a", 3777)
+    assert table.claim(lanes, 500) == [("a", key_at(3777))]
+
+
+def test_what_comes_in_bulk_behind_a_key_is_claimed_in_bulk() -> None:
+    """A look that finds most of what it read claimable sets the key back: not a few rows a look for ever."""
+    table, lanes = emptied()
+    for moment in range(1, 4000, 2):
+        table.put("a", moment)
+    assert drained(table, lanes, 500, 12) <= 12
+
+
+def test_a_lane_that_was_empty_has_its_share_again_when_jobs_come() -> None:
+    """It was set aside: found not empty it is back among those that every claim serves."""
+    table, lanes = emptied()
+    for moment in range(1000):
+        table.put("a", 5000 + moment)
+        table.put("b", 5000 + moment)
+    table.claim(lanes, 100)
+    shares = [segment.lane.name[1] for segment in lanes.plan({}, n=100).segments if segment.most is None]
+    assert shares == ["a", "b"] or shares == ["b", "a"]
 
 
 def test_the_cost_of_a_claim_does_not_grow_with_the_dead_entries() -> None:
@@ -211,8 +252,10 @@ def test_a_plan_names_no_more_lanes_for_thousands_of_tenants_than_for_a_hundred(
         for number in range(tenants):
             for moment in range(20):
                 table.put(f"t{number:05}", moment)
-        while len(lanes) < tenants:
-            table.claim(lanes, 100)
+        for _ in range(tenants):
+            if len(lanes) < tenants:
+                table.claim(lanes, 100)
+        assert len(lanes) == tenants
         plan = lanes.plan({}, n=500)
         named.append(len(plan.segments) + len(plan.gaps))
     assert named[1] <= 1.2 * named[0] + 64
@@ -234,6 +277,7 @@ def test_a_look_behind_passes_rows_that_the_worker_cannot_take() -> None:
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=600), st.integers(1, 2000))
+@example([1] * 600, 16)
 @settings(max_examples=50, deadline=None)
 def test_the_walk_behind_a_key_covers_everything_and_starts_again(steps: list[int], most: int) -> None:
     """Whatever stretches there are, two rounds of looks leave no gap between the lane's start and its key."""
