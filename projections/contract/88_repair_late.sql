@@ -1,7 +1,7 @@
 -- Repair the jobs of the late transactions that have ended since: one a call, so that a tick stays short. A transaction too old to be known has ended.
--- Its events are found by the index on `xid`. A row that is locked is left to the next call.
--- So is everything to a caller of READ COMMITTED, which repair needs: the rest of its tick is not to fail for it. One that this server has not given yet was noted in
--- another (a dump carries the table along), and has ended there: asked for its state the server raises.
+-- Its events are found by the index on `xid`. Where a row is locked it is left to a later call, behind the others: a lock may last.
+-- All is left to a caller of READ COMMITTED, which repair needs: the rest of another's tick is not to fail for it. A transaction that this server has not given yet was
+-- noted in another (a dump carries the table along), and has ended there: asked for its state the server raises.
 create or replace function jobledger.repair_late(p_shard smallint) returns int
 language plpgsql set enable_seqscan = off
 as $$
@@ -14,7 +14,7 @@ begin
     return 0;
   end if;
   select l.xid into v_xid from jobledger.late as l
-  where l.shard = p_shard and case when l.xid < pg_snapshot_xmax(pg_current_snapshot()) then pg_xact_status(l.xid) <> 'in progress' end is not false order by l.xid limit 1 for update skip locked;
+  where l.shard = p_shard and case when l.xid < pg_snapshot_xmax(pg_current_snapshot()) then pg_xact_status(l.xid) <> 'in progress' end is not false order by l.noted_at, l.xid limit 1 for update skip locked;
   if not found then
     return 0;
   end if;
@@ -25,6 +25,7 @@ begin
   delete from jobledger.late as l where l.shard = p_shard and l.xid = v_xid;
   return v_repaired;
 exception when lock_not_available then
+  update jobledger.late as l set noted_at = clock_timestamp() where l.shard = p_shard and l.xid = v_xid;
   return 0;
 end
 $$;

@@ -190,3 +190,24 @@ async def test_late_transactions_wait_for_read_committed_and_nothing_else_does(s
         assert await connection.fetchval("select count(*) from jobledger.late") == 1
         assert (await tick(connection, 0)).repaired == 1
         assert await connection.fetchval("select id from jobledger.ready") == job
+
+
+async def test_a_late_transaction_whose_job_is_locked_does_not_hold_up_the_others(store: Store, database: str) -> None:
+    """It goes behind those that were not tried yet; nothing says when the lock will end."""
+    async with store.connection() as connection, await Store.connect(database, pool_max=1) as beside:
+        ids, xids = [], []
+        for _ in range(2):
+            async with connection.transaction():
+                ids.append(await enqueue(connection, NewJob("a")))
+                xids.append(await connection.fetchval("select pg_current_xact_id()::text"))
+        await connection.execute("delete from jobledger.ready where id = $1", ids[1])
+        await connection.execute(
+            "insert into jobledger.late (shard, xid, noted_at) select 0, x::xid8, now() from unnest($1::text[]) as x",
+            xids,
+        )
+        async with beside.transaction() as holder:
+            await holder.execute("select from jobledger.ready where id = $1 for update", ids[0])
+            assert [(await tick(connection, 0)).repaired for _ in range(2)] == [0, 1]
+        await tick(connection, 0)
+        assert await connection.fetchval("select count(*) from jobledger.late") == 0
+        assert await compare(connection, 0) == []
