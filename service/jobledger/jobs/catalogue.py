@@ -41,10 +41,15 @@ class Catalogue:
         """Ask again: something was registered here."""
         self._seen.clear()
 
+    def known(self, name: str) -> tuple[bool, RegisteredKind | None]:
+        """Return what `find` would answer without asking the database, after whether it would."""
+        until, found = self._seen.get(name, (0.0, None))
+        return time.monotonic() < until, found
+
     async def find(self, conn: Connection, name: str) -> RegisteredKind | None:
         """Return what is registered under a name or alias; None also where this role may not read it."""
-        until, found = self._seen.get(name, (0.0, None))
-        if time.monotonic() < until:
+        fresh, found = self.known(name)
+        if fresh:
             return found
         found = await self._ask(conn, name)
         if len(self._seen) >= _KINDS_LIMIT:

@@ -109,14 +109,18 @@ class Operations(ABC):
         return Feed(self.store, wanted, after=after, from_end=from_end, live=live, shown=self._shown)
 
     async def _shown(self, event: Event) -> Event:
-        async with self.store.connection() as conn:
-            return await self._masked(conn, event)
+        """Mask an event of a feed; a connection is lent only for a kind that is not known yet."""
+        kind = str((event.data or {}).get("kind"))
+        if self.app is not None and kind in self.app.names:
+            return _masked_event(self.app.kind(kind).schema, event)
+        fresh, found = self._catalogue.known(kind)
+        if not fresh:
+            async with self.store.connection(ours=True) as conn:
+                found = await self._catalogue.find(conn, kind)
+        return _masked_event(found.schema if found is not None else None, event)
 
     async def _masked(self, conn: Connection, event: Event) -> Event:
-        if event.data is None:
-            return event
-        schema = await self._schema_of(conn, str(event.data.get("kind")))
-        return event.model_copy(update={"data": _masked_args(schema, event.data)})
+        return _masked_event(await self._schema_of(conn, str((event.data or {}).get("kind"))), event)
 
     async def cancel(
         self, job: UUID | Handle[Any], *, reason: str, tenant: str | None = None, actor: str | None = None
@@ -294,6 +298,12 @@ def _names(types: Collection[str] | None) -> tuple[str, ...] | None:
         return None if types is None else tuple(types)
     except TypeError:
         raise InvalidArgument("types is a list of names of events.") from None
+
+
+def _masked_event(schema: Mapping[str, Any] | None, event: Event) -> Event:
+    if not schema or event.data is None:
+        return event
+    return event.model_copy(update={"data": _masked_args(schema, event.data)})
 
 
 def _masked_args(schema: Mapping[str, Any] | None, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from jobledger.order.filters import SHARED, Origins, named_jobs
 from jobledger.order.log import log_end, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable
 
     from jobledger.order.cursor import Place
     from jobledger.order.log import Page, Sealed
@@ -96,11 +96,12 @@ class Ear:
 class Hub:
     """Follows the log from its end for as long as somebody listens."""
 
-    def __init__(self, shard: int) -> None:
+    def __init__(self, key: _Key) -> None:
         """Prepare; the first ear begins."""
+        self._key = key
         self.origins = Origins()
         self.reads = 0
-        self._shard = shard
+        self._shard = key[2]
         self._ears: dict[str | None, set[Ear]] = defaultdict(set)
         self._batches: deque[Batch] = deque()
         self._held = [0, 0]
@@ -112,23 +113,23 @@ class Hub:
         """Whether anybody listens."""
         return any(self._ears.values())
 
-    @contextlib.asynccontextmanager
-    async def listening(self, ear: Ear) -> AsyncIterator[None]:
-        """Wake this ear inside the block; the first one begins reading, with the last it ends."""
+    def join(self, ear: Ear) -> None:
+        """Wake this ear from now on; the first one begins reading."""
         self._ears[ear.tenant].add(ear)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._follow(), name="jobledger-hub")
-        try:
-            yield
-        finally:
-            self._ears[ear.tenant].discard(ear)
-            if not self._ears[ear.tenant]:
-                del self._ears[ear.tenant]
-            if not self.wanted and self._task is not None:
-                task, self._task = self._task, None
-                task.cancel()
-                await asyncio.wait([task])
-                self._forget()
+
+    async def leave(self, ear: Ear) -> None:
+        """Wake it no more; with the last one reading ends."""
+        self._ears[ear.tenant].discard(ear)
+        if not self._ears[ear.tenant]:
+            del self._ears[ear.tenant]
+        if self.wanted or self._task is None:
+            return
+        _hubs.pop(self._key, None)
+        task, self._task = self._task, None
+        task.cancel()
+        await asyncio.wait([task])
 
     def after(self, place: Place) -> list[Batch] | None:
         """Return what is kept after a place; None where the hub does not reach back to it, or was never there."""
@@ -214,17 +215,15 @@ def _in_order(one: Sealed) -> Place:
     return one.place
 
 
-_hubs: dict[tuple[asyncio.AbstractEventLoop, str | int, int], Hub] = {}
+_Key = tuple[asyncio.AbstractEventLoop, "str | int", int]
+_hubs: dict[_Key, Hub] = {}
 
 
-@contextlib.asynccontextmanager
-async def joined(store: Store, ear: Ear) -> AsyncIterator[Hub]:
-    """Give the hub that all readers of this database in this loop share, waking the ear inside the block."""
+def join(store: Store, ear: Ear) -> Hub:
+    """Return the hub that all readers of this database in this loop share; it wakes the ear until that leaves."""
     key = (asyncio.get_running_loop(), store.dsn or id(store), store.shard)
-    hub = _hubs.setdefault(key, Hub(store.shard))
-    try:
-        async with hub.listening(ear):
-            yield hub
-    finally:
-        if not hub.wanted and _hubs.get(key) is hub:
-            del _hubs[key]
+    hub = _hubs.get(key)
+    if hub is None:
+        hub = _hubs[key] = Hub(key)
+    hub.join(ear)
+    return hub

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from jobledger.errors import FeedReset, InvalidArgument
 from jobledger.order.cursor import Cursors, Place, cursors_for
 from jobledger.order.filters import EventFilter, Origins, select
-from jobledger.order.hub import Batch, Ear, joined
+from jobledger.order.hub import Batch, Ear, join
 from jobledger.order.log import PAGE, log_end, place_in, read_page
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class Feed:
         ear = Ear(self._store, self._wanted.tenant)
         hub: Hub | None = None
         origins = Origins()
-        async with AsyncExitStack() as stack:
+        try:
             while True:
                 kept = hub.after(place) if hub is not None else None
                 batches = [Batch(place, await self._page(place))] if kept is None else kept
@@ -129,10 +128,13 @@ class Feed:
                 if not self._live:
                     return
                 if hub is None:
-                    hub = await stack.enter_async_context(joined(self._store, ear))
+                    hub = join(self._store, ear)
                     origins = hub.origins
                 else:
                     await ear.wait(_ADVANCE_S)
+        finally:
+            if hub is not None:
+                await hub.leave(ear)
 
     async def _begin(self) -> Place:
         async with self._store.connection(ours=True) as connection:
