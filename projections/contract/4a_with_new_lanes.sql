@@ -34,16 +34,23 @@ begin
     v_paused := jobledger.paused(p_shard, 'queue', g_queue);
   end if;
   if p_any_queue then
+    -- Between the known queues and beyond them, for the same reason as between lanes.
+    for v_gap in
+      select k.queue, lead(k.queue, 1, '~') over (order by k.queue) as upto
+      from (select ''::text collate "C" as queue union select q collate "C" from unnest(p_queues) as q where q is not null) as k order by k.queue
     loop
-      select r.queue into v_queue from jobledger.ready as r where r.queue > v_queue order by r.queue, r.tenant, r.priority, r.run_at, r.id limit 1;
-      exit when not found;
-      if v_queue <> all (p_queues) and not (v_pauses and v_queue = any (jobledger.paused(p_shard, 'queue', array[v_queue]))) then
-        g_queue := g_queue || v_queue;
-        g_tenant := g_tenant || ''::text;
-        g_priority := g_priority || (-32768)::smallint;
-        g_upto_tenant := g_upto_tenant || '~'::text;
-        g_upto_priority := g_upto_priority || 0::smallint;
-      end if;
+      v_queue := v_gap.queue;
+      loop
+        select r.queue into v_queue from jobledger.ready as r where r.queue > v_queue and r.queue < v_gap.upto order by r.queue, r.tenant, r.priority, r.run_at, r.id limit 1;
+        exit when not found;
+        if not (v_pauses and v_queue = any (jobledger.paused(p_shard, 'queue', array[v_queue]))) then
+          g_queue := g_queue || v_queue;
+          g_tenant := g_tenant || ''::text;
+          g_priority := g_priority || (-32768)::smallint;
+          g_upto_tenant := g_upto_tenant || '~'::text;
+          g_upto_priority := g_upto_priority || 0::smallint;
+        end if;
+      end loop;
     end loop;
   end if;
   for v_gap in

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from tests.plans.recorder import Recorder
 
 from jobledger.errors import LeaseOver, NotFound, NotOpen, NotWaiting, UnknownWorker
 from jobledger.store.claim import Claimer
@@ -233,3 +234,25 @@ async def test_a_claim_leaves_alone_what_would_outlast_the_worker(desk: Desk) ->
     assert [job.id for job in await desk.claimer.claim(10, {}, 1, timeout_s=60)] == [short]
     other = await type(desk)(desk.store, desk.sql).start()
     assert [job.id for job in await other.claim()] == [long]
+
+
+async def test_a_worker_of_any_queue_reads_nothing_of_what_was_taken_from_a_queue_it_knows(
+    desk: Desk, database: str
+) -> None:
+    """Under a snapshot held open elsewhere the dead entries stay: looking for further queues it passes round them."""
+    await desk.fill(6000)
+    holder = await asyncpg.connect(database)
+    await holder.execute("begin isolation level repeatable read")
+    await holder.fetchval("select count(*) from jobledger.ready")
+    taken = [len(await desk.claim(1000)) for _ in range(6)]
+    assert taken == [1000] * 6
+    await desk.sql.fetch("select jobledger.enqueue('noop', queue => q) from unnest('{a,zz}'::text[]) as q")
+    recorder = Recorder(desk.sql)
+    await recorder.install()
+    async with recorder.recorded() as call:
+        found = await desk.claimer.claim(10, {}, 7, desk.sql)
+    assert {job.queue for job in found} == {"a", "zz"}
+    looks = [run.buffers for run in call.statements if "r.queue > v_queue" in run.text]
+    assert looks
+    assert max(looks) < 20
+    await holder.close()
