@@ -133,7 +133,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("select * from jobledger.read_log(0::smallint, 0, 0, 0, 100, null, null, $1)", "job"),
         ("select * from jobledger.read_log(0::smallint, 0, 0, 0, 100, null, null, $1)", "worker"),
     ],
-    "log_end": [("select * from jobledger.log_end(0::smallint), (select $1::text)", "tenant")],
+    "log_end": [("select * from jobledger.log_end(0::smallint), (select $1::text) as foreign_thing", "tenant")],
     "origins": [("select * from jobledger.origins(0::smallint, array[$1::uuid])", "job")],
     "cursor_key": [("select jobledger.cursor_key() is null, $1::text is null", "tenant")],
     # Kinds are the application's words, shared by all tenants.
