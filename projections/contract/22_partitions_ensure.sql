@@ -1,5 +1,5 @@
 -- See to the partition of this month, of the last (ids are taken an hour back) and of `p_ahead` months to come; returns how many were made.
--- Those of `blocks` too. A lock that is not to be had in time is left to the next call: inserts never wait for this.
+-- A lock that is not to be had in time is left to the next call: inserts never wait for this.
 create or replace function jobledger.partitions_ensure(p_shard smallint default 0, p_ahead int default 3) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -17,6 +17,6 @@ begin
       exit;
     end;
   end loop;
-  return v_made + jobledger.blocks_ensure(p_shard);
+  return v_made;
 end
 $$;

@@ -56,6 +56,9 @@ begin
   n.position_hwm := greatest(v_last.position_hwm, n.last_position);
   n.sealed_at := greatest(jobledger.now(), v_last.sealed_at);
   insert into jobledger.blocks values (n.*);
+  if n.block % 1000 = 0 then
+    perform jobledger.blocks_ensure(p_shard);
+  end if;
   return query select n.block, n.count, n.part < n.parts, false where jobledger.every_tenant();
   if not found then
     return query select null::bigint, 0, false, false;

@@ -15,6 +15,7 @@ from tests.faults.conftest import until
 
 from jobledger.errors import InvalidArgument
 from jobledger.observations import SealingStalled, observing
+from jobledger.order.cursor import Place
 from jobledger.order.log import log_end, seal
 from jobledger.order.sealer import Sealer
 
@@ -75,6 +76,24 @@ async def test_events_that_come_in_between_a_cut_are_in_a_later_block(sql: Conne
     assert (await seal(sql, 0)).events == 5000
     assert (await seal(sql, 0)).events == 1
     assert facts(await nothing_amiss(sql))[-1] == (late, 1)
+
+
+async def test_partitions_of_blocks_are_made_ahead(sql: Connection) -> None:
+    """Every thousandth block looks: two partitions of a million lie ahead of the last block, fenced like the first."""
+    await sql.execute(
+        "alter table jobledger.blocks disable trigger user; alter table jobledger.blocks_0 disable trigger user"
+    )
+    await sql.fetch(MANY, 1)
+    await seal(sql, 0)
+    await sql.execute("update jobledger.blocks set block = 999999")
+    await sql.fetch(MANY, 1)
+    assert (await seal(sql, 0)).block == 1_000_000
+    for part in range(4):
+        assert await sql.fetchval("select to_regclass('jobledger.blocks_' || $1::int) is not null", part)
+    with pytest.raises(asyncpg.PostgresError) as refused:
+        await sql.execute("truncate jobledger.blocks_3")
+    assert refused.value.sqlstate == "JL700"
+    assert len(await whole_log(sql, Place(999_998))) == 2
 
 
 async def test_sealing_is_refused_where_it_would_see_itself(sql: Connection) -> None:
