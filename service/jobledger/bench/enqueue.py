@@ -198,8 +198,10 @@ async def _repeated(steps: Sequence[Step], seconds: float) -> tuple[int, float, 
     async def one_client(step: Step) -> None:
         nonlocal done
         while (now := time.perf_counter()) - began < seconds:
-            done += await step(next(numbers))
+            more = await step(next(numbers))
             ms.append((time.perf_counter() - now) * 1000)
+            # Not `done += await …`, which reads it before it waits, and loses what the other clients did meanwhile.
+            done += more
 
     async with asyncio.TaskGroup() as clients:
         for step in steps:
