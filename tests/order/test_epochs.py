@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -37,7 +38,7 @@ update jobledger.live set system_identifier = 1
 
 async def restored(source: str, server: Server) -> str:
     """Dump a database and restore it on another server; returns its address there."""
-    programs = find_binaries()
+    programs = find_binaries(os.environ.get("JOBLEDGER_TEST_PG_BIN") or None)
     dump = await asyncio.to_thread(
         subprocess.run, [programs.program("pg_dump"), source], capture_output=True, check=True
     )
