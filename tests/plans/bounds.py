@@ -42,7 +42,8 @@ BUFFERS: dict[str, int] = {
     "hold": 35,
     "hold_untakeable": 30,
     "unhold": 40,
-    "tick": 4,
+    # It may have up to 400 jobs of what is paused to move, at about 12 each, which is 10 for each of a batch.
+    "tick": 15,
 }
 """About one and a half times what was measured; a plan gone wrong costs ten times and more."""
 
