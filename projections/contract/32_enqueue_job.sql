@@ -21,7 +21,7 @@ begin
     coalesce(enqueue_job.run_at, v_now) as run_at, case when enqueue_job.run_at > v_now then enqueue_job.run_at end as later,
     coalesce(enqueue_job.queue, k.queue, 'default') as queue, coalesce(enqueue_job.max_attempts, k.max_attempts, 5) as max_attempts, coalesce(enqueue_job.timeout, k.timeout, 1800) as timeout,
     k.kill_after, case when k.kill_after is not null then 'kind' else 'service' end as kill_rule, 262144 as args_limit, k.name is not null as known,
-    exists (select from jobledger.limits as l where l.shard = enqueue_job.shard) as limited, exists (select from jobledger.idle as i where i.shard = enqueue_job.shard) as waited_for,
+    exists (select from jobledger.limits as l where l.shard = enqueue_job.shard) as limited,
     to_regclass('jobledger.events_' || to_char(v_now at time zone 'UTC', 'YYYY_MM')) is not null as has_partition,
     coalesce(jobledger.enqueue_fault(enqueue_job.kind, enqueue_job.tenant, enqueue_job.queue, enqueue_job.priority, enqueue_job.run_at, enqueue_job.kill_at, enqueue_job.timeout,
         enqueue_job.max_attempts, enqueue_job.owner, enqueue_job.tags, enqueue_job.key, enqueue_job.unique_key, v_now),
@@ -40,7 +40,7 @@ begin
   end if;
   if v.limited then
     select v.id, v.args, v.priority, v.run_at, v.later, d.queue, coalesce(enqueue_job.max_attempts, d.max_attempts) as max_attempts, coalesce(enqueue_job.timeout, d.timeout) as timeout,
-      d.kill_after, d.kill_rule, d.args_limit, v.known, v.limited, v.waited_for, v.has_partition, v.fault
+      d.kill_after, d.kill_rule, d.args_limit, v.known, v.limited, v.has_partition, v.fault
     into v from jobledger.job_defaults(enqueue_job.shard, enqueue_job.kind, enqueue_job.tenant, enqueue_job.queue) as d;
   end if;
   if pg_column_size(v.args) * 8 > v.args_limit or coalesce(enqueue_job.meta, enqueue_job.backoff, enqueue_job.trace) is not null then
@@ -90,7 +90,8 @@ begin
   if v.later is null then
     insert into jobledger.ready (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key)
     values (v.id, v.run_at, enqueue_job.kill_at, 1, v.timeout, enqueue_job.shard, v.priority, 0, v.max_attempts, 0, enqueue_job.tenant, v.queue, enqueue_job.kind, enqueue_job.owner, enqueue_job.unique_key);
-    if v.waited_for then
+    -- Looked at last: between this look and the commit a worker that begins to wait is not told, and finds the job by its timer.
+    if exists (select from jobledger.idle as i where i.shard = enqueue_job.shard) then
       perform jobledger.hint(enqueue_job.shard, v.queue, enqueue_job.tenant, enqueue_job.kind);
     end if;
   else

@@ -102,7 +102,7 @@ class Fetcher:
         self.completed = 0
         self.found: Counter[str] = Counter()
         """Polls that brought jobs, by what asked for them: `more` and `soon` follow a full and a short answer, `timer`
-        an empty one; `hint` is a notification, `again` the poll after the flag was raised."""
+        comes when the longest wait is over; `hint` is a notification, `again` the poll after the flag was raised."""
 
     def hint(self) -> None:
         """Say that a poll may be worth while: slots are free. The wait after a short answer goes on."""
@@ -278,9 +278,12 @@ class Fetcher:
             self._not_before = 0.0 if drawn.got * 2 >= drawn.asked else now + _FIRST_WAIT_S
             return
         self.empty_polls += 1
-        self._rhythm = "timer"
         wait_s = min(_FIRST_WAIT_S * 2 ** min(self.empty_polls, 10), self._poll_s)
-        self._not_before = now + (self._poll_s if self._waits else wait_s)
+        if self._waits:
+            wait_s = self._poll_s
+        # While the flag is being raised the polls follow closely: they are part of going idle, not its timer.
+        self._rhythm = "timer" if 2 * wait_s > self._poll_s else "soon"
+        self._not_before = now + wait_s
         if cause == "hint":
             # Others were quicker, or the job cannot be taken now (a pause): hints may not turn into a loop.
             self._vain += 1
@@ -301,7 +304,8 @@ class Fetcher:
                 self._wake.set()
         elif idle.always:
             return
-        elif self._window_jobs >= _BUSY_JOBS or now - self._short_at > _BUSY_S:
+        elif got and (self._window_jobs >= _BUSY_JOBS or now - self._short_at > _BUSY_S):
+            # Never after a poll that brought nothing: the worker would wait for its timer, and nobody would tell it.
             idle.take_down()
         elif self._vain >= _VAIN[1]:
             idle.take_down(rest=True)
