@@ -18,11 +18,20 @@ as $$
     and (select u.id from jobledger.unique_keys as u where u.shard = p_shard and u.tenant = s.tenant and u.key = s.key) = i.id
   union all
   select o.id, case when h.id is not null then 'unique key that another job holds' end, 'unique key' from (
-    select r.id, r.tenant, r.unique_key from jobledger.ready as r where r.shard = p_shard and r.unique_key is not null and (p_ids is null or r.id = any (p_ids))
+    select r.id, r.tenant, r.unique_key from jobledger.ready as r where p_ids is null and r.shard = p_shard and r.unique_key is not null
     union all
-    select w.id, w.tenant, w.unique_key from jobledger.waiting as w where w.shard = p_shard and w.unique_key is not null and (p_ids is null or w.id = any (p_ids))
+    select r.id, r.tenant, r.unique_key from jobledger.waiting as r where p_ids is null and r.shard = p_shard and r.unique_key is not null
     union all
-    select r.id, r.tenant, r.unique_key from jobledger.running as r where r.shard = p_shard and r.unique_key is not null and (p_ids is null or r.id = any (p_ids))
+    select r.id, r.tenant, r.unique_key from jobledger.running as r where p_ids is null and r.shard = p_shard and r.unique_key is not null
+    union all
+    select r.id, r.tenant, r.unique_key from unnest(p_ids) as i (id) cross join lateral (select x.id, x.tenant, x.unique_key from jobledger.ready as x
+      where x.shard = p_shard and x.id = i.id offset 0) as r where r.unique_key is not null
+    union all
+    select r.id, r.tenant, r.unique_key from unnest(p_ids) as i (id) cross join lateral (select x.id, x.tenant, x.unique_key from jobledger.waiting as x
+      where x.shard = p_shard and x.id = i.id offset 0) as r where r.unique_key is not null
+    union all
+    select r.id, r.tenant, r.unique_key from unnest(p_ids) as i (id) cross join lateral (select x.id, x.tenant, x.unique_key from jobledger.running as x
+      where x.shard = p_shard and x.id = i.id offset 0) as r where r.unique_key is not null
   ) as o left join lateral (select u.id from jobledger.unique_keys as u where u.shard = p_shard and u.tenant = o.tenant and u.key = o.unique_key) as h on true
   where h.id is distinct from o.id
 $$;

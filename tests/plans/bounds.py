@@ -31,7 +31,8 @@ BUFFERS: dict[str, int] = {
     "list": 60,
     "show": 60,
     "history": 40,
-    "repair": 60,
+    # It looks at the unique keys too, twice: once to compare and once to mend.
+    "repair": 115,
     "act, reprioritise": 45,
     "act, cancel": 45,
     "act, retry": 75,
