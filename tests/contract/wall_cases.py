@@ -133,6 +133,9 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("select * from jobledger.read_log(0::smallint, 0, 0, 0, 100, null, null, $1)", "job"),
         ("select * from jobledger.read_log(0::smallint, 0, 0, 0, 100, null, null, $1)", "worker"),
     ],
+    "sealed_between": [
+        ("select * from jobledger.sealed_between(0::smallint, 0, 100) as e where e.tenant = $1", "tenant"),
+    ],
     "log_end": [("select * from jobledger.log_end(0::smallint), (select $1::text) as foreign_thing", "tenant")],
     "origins": [("select * from jobledger.origins(0::smallint, array[$1::uuid])", "job")],
     "cursor_key": [("select jobledger.cursor_key() is null, $1::text is null", "tenant")],

@@ -310,6 +310,11 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_types": Argument("text[]", None, NO_LIST),
             "p_stream": Argument("uuid", None, NO_UUID),
         },
+        "sealed_between": {
+            "p_shard": SHARD,
+            "p_after": Argument("bigint", b"0", [*texts("-1", "9" * 40, "", "{mark}", "1.5", "NaN"), None]),
+            "p_upto": Argument("bigint", b"10", [*texts("9" * 40, "", "{mark}", "1.5", "NaN"), None]),
+        },
         "act": {
             "p_shard": SHARD,
             "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),

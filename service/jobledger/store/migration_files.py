@@ -1,7 +1,8 @@
 """The SQL files of `migrations` and `projections`, read and checked.
 
 A migration is `NNNN_name.sql`, numbered 1, 2, 3 … without a gap. A projection is a folder; its files apply in the order
-of their names, the folders in the order of `projections/order.txt`.
+of their names, the folders in the order of `projections/order.txt`. A folder with a `fold.sql` is folded from the sealed
+log instead, in a schema of its own, and nothing of it is applied here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from jobledger.store.statements import sql_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
+
+FOLD = "fold.sql"
+"""The file that makes a folder of SQL a projection that runners fold from the sealed log."""
 
 OUTSIDE = "-- jobledger: no-transaction"
 """First line of a migration that must run outside a transaction (`create index concurrently`). If it is cut off it is
@@ -125,7 +129,9 @@ def _migrations(folder: Traversable) -> Iterator[MigrationFile]:
 
 def _projections(root: Traversable) -> Iterator[ProjectionFile]:
     folders = {
-        place.name: place for place in root.iterdir() if place.is_dir() and not place.name.startswith((".", "_"))
+        place.name: place
+        for place in root.iterdir()
+        if place.is_dir() and not place.name.startswith((".", "_")) and not (place / FOLD).is_file()
     }
     ordered = _order(root, folders)
     for name in [*ordered, *sorted(folders.keys() - set(ordered))]:
