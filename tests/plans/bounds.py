@@ -31,8 +31,7 @@ BUFFERS: dict[str, int] = {
     "list": 60,
     "show": 60,
     "history": 40,
-    # It looks at the unique keys too, twice: once to compare and once to mend.
-    "repair": 115,
+    "repair": 60,
     "act, reprioritise": 45,
     "act, cancel": 45,
     "act, retry": 75,
@@ -40,11 +39,11 @@ BUFFERS: dict[str, int] = {
     "kill_due": 60,
     "time_out": 70,
     "rescue": 30,
+    "place_streams": 40,
     "hold": 35,
     "hold_untakeable": 30,
     "unhold": 40,
-    # It may have up to 400 jobs of what is paused to move, at about 12 each, which is 10 for each of a batch.
-    "tick": 15,
+    "tick": 4,
 }
 """About one and a half times what was measured; a plan gone wrong costs ten times and more."""
 

@@ -42,7 +42,7 @@ async def test_a_claim_and_its_report_read_few_buffers_a_job(in_state: InState, 
         assert 500 < wal_of_a_life(path) <= WAL_BYTES
 
 
-@pytest.mark.parametrize(("state", "warm"), [("analysed when empty", True), ("analysed when full", False)], ids=str)
+@pytest.mark.parametrize(("state", "warm"), [("new", True), ("analysed when full", False)], ids=str)
 async def test_every_statement_of_the_hot_path_reads_what_it_needs(in_state: InState, state: str, warm: bool) -> None:
     """No table that grows is read from end to end, and no node sees the square of the batch."""
     async with in_state(state, warm=warm) as path:
