@@ -2,10 +2,10 @@
 drop function if exists jobledger.job_defaults;
 
 create function jobledger.job_defaults(p_shard smallint, p_kind text, p_tenant text, p_queue text)
-returns table (known boolean, queue text, max_attempts int, timeout int, kill_after bigint, kill_rule text, args_limit int)
+returns table (queue text, max_attempts int, timeout int, kill_after bigint, kill_rule text, args_limit int)
 language sql stable
 as $$
-  select k.name is not null, coalesce(p_queue, k.queue, 'default'),
+  select coalesce(p_queue, k.queue, 'default'),
     coalesce(lk.max_attempts, k.max_attempts, lq.max_attempts, lt.max_attempts, ls.max_attempts, 5),
     coalesce(lk.timeout, k.timeout, lq.timeout, lt.timeout, ls.timeout, 1800),
     coalesce(lk.kill_after, k.kill_after, lq.kill_after, lt.kill_after, ls.kill_after),

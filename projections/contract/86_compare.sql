@@ -1,18 +1,12 @@
--- Compare what lies in the tables with what the log says, for all jobs or for some: one row a difference. One statement, so one snapshot: safe under load.
--- Planned anew each time: a plan that serves all jobs reads the whole log also for one.
+-- Compare what lies in the tables with what the log says, for all jobs or for some: their rows, and the unique keys they hold. One row a difference. One statement,
+-- so one snapshot: safe under load (a function that is stable sees what the statement sees that calls it).
 drop function if exists jobledger.compare;
 
 create function jobledger.compare(p_shard smallint default 0, p_ids uuid[] default null)
 returns table (job uuid, found text, expected text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set jit = off set plan_cache_mode = force_custom_plan
+language sql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 as $$
-begin
-  return query select coalesce(l.id, f.id), l.place || ' v' || l.head || coalesce(' claim ' || l.claim, '') || case when (l.place, l.head) is not distinct from (f.place, f.head) then ' ' || l.said else '' end,
-    f.place || ' v' || f.head || coalesce(' claim ' || f.claim, '') || case when (l.place, l.head) is not distinct from (f.place, f.head) then ' ' || f.said else '' end
-  from (select r.*, count(*) over (partition by r.id) as copies from jobledger.live_rows(p_shard, p_ids) as r) as l
-  full join jobledger.folded_rows(p_shard, p_ids) as f on f.id = l.id and f.place = l.place
-  where l.id is null or f.id is null or l.copies > 1 or (l.head, l.claim, l.tenant, l.said) is distinct from (f.head, f.claim, f.tenant, f.said)
+  select r.* from jobledger.row_faults(p_shard, p_ids) as r
   union all
-  select k.* from jobledger.unique_key_faults(p_shard, p_ids) as k;
-end
+  select k.* from jobledger.unique_key_faults(p_shard, p_ids) as k
 $$;

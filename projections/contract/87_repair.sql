@@ -24,13 +24,8 @@ begin
   perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.ready as r where r.shard = p_shard and r.id = i.id for update) as locked;
   perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.waiting as w where w.shard = p_shard and w.id = i.id for update) as locked;
   perform from unnest(v_ids) as i (id) cross join lateral (select from jobledger.finished as f where f.shard = p_shard and f.id = i.id for update) as locked;
-  for v_wrong in select c.* from jobledger.compare(p_shard, p_ids) as c where coalesce(c.found, c.expected) not like 'unique key%' order by c.job loop
-    if v_wrong.found is not null then
-      delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
-      delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
-      delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %' or v_wrong.found like 'astray %');
-      delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
-    end if;
+  for v_wrong in select f.* from jobledger.row_faults(p_shard, p_ids) as f order by f.job loop
+    perform jobledger.take_away(p_shard, v_wrong.job, v_wrong.found) where v_wrong.found is not null;
     perform jobledger.append_control(p_shard, '_global', 'store', 'repair', 'store.mismatch_repaired', v_now, null,
       jsonb_build_object('job', v_wrong.job, 'found', v_wrong.found, 'expected', v_wrong.expected));
     -- Not by assignment: `found` would be PL/pgSQL's own boolean.
@@ -41,12 +36,7 @@ begin
     and (select 1 from jobledger.waiting as w where w.shard = p_shard and w.id = i.id) is null and (select 1 from jobledger.finished as f where f.shard = p_shard and f.id = i.id) is null;
   perform jobledger.place(jobledger.folded_job(p_shard, n.id)) from unnest(v_none) as n (id)
   where (select e.type = 'job.enqueued' from jobledger.events as e where e.shard = p_shard and e.stream_id = n.id and e.version = 1);
-  for v_wrong in select c.* from jobledger.compare(p_shard, v_none) as c where v_none is not null and c.found is not null and c.found is distinct from c.expected loop
-    delete from jobledger.running as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'running %';
-    delete from jobledger.ready as r where r.shard = p_shard and r.id = v_wrong.job and v_wrong.found like 'open %';
-    delete from jobledger.waiting as w where w.shard = p_shard and w.id = v_wrong.job and (v_wrong.found like 'open %' or v_wrong.found like 'parked %' or v_wrong.found like 'astray %');
-    delete from jobledger.finished as f where f.shard = p_shard and f.id = v_wrong.job and split_part(v_wrong.found, ' ', 1) = f.state::text;
-  end loop;
+  perform jobledger.take_away(p_shard, f.job, f.found) from jobledger.row_faults(p_shard, v_none) as f where v_none is not null and f.found is not null and f.found is distinct from f.expected;
   delete from jobledger.ready as r where r.shard = p_shard and r.id = any (v_none) and (select 1 from jobledger.waiting as w where w.shard = r.shard and w.id = r.id) is not null;
   return query select m.* from jobledger.mend_unique_keys(p_shard, p_ids, v_now) as m;
 end
