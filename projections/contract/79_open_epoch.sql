@@ -33,7 +33,7 @@ begin
   perform jobledger.blocks_ensure(p_shard);
   v_epoch := coalesce((select max(e.epoch) from jobledger.epochs as e where e.shard = p_shard), 0) + 1;
   select coalesce(max(e.position), 0) into v_top from jobledger.events as e;
-  perform setval('jobledger.position', v_top) from jobledger.position as s where s.last_value < v_top;
+  perform setval('jobledger.position', v_top) from jobledger.position as s where v_top > 0 and (s.last_value < v_top or not s.is_called);
   v_carried := jobledger.carry_over(p_shard, v_epoch, v_now);
   insert into jobledger.epochs (epoch, position_floor, system_identifier, opened_at, shard, timeline, since)
   select v_epoch, v_top, c.system_identifier, v_now, p_shard, left(pg_walfile_name(pg_current_wal_lsn()), 8),

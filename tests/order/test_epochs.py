@@ -21,13 +21,14 @@ from jobledger.order.sealer import Sealer
 from jobledger.store.pool import Store
 from jobledger.store.recovery import compare, open_store
 
-from .stress import Writers, facts, inversions, nothing_amiss, seal_all, whole_log
+from .stress import ACT, Writers, facts, inversions, nothing_amiss, seal_all, whole_log
 
 if TYPE_CHECKING:
     from jobledger.embedded import Server
     from jobledger.store.pool import Connection
 
 EPOCHS = "select epoch from jobledger.epochs order by epoch"
+WAITS = "select exists (select from pg_locks where relation = 'jobledger.events'::regclass and not granted)"
 ELSEWHERE = """
 alter table jobledger.epochs disable trigger user;
 update jobledger.epochs set system_identifier = 1;
@@ -148,12 +149,41 @@ async def test_a_transaction_that_appends_is_waited_for(store: Store) -> None:
         job = await other.fetchval("select jobledger.enqueue('noop')")
         await moved_elsewhere(connection)
         opening = asyncio.create_task(open_store(store))
-        waits = "select exists (select from pg_locks where relation = 'jobledger.events'::regclass and not granted)"
-        await until(lambda: connection.fetchval(waits))
+        await until(lambda: connection.fetchval(WAITS))
         await other.execute("commit")
         assert (await opening).rebuilt
         await seal_all(connection)
         assert (job, 1) in facts(await nothing_amiss(connection))
+
+
+async def test_a_position_is_drawn_behind_the_lock(store: Store) -> None:
+    """Who waits for a new epoch to begin draws its position after it: below the floor it would never be sealed."""
+    async with store.connection() as connection, store.connection() as other:
+        job = await connection.fetchval("select jobledger.enqueue('noop')")
+        await seal_all(connection)
+        async with connection.transaction():
+            await connection.execute("lock table jobledger.events in share mode")
+            acting = asyncio.create_task(other.fetch(ACT, job, 3))
+            async with store.connection() as third:
+                await until(lambda: third.fetchval(WAITS))
+            await connection.execute("select jobledger.enqueue('noop')")
+            await moved_elsewhere(connection)
+            assert await connection.fetchval("select jobledger.open_epoch()")
+        assert [row["verdict"] for row in await acting] == ["done"]
+        await open_store(store)
+        await seal_all(connection)
+        assert (job, 2) in facts(await nothing_amiss(connection))
+
+
+async def test_the_first_position_behind_a_restore_is_a_new_one(store: Store) -> None:
+    """A sequence that was not copied begins anew: opening sets it behind the last event, also behind a single one."""
+    async with store.connection() as connection:
+        await connection.execute("select jobledger.enqueue('noop')")
+        await connection.execute("alter sequence jobledger.position restart")
+        await moved_elsewhere(connection)
+        await open_store(store)
+        await seal_all(connection)
+        assert len(await nothing_amiss(connection)) == 3
 
 
 async def test_old_ids_never_match_again(store: Store) -> None:
