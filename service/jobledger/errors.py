@@ -20,7 +20,8 @@
     │   ├── WrongState               the job's state does not allow the act
     │   ├── NotWaiting               a job claimed by its id is not waiting
     │   ├── LeaseLost                the job is no longer this worker's
-    │   └── FeedReset                the log no longer has, or never had, what comes after a cursor
+    │   ├── FeedReset                the log no longer has, or never had, what comes after a cursor
+    │   └── MomentLost               the log cannot answer for a moment of the past
     ├── NotFound                     nothing of this id that the caller may see
     │   └── JobGone                  the job's history was dropped by retention
     ├── Forbidden                    the role may not do this
@@ -231,6 +232,17 @@ class FeedReset(Conflict):
 
     code = "feed_reset"
     sqlstate = "JL207"
+
+
+class MomentLost(Conflict):
+    """The log cannot answer for this moment of the past; ask as of another one.
+
+    It lies before the order of the log begins, its block was merged away, or what was seen then was lost with the
+    server that had it.
+    """
+
+    code = "moment_lost"
+    sqlstate = "JL208"
 
 
 class NotFound(JobledgerError):

@@ -18,6 +18,8 @@ LANE = (
 CLAIMED = (
     "select ids, tenants, datas, l_queue, l_tenant, l_asked, l_looked, l_got, l_strange, l_more from jobledger.claim("
 )
+MOMENT = "'(1,0,,2026-01-01,0,9,9,100:100:,100:100:)'::jobledger.moment"
+TOP = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
 START = "select jobledger.worker_start(0::smallint, null, null, array['noop'], array[$1::text], 30) is not null"
 TAKE = "select ids, l_tenant from jobledger.claim("
 
@@ -135,6 +137,15 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "sealed_between": [
         ("select * from jobledger.sealed_between(0::smallint, 0, 100) as e where e.tenant = $1", "tenant"),
+    ],
+    # A moment of the past is a place in everybody's order: refused to who is bound to tenants, and no token is given.
+    "seen": [("select *, $1::text from jobledger.seen(0::smallint)", "tenant")],
+    "moment_of_token": [("select jobledger.moment_of_token(0::smallint, 1, 0, 0, '1:1:', now()), $1::text", "tenant")],
+    "moment_of_place": [("select jobledger.moment_of_place(0::smallint, 0, 0, 0), $1::text", "tenant")],
+    "moment_of_time": [("select jobledger.moment_of_time(0::smallint, now()), $1::text", "tenant")],
+    "job_as_of": [(f"select * from jobledger.job_as_of(0::smallint, $1, {MOMENT})", "job")],
+    "jobs_as_of": [
+        (f"select * from jobledger.jobs_as_of(0::smallint, {MOMENT}, $1, array['ready'], {TOP}, 50)", "tenant"),
     ],
     "log_end": [("select * from jobledger.log_end(0::smallint), (select $1::text) as foreign_thing", "tenant")],
     "origins": [("select * from jobledger.origins(0::smallint, array[$1::uuid])", "job")],

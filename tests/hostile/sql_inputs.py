@@ -298,6 +298,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "queue_snapshot": {"p_shard": SHARD},
         "open_epoch": {"p_shard": SHARD},
         "seal": {"p_shard": SHARD},
+        **_moments(one_id=b"019aa0b1-7c00-7000-8000-000000000001"),
         "log_end": {"p_shard": SHARD},
         "origins": {"p_shard": SHARD, "p_ids": Argument("uuid[]", one, [*listed("{1}", "{{mark}}"), None])},
         "read_log": {
@@ -368,6 +369,62 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "time_of": {"id": Argument("uuid", waiting, NO_UUID)},
         "serves": {"p_contract": Argument("int", b"1", number(-(2**31), 2**31 - 1)[4:])},
         "control_id": {name: Argument("text", b"a", BROKEN_TEXT) for name in ("tenant", "what", "name")},
+    }
+
+
+def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
+    """Return the arguments of what asks as of a moment of the past."""
+    large = [*texts("9" * 40, "", "{mark}", "1.5", "NaN", "--1"), None]
+    no_moment: list[Value] = [
+        *texts("", "{mark}", "()", "(1)", "(1,0,,2026-01-01,0,9,9,100:100:)", "(,,,,,,,,)", "(1,0,,,0,9,9,1:1:,1:1:)"),
+        *texts(
+            "(1,0,,2026-01-01,0,9,9,9:1:,1:1:)", "(1,0,,{mark},0,9,9,1:1:,1:1:)", "(1,0,,2026-01-01,,9,9,1:1:,1:1:)"
+        ),
+        *BROKEN_TEXT,
+        None,
+    ]
+    moment = Argument("jobledger.moment", b"(1,0,,2026-01-01,0,9,9,100:100:,100:100:)", no_moment)
+    snapshots = texts(
+        "", "{mark}", "1", "2:1:", "0:0:", "1:9:9", "1:9:4,3", "1:9:{mark}", "-1:4:", "1:" + "9" * 40 + ":"
+    )
+    return {
+        "seen": {"p_shard": SHARD},
+        "moment_of_token": {
+            "p_shard": SHARD,
+            "p_epoch": Argument("int", b"1", [*number(0, 2**31 - 1), None]),
+            "p_mark": Argument("bigint", b"1", large),
+            "p_block": Argument("bigint", b"1", large),
+            "p_snapshot": Argument("pg_snapshot", b"100:100:", [*snapshots, *BROKEN_TEXT, None]),
+            "p_at": Argument("timestamptz", b"2026-01-01T00:00:00Z", [*NO_MOMENT, None]),
+        },
+        "moment_of_place": {
+            "p_shard": SHARD,
+            "p_epoch": Argument("int", b"0", [*number(0, 2**31 - 1), None]),
+            "p_block": Argument("bigint", b"0", [*texts("-1"), *large]),
+            "p_position": Argument("bigint", b"0", [*texts("-1"), *large]),
+        },
+        "moment_of_time": {
+            "p_shard": SHARD,
+            "p_at": Argument("timestamptz", b"2026-01-01T00:00:00Z", [*NO_MOMENT, None]),
+        },
+        "job_as_of": {
+            "p_shard": SHARD,
+            "p_id": Argument("uuid", one_id, [*NO_UUID, None]),
+            "p_moment": moment,
+            "p_tenant": Argument("text", None, BROKEN_TEXT),
+        },
+        "jobs_as_of": {
+            "p_shard": SHARD,
+            "p_moment": moment,
+            "p_tenant": Argument("text", b"acme", BROKEN_TEXT),
+            "p_states": Argument(
+                "text[]", b"{ready}", [*listed("{{mark}}", "{ready,}", "{READY}", "{ready,waiting}"), None]
+            ),
+            "p_below": Argument("uuid", b"ffffffff-ffff-ffff-ffff-ffffffffffff", [*NO_UUID, None]),
+            "p_limit": Argument("int", b"10", [*number(1, 1001), None]),
+            "p_window": Argument("int", b"10", [*number(1, 10_000), None]),
+            **{name: Argument("text", None, BROKEN_TEXT) for name in ("p_queue", "p_kind", "p_owner", "p_tag")},
+        },
     }
 
 

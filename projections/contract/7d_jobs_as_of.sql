@@ -1,0 +1,51 @@
+-- The jobs that fitted at a moment, newest first below an id: at most `p_limit` of them, from at most `p_window` of the newest jobs, each looked at as it was then. The last row has no job and
+-- says how many were looked at, and the last of them. Which jobs there are is taken from the tables of now (so they must be open), from ids up to six minutes after the moment: a client may
+-- have made one that was five ahead. Stable: every part of it sees one snapshot, so that no job is missed that moves from table to table. Only for who sees every tenant.
+drop function if exists jobledger.jobs_as_of;
+
+create function jobledger.jobs_as_of(p_shard smallint, p_moment jobledger.moment, p_tenant text, p_states text[], p_below uuid, p_limit int, p_window int default 10000, p_queue text default null,
+  p_kind text default null, p_owner text default null, p_tag text default null)
+returns table (job jobledger.jobs, looked_at int, last_id uuid)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set enable_bitmapscan = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+  c jobledger.jobs;
+  v_then jobledger.jobs;
+  v_below uuid := least(p_below, jobledger.first_id_at(p_moment.at + interval '6 minutes'));
+  v_looked int := 0;
+  v_got int := 0;
+  v_chunk int := p_limit;
+  v_came int;
+begin
+  perform jobledger.check_words(p_shard, null, null);
+  perform jobledger.check_moment(p_moment);
+  if p_limit is null or p_window is null or p_limit not between 1 and 1001 or p_window not between 1 and 10000 or p_below is null or p_states is null
+    or not p_states <@ enum_range(null::jobledger.job_state)::text[] then
+    perform jobledger.refuse('JL101', 'A page has 1 to 1001 jobs of at most 10000 that are looked at, below an id, in some states, at a moment.', 'Mend the call.');
+  end if;
+  perform jobledger.must_see_order();
+  perform jobledger.must_be_open(p_shard);
+  while v_got < p_limit and v_looked < p_window loop
+    v_chunk := least(greatest(v_chunk, 50), p_window - v_looked);
+    v_came := 0;
+    for c in select n.* from jobledger.newest_of_tenant(p_shard, p_tenant, v_below, v_chunk) as n where p_tenant is not null
+      union all select n.* from jobledger.newest_of_all(p_shard, v_below, v_chunk) as n where p_tenant is null loop
+      v_came := v_came + 1;
+      v_looked := v_looked + 1;
+      v_below := c.id;
+      continue when (p_kind is not null and c.kind <> p_kind) or (p_owner is not null and c.owner is distinct from p_owner);
+      v_then := jobledger.job_then(c, p_moment);
+      if v_then.id is not null and v_then.state::text = any (p_states) and (p_queue is null or v_then.queue = p_queue) and (p_tag is null or exists (
+        select from jobledger.events as e where e.shard = c.shard and e.stream_id = c.id and e.version = 1 and e.data -> 'tags' ? p_tag)) then
+        v_got := v_got + 1;
+        return query select v_then, v_looked, c.id;
+        exit when v_got = p_limit;
+      end if;
+    end loop;
+    exit when v_came < v_chunk;
+    v_chunk := v_chunk * 2;
+  end loop;
+  return query select null::jobledger.jobs, v_looked, v_below;
+end
+$$;
