@@ -292,6 +292,32 @@ class ProjectionRebuilt(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectionSwapped(Observation):
+    """A projection that was made anew from the log beside the old one has taken its place."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionStopped(Observation):
+    """A projection's fold failed (or its `shadow`'s): it stands still until it is resumed; `error` is what it raised."""
+
+    name: str
+    shadow: bool
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionReset(Observation):
+    """The log does not have what a projection was folded up to; `reason` is `beyond_end` or `below_horizon`."""
+
+    name: str
+    shadow: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class MismatchRepaired(Observation):
     """Rows of these jobs contradicted the log, and were made anew from it."""
 

@@ -79,6 +79,13 @@ class Settings(BaseSettings):
         bool,
         Field(description="Whether this process, where it is a worker or `up`, seals the log so that it can be read."),
     ] = True
+    projections: Annotated[
+        bool,
+        Field(
+            description="Whether this process, where it is a worker or `up`, folds projections from the sealed log: those "
+            "that come with the package, and those of the application."
+        ),
+    ] = True
     listen_dsn: Annotated[
         SecretStr | None,
         Field(

@@ -163,12 +163,16 @@ async def _ticks(connection: Any, shard: int) -> dict[str, int]:
 
 async def _tick_on(place: Place) -> None:
     from jobledger.cli.connect import connection_at, store_at
+    from jobledger.order.projections import built_in
+    from jobledger.order.runner import Runner
     from jobledger.order.sealer import Sealer
     from jobledger.worker.stop import Stopping
 
     stopping = Stopping()
     async with connection_at(place.dsn) as connection, store_at(place) as store:
-        sealing = asyncio.create_task(Sealer(store).run()) if place.settings.seal else None
+        sides = [asyncio.create_task(Sealer(store).run())] if place.settings.seal else []
+        if place.settings.projections:
+            sides.append(asyncio.create_task(Runner(store, built_in()).run()))
         with stopping.listening():
             while not stopping.asked.is_set():
                 await _ticks(connection, place.settings.shard)
@@ -177,9 +181,10 @@ async def _tick_on(place: Place) -> None:
                         await stopping.asked.wait()
                 except TimeoutError:
                     continue
-        if sealing is not None:
-            sealing.cancel()
-            await asyncio.wait([sealing])
+        for side in sides:
+            side.cancel()
+        if sides:
+            await asyncio.wait(sides)
 
 
 def _run(place: Place, application: App, bound: dict[str, Any]) -> str:

@@ -15,12 +15,14 @@ from jobledger.jobs.lifespan import Lifespan, lifespans
 from jobledger.jobs.options import whole_seconds
 from jobledger.jobs.secret import Resolvers
 from jobledger.lifecycle.retry import RetryPolicy
+from jobledger.order.projections import Projection, from_folder, table_texts
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
     from datetime import timedelta
+    from pathlib import Path
     from typing import Concatenate
 
     from jobledger.jobs.client import Client
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+F = TypeVar("F", bound="Callable[..., Coroutine[Any, Any, None]]")
 
 
 class App:
@@ -53,6 +56,7 @@ class App:
         self.run_layers: list[RunMiddleware] = []
         self._jobs: dict[str, Job[..., Any]] = {}
         self._by_alias: dict[str, Job[..., Any]] = {}
+        self.projections: list[Projection] = []
         self._lifespans: list[Lifespan[Any]] = []
         self._clients: list[Client] = []
 
@@ -134,6 +138,50 @@ class App:
         if job is None:
             raise UnknownKind("The app has no such kind.", hint=f"It has: {', '.join(sorted(self._jobs)) or 'none'}.")
         return job
+
+    def projection(
+        self,
+        name: str,
+        *,
+        version: int = 1,
+        tables: str | Path | Sequence[str] | None = None,
+        effects: bool = False,
+    ) -> Callable[[F], F]:
+        """Fold the sealed log with an async function: `@app.projection("name", version=1, tables=…)`.
+
+        The function gets events, at most 2,000 in the order of the log, and the connection that its tables and the
+        checkpoint are committed by: each event is taken in exactly once. With a third argument, `rebuilding`, it is
+        told whether it has yet to reach the log's end. At most 60 s a batch; what it raises stops it.
+
+        version: raise it when the tables are to hold something else; they are then made anew beside the old ones, which
+        are folded on while a function of the lower version is declared, too
+        tables: SQL that makes them, unqualified, or the Path of a file or folder of it
+        effects: it does more than write its tables: it begins at the log's end and is never run over what it has seen
+
+        Raises:
+            InvalidArgument: the name, the version or the function cannot be a projection's, or the two are taken.
+        """
+
+        def add(function: F) -> F:
+            self._add_projection(Projection(name, version, table_texts(tables), function, effects))
+            return function
+
+        return add
+
+    def sql_projection(self, folder: str | Path, *, name: str | None = None) -> None:
+        """Fold the sealed log with SQL: a folder with `version.txt`, `fold.sql`, and the files that make its tables.
+
+        The projection is named as its folder, unless `name` says otherwise.
+
+        Raises:
+            InvalidArgument: the folder lacks one of them, or name and version are taken.
+        """
+        self._add_projection(from_folder(folder, name))
+
+    def _add_projection(self, made: Projection) -> None:
+        if any((one.name, one.version) == (made.name, made.version) for one in self.projections):
+            raise InvalidArgument(f"The app has a projection {made.name} of version {made.version}.")
+        self.projections.append(made)
 
     def lifespan(self, function: Callable[[], AsyncIterator[T]]) -> Lifespan[T]:
         """Make a resource out of an async generator that yields once; `.value` is the resource while the app runs."""

@@ -44,13 +44,14 @@ _WARNING: frozenset[type[Observation]] = frozenset(
         seen.LeaseLost,
         seen.LimitMet,
         seen.MismatchRepaired,
+        seen.ProjectionReset,
         seen.ReportRejected,
         seen.SlotLost,
         seen.WorkerStalled,
         seen.SealingStalled,
     }
 )
-_ERROR: frozenset[type[Observation]] = frozenset({seen.PartitionsShort})
+_ERROR: frozenset[type[Observation]] = frozenset({seen.PartitionsShort, seen.ProjectionStopped})
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 

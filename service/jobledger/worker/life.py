@@ -17,6 +17,8 @@ from jobledger.observations import (
     emit,
     listeners,
 )
+from jobledger.order.projections import built_in
+from jobledger.order.runner import Runner
 from jobledger.order.sealer import Sealer
 from jobledger.worker.conclude import DROPPED, ended_early
 from jobledger.worker.fetch import Fetcher
@@ -156,6 +158,9 @@ class Life:
         ]
         if self._settings.seal:
             sides.append(self._loop.create_task(self._sealer.run(), name="jobledger-seal"))
+        if self._settings.projections:
+            folding = Runner(self._store, [*built_in(), *self._app.projections])
+            sides.append(self._loop.create_task(folding.run(), name="jobledger-projections"))
         if until_empty:
             sides.append(self._loop.create_task(self._stop_when_empty(), name="jobledger-until-empty"))
         try:

@@ -1,0 +1,45 @@
+-- Take the next blocks of a projection: whole ones, at least one, together at most `p_events` events and 10,000 blocks. The checkpoint moves here, in the caller's transaction,
+-- which then folds the blocks above `after` up to `upto`: both are committed, or neither. `more`: there are blocks beyond. A projection that has come to the end for the first
+-- time is no longer `rebuilding`; a shadow stays so until it is swapped.
+-- No row: another runner is at it (its row is locked: it waits for nobody), it is stopped, its tables are not made, or nothing waits (`upto` is null then: it is at the end).
+-- JL207: the log does not have its checkpoint.
+drop function if exists jobledger.projection_take;
+
+create function jobledger.projection_take(p_shard smallint, p_name text, p_shadow boolean, p_events int default 20000)
+returns table (version int, after bigint, upto bigint, events bigint, as_of timestamptz, rebuilding boolean, more boolean)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  v_row jobledger.projections;
+  v_upto bigint;
+  v_events bigint;
+  v_more boolean;
+  v_end jobledger.blocks;
+begin
+  perform jobledger.check_projection(p_shard, p_name);
+  if p_shadow is null or p_events is null or p_events not between 1 and 100000 then
+    perform jobledger.refuse('JL101', 'A batch has 1 to 100000 events; whether it is a shadow''s is true or false.', 'Mend the call.');
+  end if;
+  select * into v_row from jobledger.projections as p
+  where p.shard = p_shard and p.name = p_name and p.shadow = p_shadow and p.made and p.state <> 'stopped' for update skip locked;
+  if not found then
+    return;
+  end if;
+  perform jobledger.check_place(p_shard, v_row.epoch, v_row.block);
+  select max(s.block), max(s.events) into v_upto, v_events from (
+    select b.block, sum(b.count) over w as events, row_number() over w as n
+    from (select x.block, x.count from jobledger.blocks as x where x.shard = p_shard and x.block > v_row.block order by x.block limit 10000) as b window w as (order by b.block)
+  ) as s where s.n = 1 or s.events <= p_events;
+  if v_upto is not null then
+    select * into v_end from jobledger.blocks as b where b.shard = p_shard and b.block = v_upto;
+    v_more := exists (select from jobledger.blocks as b where b.shard = p_shard and b.block > v_upto);
+  end if;
+  if v_upto is not null or (v_row.state = 'rebuilding' and not v_row.shadow) then
+    update jobledger.projections as p set block = coalesce(v_upto, p.block), epoch = coalesce(v_end.epoch, p.epoch), as_of = coalesce(v_end.sealed_at, p.as_of), events = p.events + coalesce(v_events, 0),
+      updated_at = jobledger.now(), state = case when p.state = 'rebuilding' and not p.shadow and v_more is not true then 'running' else p.state end
+    where p.shard = p_shard and p.name = p_name and p.shadow = p_shadow;
+  end if;
+  return query select v_row.version, v_row.block, v_upto, coalesce(v_events, 0), v_end.sealed_at, v_row.state = 'rebuilding', coalesce(v_more, false);
+end
+$$;
