@@ -11,6 +11,9 @@ grant execute on function jobledger.worker_start, jobledger.worker_stop, jobledg
 
 grant execute on function jobledger.tick, jobledger.open, jobledger.queue_snapshot, jobledger.open_epoch, jobledger.seal, jobledger.read_log, jobledger.sealed_between, jobledger.log_end, jobledger.origins, jobledger.cursor_key to jobledger_worker, jobledger_operator;
 
+grant execute on function jobledger.projections_due, jobledger.projection_list, jobledger.projection_begin, jobledger.projection_make, jobledger.projection_take, jobledger.projection_stop,
+  jobledger.projection_resume, jobledger.projection_swap, jobledger.projection_drop to jobledger_worker, jobledger_operator;
+
 grant execute on function jobledger.act, jobledger.pause, jobledger.resume, jobledger.set_limit to jobledger_operator;
 
 grant execute on function jobledger.seen, jobledger.moment_of_token, jobledger.moment_of_place, jobledger.moment_of_time, jobledger.job_as_of, jobledger.jobs_as_of to jobledger_reader, jobledger_worker, jobledger_operator;

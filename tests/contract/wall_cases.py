@@ -138,6 +138,16 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "sealed_between": [
         ("select * from jobledger.sealed_between(0::smallint, 0, 100) as e where e.tenant = $1", "tenant"),
     ],
+    # Projections are folded from everybody's events: refused to who is bound to tenants.
+    "projections_due": [("select * from jobledger.projections_due() as p where p.name = $1", "tenant")],
+    "projection_list": [("select * from jobledger.projection_list() as p where p.name = $1", "tenant")],
+    "projection_begin": [("select jobledger.projection_begin(0::smallint, 'waits', 1), $1::text", "tenant")],
+    "projection_make": [("select jobledger.projection_make(0::smallint, 'waits', false, 1, $1)", "tenant")],
+    "projection_take": [("select *, $1::text from jobledger.projection_take(0::smallint, 'waits', false)", "tenant")],
+    "projection_stop": [("select jobledger.projection_stop(0::smallint, 'waits', $1)", "tenant")],
+    "projection_resume": [("select jobledger.projection_resume(0::smallint, 'waits'), $1::text", "tenant")],
+    "projection_swap": [("select jobledger.projection_swap(0::smallint, 'waits'), $1::text", "tenant")],
+    "projection_drop": [("select jobledger.projection_drop(0::smallint, 'waits'), $1::text", "tenant")],
     # A moment of the past is a place in everybody's order: refused to who is bound to tenants, and no token is given.
     "seen": [("select *, $1::text from jobledger.seen(0::smallint)", "tenant")],
     "moment_of_token": [("select jobledger.moment_of_token(0::smallint, 1, 0, 0, '1:1:', now()), $1::text", "tenant")],

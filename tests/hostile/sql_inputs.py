@@ -38,6 +38,8 @@ NAME: Final[list[Value]] = [
 ]
 NEEDED_NAME: Final[list[Value]] = [*NAME, None]
 KEY: Final[list[Value]] = [*texts("", LONG), *BROKEN_TEXT]
+PROJECTION: Final = Argument("text", b"waits", [*NEEDED_NAME, *texts("Waits", "9waits", "waits_next", "waits-2")])
+TRUE_OR_FALSE: Final = Argument("boolean", b"f", [*texts("2", "maybe{mark}"), None])
 NO_JSON: Final[list[Value]] = [
     *texts(
         "", " ", "{", "[", '{"a":}', "nan", "NaN", "Infinity", '{"a": NaN}', '{"a": -Infinity}', "{'a': 1}", "undefined"
@@ -298,7 +300,38 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "queue_snapshot": {"p_shard": SHARD},
         "open_epoch": {"p_shard": SHARD},
         "seal": {"p_shard": SHARD},
-        **_moments(one_id=b"019aa0b1-7c00-7000-8000-000000000001"),
+        "projections_due": {"p_shard": SHARD},
+        "projection_list": {"p_shard": SHARD},
+        "projection_begin": {
+            "p_shard": SHARD,
+            "p_name": PROJECTION,
+            "p_version": Argument("int", b"1", [*number(1, 2**31 - 1), None]),
+            "p_shadow": TRUE_OR_FALSE,
+            "p_effects": TRUE_OR_FALSE,
+        },
+        "projection_make": {
+            "p_shard": SHARD,
+            "p_name": PROJECTION,
+            "p_shadow": TRUE_OR_FALSE,
+            "p_version": Argument("int", b"1", [*number(1, 2**31 - 1), None]),
+            "p_checksum": Argument("text", b"x", [LONG.encode(), *BROKEN_TEXT]),
+        },
+        "projection_take": {
+            "p_shard": SHARD,
+            "p_name": PROJECTION,
+            "p_shadow": TRUE_OR_FALSE,
+            "p_events": Argument("int", b"10", [*number(1, 100_000), None]),
+        },
+        "projection_stop": {
+            "p_shard": SHARD,
+            "p_name": PROJECTION,
+            "p_error": Argument("text", b"boom", [LONG.encode(), *BROKEN_TEXT]),
+            "p_shadow": Argument("boolean", b"f", texts("2", "maybe{mark}")),
+            "p_block": Argument("bigint", b"1", texts("9" * 40, "", "{mark}", "1.5")),
+        },
+        "projection_resume": {"p_shard": SHARD, "p_name": PROJECTION, "p_skip": TRUE_OR_FALSE},
+        "projection_swap": {"p_shard": SHARD, "p_name": PROJECTION},
+        "projection_drop": {"p_shard": SHARD, "p_name": PROJECTION, "p_shadow_only": TRUE_OR_FALSE},
         "log_end": {"p_shard": SHARD},
         "origins": {"p_shard": SHARD, "p_ids": Argument("uuid[]", one, [*listed("{1}", "{{mark}}"), None])},
         "read_log": {
