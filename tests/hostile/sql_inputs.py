@@ -349,6 +349,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_after": Argument("bigint", b"0", [*texts("-1", "9" * 40, "", "{mark}", "1.5", "NaN"), None]),
             "p_upto": Argument("bigint", b"10", [*texts("9" * 40, "", "{mark}", "1.5", "NaN"), None]),
         },
+        **_moments(one_id=b"019aa0b1-7c00-7000-8000-000000000001"),
         "act": {
             "p_shard": SHARD,
             "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),
