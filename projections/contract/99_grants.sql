@@ -17,3 +17,9 @@ grant execute on function jobledger.projections_due, jobledger.projection_list, 
 grant execute on function jobledger.act, jobledger.pause, jobledger.resume, jobledger.set_limit to jobledger_operator;
 
 grant execute on function jobledger.seen, jobledger.moment_of_token, jobledger.moment_of_place, jobledger.moment_of_time, jobledger.job_as_of, jobledger.jobs_as_of to jobledger_reader, jobledger_worker, jobledger_operator;
+
+grant execute on function jobledger.subscription_create, jobledger.subscription_take, jobledger.subscription_advance, jobledger.subscription_failed, jobledger.subscription_release,
+  jobledger.subscription_again, jobledger.subscription_settled, jobledger.subscription_mend, jobledger.subscription_list, jobledger.subscription_places, jobledger.subscription_aside
+  to jobledger_worker, jobledger_operator;
+
+grant execute on function jobledger.subscription_reset, jobledger.subscription_disable, jobledger.subscription_remove, jobledger.subscription_retry to jobledger_operator;

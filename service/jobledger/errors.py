@@ -21,7 +21,9 @@
     │   ├── NotWaiting               a job claimed by its id is not waiting
     │   ├── LeaseLost                the job is no longer this worker's
     │   ├── FeedReset                the log no longer has, or never had, what comes after a cursor
-    │   └── MomentLost               the log cannot answer for a moment of the past
+    │   ├── MomentLost               the log cannot answer for a moment of the past
+    │   ├── SliceLost                a slice of a subscription is no longer this consumer's
+    │   └── SubscriptionDiffers      a subscription of this name exists, with another filter
     ├── NotFound                     nothing of this id that the caller may see
     │   └── JobGone                  the job's history was dropped by retention
     ├── Forbidden                    the role may not do this
@@ -243,6 +245,20 @@ class MomentLost(Conflict):
 
     code = "moment_lost"
     sqlstate = "JL208"
+
+
+class SliceLost(Conflict):
+    """The slice of the subscription is no longer this consumer's; others go on from its last checkpoint."""
+
+    code = "slice_lost"
+    sqlstate = "JL210"
+
+
+class SubscriptionDiffers(Conflict):
+    """A subscription of this name exists, with another filter, number of slices or strictness."""
+
+    code = "subscription_differs"
+    sqlstate = "JL211"
 
 
 class NotFound(JobledgerError):

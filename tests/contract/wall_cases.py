@@ -159,6 +159,47 @@ CASES: dict[str, list[tuple[str, str]]] = {
     ],
     "log_end": [("select * from jobledger.log_end(0::smallint), (select $1::text) as foreign_thing", "tenant")],
     "origins": [("select * from jobledger.origins(0::smallint, array[$1::uuid])", "job")],
+    # A checkpoint is a place in everybody's order: refused to who is bound to tenants.
+    "subscription_create": [("select jobledger.subscription_create(0::smallint, $1, 'mail')", "tenant")],
+    "subscription_list": [("select * from jobledger.subscription_list(0::smallint, $1)", "tenant")],
+    "subscription_places": [("select * from jobledger.subscription_places(0::smallint, $1, 'mail')", "tenant")],
+    "subscription_aside": [("select * from jobledger.subscription_aside(0::smallint, $1, 'mail')", "tenant")],
+    "subscription_reset": [("select jobledger.subscription_reset(0::smallint, $1, 'mail', 'end')", "tenant")],
+    "subscription_disable": [("select jobledger.subscription_disable(0::smallint, $1, 'mail')", "tenant")],
+    "subscription_remove": [("select jobledger.subscription_remove(0::smallint, $1, 'mail')", "tenant")],
+    "subscription_retry": [("select jobledger.subscription_retry(0::smallint, $1, 'mail')", "tenant")],
+    "subscription_take": [
+        ("select * from jobledger.subscription_take(0::smallint, $1, $1)", "job"),
+        (
+            (
+                "select * from jobledger.subscription_take(0::smallint,"
+                " jobledger.control_id($1, 'subscription', 'mail'), gen_random_uuid())"
+            ),
+            "tenant",
+        ),
+    ],
+    "subscription_advance": [
+        (
+            (
+                "select * from jobledger.subscription_advance(0::smallint, $1, $1, array[0::smallint], array[1],"
+                " array[0::bigint], array[0::bigint], array[0], array[0::bigint], array[0::bigint])"
+            ),
+            "job",
+        )
+    ],
+    "subscription_failed": [
+        (
+            (
+                "select * from jobledger.subscription_failed(0::smallint, $1, $1, 0::smallint, 1, 'failed',"
+                " 1, 1, 1, $1, 1, 'e')"
+            ),
+            "job",
+        )
+    ],
+    "subscription_release": [("select jobledger.subscription_release(0::smallint, $1, $1)", "job")],
+    "subscription_again": [("select * from jobledger.subscription_again(0::smallint, $1, $1)", "job")],
+    "subscription_settled": [("select jobledger.subscription_settled(0::smallint, $1, $1, 1)", "job")],
+    "subscription_mend": [("select * from jobledger.subscription_mend(0::smallint, $1)", "job")],
     "cursor_key": [("select jobledger.cursor_key() is null, $1::text is null", "tenant")],
     # Kinds are the application's words, shared by all tenants.
     "register_kind": [],

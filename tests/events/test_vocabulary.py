@@ -95,6 +95,17 @@ FULL: dict[str, dict[str, Any]] = {
     "store.mismatch_repaired": {"job": ID, "found": {"head": 3}, "expected": {"head": 4}},
     "store.partition_dropped": {"name": "events_20260105"},
     "store.epoch_opened": {"epoch": 2, "carried": 17},
+    "subscription.created": {
+        "name": "mail",
+        "filter": {"types": ["job.failed"]},
+        "slices": 4,
+        "begin": "time",
+        "at": LATER,
+        "reason": "new",
+    },
+    "subscription.reset": {"name": "mail", "to": "time", "at": LATER, "slices": 4, "reason": "again"},
+    "subscription.disabled": ACT,
+    "subscription.removed": ACT,
 }
 
 

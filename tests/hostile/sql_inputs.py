@@ -350,6 +350,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_upto": Argument("bigint", b"10", [*texts("9" * 40, "", "{mark}", "1.5", "NaN"), None]),
         },
         **_moments(one_id=b"019aa0b1-7c00-7000-8000-000000000001"),
+        **_subscriptions(),
         "act": {
             "p_shard": SHARD,
             "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),
@@ -459,6 +460,101 @@ def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
             "p_window": Argument("int", b"10", [*number(1, 10_000), None]),
             **{name: Argument("text", None, BROKEN_TEXT) for name in ("p_queue", "p_kind", "p_owner", "p_tag")},
         },
+    }
+
+
+def _subscriptions() -> dict[str, dict[str, Argument]]:
+    """Return the functions of durable subscriptions; there is none, so that those of one refuse whatever is sound."""
+    unknown = Argument("uuid", b"019aa0b1-7c00-7000-8000-000000000001", NO_UUID)
+    tenant = Argument("text", None, BROKEN_TEXT)
+    place = {
+        "p_to": Argument("text", b"beginning", [*texts("", "{mark}", "END", "cursor", "time"), *BROKEN_TEXT]),
+        "p_epoch": Argument("int", None, [*number(0, 2**31 - 1), b"5"]),
+        "p_block": Argument("bigint", None, texts("-1", "9" * 40, "", "{mark}", "1.5", "NaN", "5")),
+        "p_position": Argument("bigint", None, texts("-1", "9" * 40, "", "{mark}", "1.5", "5")),
+        "p_at": Argument("timestamptz", None, [*NO_MOMENT[:9], *BROKEN_TEXT]),
+    }
+    said = {"p_actor": ACTOR, "p_reason": REASON}
+    of_one = {"p_shard": SHARD, "p_tenant": tenant, "p_name": Argument("text", b"s", NEEDED_NAME)}
+    of_consumer = {"p_shard": SHARD, "p_id": unknown, "p_consumer": unknown}
+    lists = {"p_slices": "smallint[]", "p_taken": "int[]", "p_from_blocks": "bigint[]", "p_from_positions": "bigint[]"}
+    lists |= {"p_epochs": "int[]", "p_blocks": "bigint[]", "p_positions": "bigint[]"}
+    wrong = ("{NULL}", "{1,2}", "{-1}", "{x}", "{1.5}")
+    return {
+        "subscription_create": {
+            **of_one,
+            "p_tenant": Argument("text", None, NAME),
+            "p_filter": Argument(
+                "jsonb",
+                b"{}",
+                [
+                    *NO_JSON,
+                    *NO_OBJECT,
+                    *texts(
+                        '{"types": []}',
+                        '{"types": ["job.nothing{mark}"]}',
+                        '{"types": "job.failed"}',
+                        '{"types": [5]}',
+                        '{"queue": ""}',
+                        '{"queue": 5}',
+                        '{"queue": "a b{mark}"}',
+                        '{"owner": ""}',
+                        '{"owner": ["{mark}"]}',
+                        '{"other": "{mark}"}',
+                        '{"tenant": "{mark}"}',
+                    ),
+                ],
+            ),
+            "p_slices": Argument("int", b"4", [*number(1, 256), None]),
+            "p_strict": Argument("boolean", b"f", [*texts("", "{mark}", "2"), None]),
+            "p_max_failures": Argument("int", b"5", [*number(1, 1000), None]),
+            "p_backoff_s": Argument("real", b"1", [*texts("-1", "3601", "NaN", "Infinity", "", "{mark}"), None]),
+            "p_lease_s": Argument("int", b"30", [*number(2, 3600), None]),
+            **place,
+            **said,
+        },
+        "subscription_list": {"p_shard": SHARD, "p_tenant": tenant, "p_name": Argument("text", b"s", BROKEN_TEXT)},
+        "subscription_places": of_one,
+        "subscription_aside": {
+            **of_one,
+            "p_after_block": Argument("bigint", b"0", [*texts("9" * 40, "", "{mark}", "1.5"), None]),
+            "p_after_position": Argument("bigint", b"0", [*texts("9" * 40, "", "{mark}", "1.5"), None]),
+            "p_limit": Argument("int", b"10", [*number(1, 10_000), None]),
+        },
+        "subscription_reset": {**of_one, **place, **said},
+        "subscription_disable": {**of_one, **said},
+        "subscription_remove": {**of_one, **said},
+        "subscription_retry": {
+            **of_one,
+            "p_streams": Argument("uuid[]", b"{}", listed("{1}", "{{mark}}")),
+            "p_drop": Argument("boolean", b"f", [*texts("", "{mark}", "2"), None]),
+            **said,
+        },
+        "subscription_take": {**of_consumer, "p_about": Argument("text", b"a", [*texts(LONG), *BROKEN_TEXT])},
+        "subscription_advance": {
+            **of_consumer,
+            **{name: Argument(type_, b"{1}", [*listed(*wrong), None]) for name, type_ in lists.items()},
+        },
+        "subscription_failed": {
+            **of_consumer,
+            "p_slice": Argument("smallint", b"0", NO_SHARD),
+            "p_taken": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], None]),
+            "p_what": Argument("text", b"failed", [*NEEDED_NAME, *texts("FAILED")]),
+            "p_epoch": Argument("int", b"1", [*number(0, 2**31 - 1), None]),
+            "p_block": Argument("bigint", b"1", [*texts("-1", "9" * 40, "", "{mark}"), None]),
+            "p_position": Argument("bigint", b"1", [*texts("-1", "9" * 40, "", "{mark}"), None]),
+            "p_stream": Argument("uuid", b"019aa0b1-7c00-7000-8000-000000000001", [*NO_UUID, None]),
+            "p_version": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], None]),
+            "p_error": Argument("text", b"e", BROKEN_TEXT),
+        },
+        "subscription_release": {**of_consumer, "p_slices": Argument("smallint[]", None, listed("{x}", "{99999}"))},
+        "subscription_again": {**of_consumer, "p_limit": Argument("int", b"10", [*number(1, 10_000), None])},
+        "subscription_settled": {
+            **of_consumer,
+            "p_position": Argument("bigint", b"1", [*texts("9" * 40, "", "{mark}"), None]),
+            "p_error": Argument("text", b"e", BROKEN_TEXT),
+        },
+        "subscription_mend": {"p_shard": SHARD, "p_id": unknown},
     }
 
 

@@ -186,6 +186,8 @@ def test_every_event_that_sql_writes_has_its_model(connection: Connection) -> No
         "select jobledger.register_kind(0::smallint, 'k', 2, %s, '{old}', %s)",
         ['{"type": "object"}', '{"queue": "q", "timeout": 5}'],
     )
+    for act in ("create", "reset", "disable", "remove"):
+        connection.execute(f"select jobledger.subscription_{act}(0::smallint, null, 's', p_actor => 'me')")
     connection.execute("select jobledger.rebuild(0::smallint, 'queue')")
     rows = connection.execute("select *, type::text as type from jobledger.events order by position").fetchall()
     seen = {row["type"] for row in rows}

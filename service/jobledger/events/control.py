@@ -1,4 +1,4 @@
-"""The events of what lives for years: kinds, queues, tenants and the store itself."""
+"""The events of what lives for years: kinds, queues, tenants, subscriptions and the store itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID  # noqa: TC003 - pydantic reads the annotations at run tim
 
 from pydantic import Field
 
-from jobledger.events.data import Count, EventData, Text
+from jobledger.events.data import Count, EventData, Moment, Text
 
 
 class KindRegistered(EventData):
@@ -139,3 +139,47 @@ class StoreEpochOpened(EventData):
 
     epoch: Count
     carried: Count
+
+
+class SubscriptionCreated(EventData):
+    """A durable subscription was created; `filter` and `slices` stay as they are for as long as it lives.
+
+    `begin` says where it began: beginning, end, cursor or time; `at` is that time.
+    """
+
+    TYPE: ClassVar[str] = "subscription.created"
+
+    name: str
+    filter: dict[str, Any] = Field(default_factory=dict)
+    slices: Count
+    begin: Text | None = None
+    at: Moment | None = None
+    reason: str | None = None
+
+
+class SubscriptionReset(EventData):
+    """A subscription goes on from another place, or (`to` is absent) from where it was after it had been disabled.
+
+    `to` is beginning, end, cursor or time (`at`), said by a person; or below_horizon or beyond_end where the log itself
+    no longer had what came next, and `slices` of it were moved.
+    """
+
+    TYPE: ClassVar[str] = "subscription.reset"
+
+    name: str
+    to: Text | None = None
+    at: Moment | None = None
+    slices: Count | None = None
+    reason: str | None = None
+
+
+class SubscriptionDisabled(_Act):
+    """Consumers of a subscription get nothing until it is reset."""
+
+    TYPE: ClassVar[str] = "subscription.disabled"
+
+
+class SubscriptionRemoved(_Act):
+    """A subscription was removed, with its checkpoints and what it had set aside."""
+
+    TYPE: ClassVar[str] = "subscription.removed"

@@ -62,6 +62,10 @@ _CONTROL: tuple[type[EventData], ...] = (
     control.StoreMismatchRepaired,
     control.StorePartitionDropped,
     control.StoreEpochOpened,
+    control.SubscriptionCreated,
+    control.SubscriptionReset,
+    control.SubscriptionDisabled,
+    control.SubscriptionRemoved,
 )
 
 MODELS: Mapping[str, type[EventData]] = MappingProxyType({model.TYPE: model for model in _JOB + _WORKER + _CONTROL})

@@ -1,0 +1,2 @@
+-- Give the consumers of a subscription nothing more. $1 shard, $2 tenant, $3 name, $4 actor, $5 reason.
+select jobledger.subscription_disable($1::smallint, $2, $3, $4, $5)
