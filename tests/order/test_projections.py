@@ -1,0 +1,305 @@
+"""Projections are folded from the sealed log: each event once, one runner at it, new versions beside the old ones."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+from tests.faults.conftest import until
+
+from jobledger import App
+from jobledger.errors import Forbidden, InvalidArgument, NotFound
+from jobledger.observations import ProjectionReset, ProjectionStopped, ProjectionSwapped, observing
+from jobledger.order import projections as register
+from jobledger.order.projections import Projection, from_folder
+from jobledger.order.runner import Runner
+
+from .stress import seal_all
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobledger.events import Event
+    from jobledger.order.projections import Standing
+    from jobledger.store.pool import Connection, Store
+
+TABLE = "create table seen (stream_id uuid not null, version int not null, primary key (stream_id, version))"
+LATER = "alter table seen add column late boolean not null default true"
+FOLD = """
+create function fold(p_shard smallint, p_after bigint, p_upto bigint) returns void language sql as $$
+  insert into seen (stream_id, version)
+  select e.stream_id, e.version from jobledger.sealed_between(p_shard, p_after, p_upto) as e
+$$
+"""
+ENQUEUE = "select jobledger.enqueue('noop', tenant => $1)"
+MISSING = (
+    "select count(*) from (select stream_id, version from jobledger.events"
+    " except select stream_id, version from jobledger_seen.seen) as x"
+)
+READ = (
+    "select block, epoch, stream_id, version, data from jobledger.read_log(0::smallint, 0, 0, 0, 10000)"
+    " where type is not null order by block, position"
+)
+BETWEEN = (
+    "select block, epoch, stream_id, version, data::text as data from jobledger.sealed_between(0::smallint, $1, $2)"
+    " order by block, position"
+)
+WAITING = (
+    "from pg_stat_activity where wait_event_type = 'Lock' and query like '%.fold(%' and datname = current_database()"
+)
+
+
+def in_sql(version: int = 1, *tables: str, fold: str = FOLD, name: str = "seen") -> Projection:
+    """Return a projection that remembers which events it has seen, and fails on one that comes again."""
+    return Projection(name, version, (TABLE, *tables, fold))
+
+
+async def enqueue(store: Store, count: int, tenant: str = "acme") -> None:
+    """Enqueue jobs, each in a block of its own."""
+    async with store.connection() as connection:
+        for _ in range(count):
+            await connection.fetchval(ENQUEUE, tenant)
+            await seal_all(connection)
+
+
+async def value(store: Store, sql: str, *values: Any) -> Any:
+    """Return one value."""
+    async with store.connection() as connection:
+        return await connection.fetchval(sql, *values)
+
+
+async def standing(store: Store) -> list[Standing]:
+    """Return where each projection stands."""
+    async with store.connection() as connection:
+        return await register.standings(connection, store.shard)
+
+
+async def test_what_folds_read_is_what_readers_read(store: Store, database: str) -> None:
+    """sealed_between gives the events of whole blocks as read_log does for the feeds, those of late writers, too."""
+    late = await asyncpg.connect(database)
+    await late.execute("begin")
+    await late.fetchval(ENQUEUE, "late")
+    await enqueue(store, 3)
+    await late.fetchval(ENQUEUE, "late")
+    await late.execute("commit")
+    await enqueue(store, 2)
+    read = await late.fetch(READ)
+    between = [await late.fetch(BETWEEN, *bounds) for bounds in ((0, 2), (2, 9), (9, 20))]
+    assert [*between[0], *between[1]] == read
+    assert [len(rows) for rows in between] == [2, 5, 0]
+    await late.close()
+
+
+async def test_tables_and_checkpoint_are_one_transaction(store: Store, database: str) -> None:
+    """A server process that dies while it folds leaves neither; the next runner folds each event once."""
+    await enqueue(store, 3)
+    runner = Runner(store, [in_sql()])
+    await runner.settle()
+    assert (await standing(store))[0][:4] == ("seen", False, 1, "running")
+    await enqueue(store, 2)
+    held = await asyncpg.connect(database)
+    await held.execute("begin; lock table jobledger_seen.seen in exclusive mode")
+    folding = asyncio.create_task(runner.look())
+    await until(lambda: held.fetchval(f"select pid {WAITING}"))
+    # A second runner does not wait for the first, and does nothing.
+    await Runner(store, [in_sql()]).settle()
+    assert await held.fetchval("select block from jobledger.projections") == 3
+    await held.execute(f"select pg_terminate_backend(pid) {WAITING}")
+    await held.execute("rollback")
+    await folding
+    await runner.aclose()
+    assert await held.fetchval("select block from jobledger.projections") == 3
+    assert await held.fetchval("select count(*) from jobledger_seen.seen") == 3
+    await Runner(store, [in_sql()]).settle()
+    (now,) = await standing(store)
+    assert (now.block, now.events, now.behind, now.behind_s) == (5, 5, 0, 0)
+    assert await held.fetchval(MISSING) == 0
+    await held.close()
+
+
+async def test_a_new_version_is_made_beside_the_old_one_and_swapped_under_readers(store: Store, database: str) -> None:
+    """Readers of the live tables never fail and never see less; the old version is folded on until the new one is."""
+    await enqueue(store, 4)
+    await Runner(store, [in_sql()]).settle()
+    async with store.connection() as connection:
+        await register.begin(connection, 0, "seen", 2, shadow=True)
+    await Runner(store, [in_sql()]).settle()
+    assert [(one.version, one.shadow, one.state) for one in await standing(store)] == [
+        (1, False, "running"),
+        (2, True, "rebuilding"),
+    ]
+    counts: list[int] = []
+    reader = await asyncpg.connect(database)
+    prepared = await reader.prepare("select count(*) from jobledger_seen.seen")
+    enough = asyncio.Event()
+
+    async def read() -> None:
+        while not enough.is_set():
+            counts.append(await prepared.fetchval())
+
+    reading = asyncio.create_task(read())
+    await enqueue(store, 1)
+    holder = await asyncpg.connect(database)
+    await holder.execute("begin; select from jobledger_seen.seen")
+    runner = Runner(store, [in_sql(), in_sql(2, LATER)], busy_s=0.01)
+    with observing(ProjectionSwapped) as seen:
+        settled = asyncio.create_task(runner.settle())
+        # Made and caught up, but a transaction that has read the old tables is still open.
+        await until(lambda: value(store, "select block = 5 from jobledger.projections where shadow"))
+        await enqueue(store, 1)
+        assert await value(store, "select count(*) from jobledger.projections") == 2
+        await holder.execute("rollback")
+        await settled
+    enough.set()
+    await reading
+    assert [(one.name, one.version) for one in seen] == [("seen", 2)]
+    assert counts == sorted(counts)
+    assert await value(store, "select bool_and(late) from jobledger_seen.seen")
+    assert [(one.version, one.shadow, one.block, one.events) for one in await standing(store)] == [(2, False, 6, 6)]
+    assert await value(store, "select to_regnamespace('jobledger_seen_next') is null")
+    await reader.close()
+    await holder.close()
+
+
+async def test_a_failing_fold_stops_itself_and_nobody_else_and_goes_on_when_resumed(store: Store) -> None:
+    """It stops at the block that fails, with what was raised and not the row; others go on; nothing is lost by it."""
+    await enqueue(store, 2)
+    await enqueue(store, 1, tenant="poison")
+    await enqueue(store, 1)
+    picky = FOLD.replace("insert into seen", "insert into picked").replace(
+        "stream_id, version)", "stream_id, version, tenant)", 1
+    )
+    picky = picky.replace("e.version from", "e.version, e.tenant from")
+    table = "create table picked (like jobledger_seen.seen, tenant text check (tenant <> 'poison'))"
+    projections = [in_sql(), Projection("picky", 1, (table, picky))]
+    await Runner(store, projections[:1]).settle()
+    with observing(ProjectionStopped) as seen:
+        await Runner(store, projections).settle()
+    stopped, fine = await standing(store)
+    assert (stopped.name, stopped.state, stopped.block, stopped.events, stopped.behind) == ("picky", "stopped", 2, 2, 2)
+    assert stopped.error is not None
+    assert stopped.error.startswith("block 3: CheckViolationError 23514: new row")
+    assert [(one.name, one.shadow, one.error) for one in seen] == [("picky", False, stopped.error)]
+    assert stopped.behind_s > 0
+    assert (fine.state, fine.block) == ("running", 4)
+    async with store.connection() as connection:
+        await connection.execute("alter table jobledger_picky.picked drop constraint picked_tenant_check")
+        await Runner(store, projections).settle()
+        assert await connection.fetchval("select count(*) from jobledger_picky.picked") == 2
+        assert await register.resume(connection, 0, "picky") == 1
+        await Runner(store, projections).settle()
+        assert await connection.fetchval("select count(*) from jobledger_picky.picked") == 4
+        assert await register.stop(connection, 0, "picky") == 1
+        assert await register.drop(connection, 0, "picky") == 1
+    assert [one.name for one in await standing(store)] == ["seen"]
+    assert await value(store, "select to_regnamespace('jobledger_picky') is null")
+
+
+async def test_folds_in_python_are_told_whether_they_rebuild_and_those_with_effects_never_are(store: Store) -> None:
+    """Each event comes once, in order; a fold with effects gets only what comes after it began, and no rebuild."""
+    app = App()
+    told: list[tuple[bool, int]] = []
+    mails: list[str] = []
+
+    @app.projection("waits", tables="create table waits (tenant text primary key, jobs int not null)")
+    async def waits(events: list[Event], connection: Connection, rebuilding: bool) -> None:
+        told.append((rebuilding, len(events)))
+        for event in events:
+            if event.tenant == "poison":
+                raise ValueError("the poison\nand what it was")
+            await connection.execute(
+                "insert into waits values ($1, 1) on conflict (tenant) do update set jobs = waits.jobs + 1",
+                event.tenant,
+            )
+
+    @app.projection("mails", effects=True)
+    async def mail(events: list[Event], _connection: Connection) -> None:
+        mails.extend(event.tenant for event in events)
+
+    with pytest.raises(InvalidArgument):
+        app.projection("mails")(mail)
+    await enqueue(store, 3)
+    await Runner(store, app.projections).settle()
+    await enqueue(store, 2, tenant="bert")
+    await Runner(store, app.projections).settle()
+    assert told == [(True, 3), (False, 2)]
+    assert mails == ["bert", "bert"]
+    async with store.connection() as connection:
+        found = await connection.fetch("select tenant, jobs from jobledger_waits.waits order by tenant")
+        assert [tuple(row) for row in found] == [("acme", 3), ("bert", 2)]
+        with pytest.raises(InvalidArgument):
+            await register.begin(connection, 0, "mails", None, shadow=True)
+        with pytest.raises(NotFound):
+            await register.begin(connection, 0, "nothing", None, shadow=True)
+        await register.begin(connection, 0, "waits", None, shadow=True)
+    await Runner(store, app.projections).settle()
+    assert told[2:] == [(True, 5)]
+    higher = Projection("mails", 2, (), mail, effects=True)
+    await enqueue(store, 1, tenant="poison")
+    await Runner(store, [app.projections[0], higher]).settle()
+    stopped = {one.name: one for one in await standing(store)}
+    assert mails == ["bert", "bert", "poison"]
+    assert (stopped["mails"].version, stopped["mails"].state) == (2, "running")
+    assert stopped["waits"].error is not None
+    assert stopped["waits"].error.startswith("block 6: ValueError: the poison (test_projections.py:")
+
+
+async def test_a_checkpoint_that_the_log_does_not_have_is_told_and_mended(store: Store) -> None:
+    """Lost with its server: it is made anew; dropped by retention: it stops, and goes on without that when told to."""
+    await enqueue(store, 3)
+    await Runner(store, [in_sql()]).settle()
+    async with store.connection() as connection:
+        # As behind logical replication: the register reached further than the log that came over.
+        await connection.execute("update jobledger.projections set block = 9")
+    await enqueue(store, 7)
+    with observing(ProjectionReset) as seen:
+        await value(store, "update jobledger.projections set block = 12 returning 1")
+        await enqueue(store, 3)
+        await value(store, "update jobledger.projections set epoch = 7 returning 1")
+        await Runner(store, [in_sql()]).settle()
+    assert [(one.name, one.reason) for one in seen] == [("seen", "beyond_end")]
+    assert [(one.state, one.block, one.events) for one in await standing(store)] == [("running", 13, 13)]
+    assert await value(store, MISSING) == 0
+    async with store.connection() as connection:
+        await register.begin(connection, 0, "seen", None, shadow=True)
+        await connection.execute("set session_replication_role = replica")
+        await connection.execute("delete from jobledger.blocks where block < 5")
+        await connection.execute("reset session_replication_role")
+        await Runner(store, [in_sql()]).settle()
+        live, shadow = await standing(store)
+        assert (live.state, shadow.state) == ("running", "stopped")
+        assert shadow.error is not None
+        assert "retention" in shadow.error
+        await register.resume(connection, 0, "seen", skip=True)
+        await Runner(store, [in_sql()]).settle()
+    assert [(one.state, one.block, one.events) for one in await standing(store)] == [("running", 13, 9)]
+
+
+async def test_a_folder_is_a_projection_if_it_has_what_one_needs(tmp_path: Path, store: Store) -> None:
+    """Version, tables in the order of their names, fold; what is missing is named, and so is a role that may not."""
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    with pytest.raises(InvalidArgument):
+        from_folder(folder)
+    (folder / "fold.sql").write_text(FOLD)
+    (folder / "version.txt").write_text("one\n")
+    with pytest.raises(InvalidArgument):
+        from_folder(folder)
+    (folder / "version.txt").write_text("3\n")
+    (folder / "20_more.sql").write_text(LATER)
+    (folder / "10_table.sql").write_text(TABLE)
+    app = App()
+    app.sql_projection(folder)
+    assert app.projections == [in_sql(3, LATER)]
+    for name in ("", "Seen", "9seen", "seen_next", "a" * 41, 'a"b'):
+        with pytest.raises(InvalidArgument):
+            Projection(name, 1)
+    await enqueue(store, 1)
+    await Runner(store, app.projections).settle()
+    async with store.connection() as connection, connection.transaction():
+        await connection.execute("create role bound_runner; grant jobledger_worker to bound_runner")
+        await connection.execute("set local role bound_runner")
+        with pytest.raises(Forbidden):
+            await register.due(connection, 0)
