@@ -1,6 +1,7 @@
 -- Begin a new epoch if one is due (see epoch_due): carry over what is unsealed, and put the floor under everything there is, so that old transaction ids never match again.
 -- One transaction that holds the log in SHARE mode: who appends now ends first, or waits (55P03: try again). A transaction that is prepared would append below
--- the floor when it commits, so it is named, never skipped. The sequence is set to at least the highest position: replication and a dump may leave it behind.
+-- the floor when it commits, so it is named, never skipped. The sequence is set to at least the highest position: a dump of the schema leaves it behind, and replicated
+-- blocks use it up, so that nobody draws a position there before.
 -- True: it began one; a caller bound to tenants is not told.
 drop function if exists jobledger.open_epoch;
 
@@ -33,7 +34,7 @@ begin
   perform jobledger.blocks_ensure(p_shard);
   v_epoch := coalesce((select max(e.epoch) from jobledger.epochs as e where e.shard = p_shard), 0) + 1;
   select coalesce(max(e.position), 0) into v_top from jobledger.events as e;
-  perform setval('jobledger.position', v_top) from jobledger.position as s where v_top > 0 and (s.last_value < v_top or not s.is_called);
+  perform setval('jobledger.position', greatest(v_top, 1), v_top > 0) from jobledger.position as s where s.last_value not between v_top and 9223372036854775806 or not s.is_called;
   v_carried := jobledger.carry_over(p_shard, v_epoch, v_now);
   insert into jobledger.epochs (epoch, position_floor, system_identifier, opened_at, shard, timeline, since)
   select v_epoch, v_top, c.system_identifier, v_now, p_shard, left(pg_walfile_name(pg_current_wal_lsn()), 8),

@@ -1,4 +1,4 @@
-"""A server that can prepare transactions."""
+"""Servers that can prepare transactions, and that archive and can be followed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from tests.conftest import FAST, in_thread
+from tests.order.clusters import primary_in
 
 from jobledger.embedded import Server
 from jobledger.store.migrate import migrate
@@ -33,6 +34,28 @@ def preparing() -> Iterator[Server]:
     finally:
         server.stop()
         shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """Give a folder for servers, in memory where there is any."""
+    memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
+    root = Path(tempfile.mkdtemp(prefix="jobledger-", dir=memory if os.access(memory, os.W_OK) else None))
+    yield root
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def primary(folder: Path) -> Iterator[Server]:
+    """Give a server that archives and that others may follow."""
+    servers: list[Server] = []
+
+    async def start() -> None:
+        servers.append(await primary_in(folder))
+
+    in_thread(start)
+    yield servers[0]
+    servers[0].stop()
 
 
 @pytest.fixture

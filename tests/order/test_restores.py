@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
-from tests.conftest import in_thread
 from tests.faults.conftest import until
 
 from jobledger import Client
 from jobledger.store.recovery import compare
 
-from .clusters import archived, backed_up, ended, primary_in, rolled_back, server_in, storage_copied, told
+from .clusters import archived, backed_up, ended, rolled_back, server_in, storage_copied, told
 from .readers import Reader, caught_up, following, service, works
 from .stress import nothing_amiss, seal_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from jobledger.embedded import Server
 
@@ -34,28 +29,6 @@ MARK = (
     " clock_timestamp()::text as time"
 )
 REPLAYED = "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Give a folder for servers, in memory where there is any."""
-    memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
-    root = Path(tempfile.mkdtemp(prefix="jobledger-", dir=memory if os.access(memory, os.W_OK) else None))
-    yield root
-    shutil.rmtree(root, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def primary(folder: Path) -> Iterator[Server]:
-    """Give a server that archives and that others may follow."""
-    servers: list[Server] = []
-
-    async def start() -> None:
-        servers.append(await primary_in(folder))
-
-    in_thread(start)
-    yield servers[0]
-    servers[0].stop()
 
 
 async def read_more(readers: list[Reader], count: int) -> None:

@@ -21,6 +21,7 @@ from jobledger.errors import (
     Forbidden,
     InvalidArgument,
     JobledgerError,
+    NotOpen,
     SchemaMissing,
     Unavailable,
     Unreachable,
@@ -44,6 +45,8 @@ _REFUSED: dict[str, str] = {
     "53300": "All connections that are allowed are taken: lower pool_max or the number of processes, raise "
     "max_connections or the role's own limit, or put a pooler between. Workers wait and go on by themselves.",
 }
+# The sequence of positions, which a replicated block uses up until opening sets it.
+_USED_UP = "2200H"
 _LATER = "Try again later."
 _WAYS_OUT: dict[str, str] = {
     "53100": "Give it space again; nothing was written. Workers keep what they have to report and go on by themselves.",
@@ -169,17 +172,21 @@ def _from_server(error: asyncpg.PostgresError, where: str | None, own: bool) -> 
     if state in _WAITING:
         return Unavailable(_WAITING[state], hint=_WAYS_OUT.get(state, _LATER), detail={"sqlstate": state})
     if state[:2] == "22":
-        return InvalidArgument(_of_value(state), detail={"sqlstate": state})
+        return _of_value(state)
     if state[:2] == "23":
         constraint = facts.get("constraint_name") or facts.get("column_name") or "a constraint"
         return BadInput(f"The input breaks a rule of the database: {constraint}.", detail={"sqlstate": state})
     return None
 
 
-def _of_value(state: str) -> str:
+def _of_value(state: str) -> JobledgerError:
+    if state == _USED_UP:
+        return NotOpen(hint="Logical replication wrote here: end the subscription, then run `jobledger open`.")
+    detail = {"sqlstate": state}
     if state in {"22P05", "22021"}:
-        return "A text holds a character that Postgres cannot store (U+0000, or half a surrogate pair)."
-    return "A value is of the wrong type or out of range."
+        what = "A text holds a character that Postgres cannot store (U+0000, or half a surrogate pair)."
+        return InvalidArgument(what, detail=detail)
+    return InvalidArgument("A value is of the wrong type or out of range.", detail=detail)
 
 
 def _facts(detail: object) -> dict[str, Any] | None:
