@@ -23,3 +23,5 @@ grant execute on function jobledger.subscription_create, jobledger.subscription_
   to jobledger_worker, jobledger_operator;
 
 grant execute on function jobledger.subscription_reset, jobledger.subscription_disable, jobledger.subscription_remove, jobledger.subscription_retry to jobledger_operator;
+
+grant execute on function jobledger.verify_events, jobledger.verify_rows, jobledger.verify_views, jobledger.verify_keys, jobledger.verify_blocks, jobledger.verify_unsealed to jobledger_operator;

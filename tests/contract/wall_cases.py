@@ -135,6 +135,22 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("select * from jobledger.read_log(0::smallint, 0, 0, 0, 100, null, null, $1)", "job"),
         ("select * from jobledger.read_log(0::smallint, 0, 0, 0, 100, null, null, $1)", "worker"),
     ],
+    # The log as a whole is everybody's, too.
+    "verify_events": [
+        (
+            "select * from jobledger.verify_events(0::smallint, $1, 0, 'ffffffff-ffff-ffff-ffff-ffffffffffff', 10)",
+            "job",
+        ),
+        (
+            "select * from jobledger.verify_events(0::smallint, $1, 0, 'ffffffff-ffff-ffff-ffff-ffffffffffff', 10)",
+            "worker",
+        ),
+    ],
+    "verify_rows": [("select * from jobledger.verify_rows(0::smallint, $1, $1)", "job")],
+    "verify_views": [("select * from jobledger.verify_views(0::smallint, $1, $1)", "job")],
+    "verify_keys": [("select * from jobledger.verify_keys(0::smallint, 'unique', $1, '', 10)", "tenant")],
+    "verify_blocks": [("select *, $1::text from jobledger.verify_blocks(0::smallint, 0, 10)", "tenant")],
+    "verify_unsealed": [("select * from jobledger.verify_unsealed(0::smallint, 1, array[$1::uuid], array[1])", "job")],
     "sealed_between": [
         ("select * from jobledger.sealed_between(0::smallint, 0, 100) as e where e.tenant = $1", "tenant"),
     ],

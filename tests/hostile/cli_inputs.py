@@ -184,6 +184,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "open": _PLACE,
     "live": _PLACE,
+    "verify": _PLACE,
     "doctor": _PLACE,
     "rebuild": Command({"1": "queue"}, {"1": ("", "QUEUE", "events", "\udcff")}),
     "repair": Command({"1": "{job}"}, {"1": NO_ID}),

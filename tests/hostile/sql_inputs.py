@@ -153,6 +153,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
     known = Argument("uuid", worker, [*NO_UUID, None, b"019aa0b1-7c00-7000-8000-000000000000"])
     one = b"{" + running + b"}"
     twice = b"{" + running + b"," + running + b"}"
+    stream = Argument("uuid", waiting, [*NO_UUID, None])
     unsorted = b"{" + max(waiting, running) + b"," + min(waiting, running) + b"}"
     single = {
         "kind": Argument("text", b"k", NEEDED_NAME),
@@ -300,6 +301,34 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "queue_snapshot": {"p_shard": SHARD},
         "open_epoch": {"p_shard": SHARD},
         "seal": {"p_shard": SHARD},
+        "verify_events": {
+            "p_shard": SHARD,
+            "p_after": stream,
+            "p_version": Argument("int", b"0", [*number(-(2**31), 2**31 - 1)[4:], None]),
+            "p_upto": stream,
+            "p_limit": Argument("int", b"10", [*number(1, 10_000), None]),
+            "p_lean": TRUE_OR_FALSE,
+        },
+        "verify_rows": {"p_shard": SHARD, "p_after": stream, "p_upto": stream},
+        "verify_views": {"p_shard": SHARD, "p_after": stream, "p_upto": stream},
+        "verify_keys": {
+            "p_shard": SHARD,
+            "p_what": Argument("text", b"unique", [*texts("", "UNIQUE", "jobs{mark}"), *BROKEN_TEXT, None]),
+            "p_tenant": Argument("text", b"t", [*BROKEN_TEXT, None]),
+            "p_key": Argument("text", b"k", [*BROKEN_TEXT, None]),
+            "p_limit": Argument("int", b"10", [*number(1, 10_000), None]),
+        },
+        "verify_blocks": {
+            "p_shard": SHARD,
+            "p_after": Argument("bigint", b"0", [*texts("9" * 40, "", "{mark}", "1.5"), None]),
+            "p_limit": Argument("int", b"10", [*number(1, 10_000), None]),
+        },
+        "verify_unsealed": {
+            "p_shard": SHARD,
+            "p_block": Argument("bigint", b"1", [*texts("9" * 40, "", "{mark}", "1.5"), None]),
+            "p_streams": Argument("uuid[]", one, [*listed("{1}", "{{mark}}"), None]),
+            "p_versions": Argument("int[]", b"{1}", [*listed("{{mark}}", "{1.5}", "{1,2}"), None]),
+        },
         "projections_due": {"p_shard": SHARD},
         "projection_list": {"p_shard": SHARD},
         "projection_begin": {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobledger import __version__
-from jobledger.cli import controls, database, endurance, enqueue, feed, jobs, migrate, operate, simulate, worker
+from jobledger.cli import controls, database, endurance, enqueue, feed, jobs, migrate, operate, simulate, verify, worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         operate.move,
     ),
     "Control": (controls.pause, controls.resume, controls.limits),
-    "Database": (database.open_, database.doctor, database.rebuild, database.repair, database.live),
+    "Database": (database.open_, database.doctor, verify.verify, database.rebuild, database.repair, database.live),
 }
 
 for _panel, _functions in _COMMANDS.items():
