@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ from jobledger.jobs.client import Client
 from jobledger.store.pool import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from jobledger.bench.measurement import Bench
     from jobledger.jobs.kind import Enqueuer
@@ -61,6 +62,7 @@ async def enqueue(bench: Bench) -> None:
 async def enqueue_all_ways(bench: Bench, *, seconds: float, turns: int) -> None:
     """Hand in by every way in turns: batches, single by one connection, single by 32; without and with keys; bare.
 
+    And by 32 callers of one client, whose calls of the same moment share a statement, on a pool of as many connections.
     Each stretch lasts `seconds`; the figures are medians of `turns`. Beside each batch stretch the floor is measured.
     """
     bench.options |= {"seconds": seconds, "turns": turns, "ways": "all"}
@@ -87,6 +89,11 @@ async def enqueue_all_ways(bench: Bench, *, seconds: float, turns: int) -> None:
             rate, ms, costs[called] = await _stretch(bench, clients, batch, seconds, keys=keys)
             rates.setdefault(called, []).append(rate)
             waits.setdefault(called, []).extend(ms)
+        called = f"callers_{_MANY}"
+        bench.progress(f"enqueuing: {called}", turn + 1, turns)
+        rate, ms, costs[called] = await _stretch(bench, _MANY, 1, seconds, keys=False, one_client=True)
+        rates.setdefault(called, []).append(rate)
+        waits.setdefault(called, []).extend(ms)
     _conclude(bench, {name: statistics.median(found) for name, found in rates.items()}, waits, costs)
 
 
@@ -102,7 +109,7 @@ def _conclude(
         if plain == "batch":
             one["ratio_to_floor"] = ratio(rate, medians["floor"])
         else:
-            bare = medians[plain.replace("single", "bare")]
+            bare = medians["bare_" + plain.rpartition("_")[2]]
             one |= {"bare_rows_per_s": round(bare), "ratio_to_bare": ratio(rate, bare)}
         if plain != name:
             one["ratio_to_without_keys"] = ratio(rate, medians[plain])
@@ -137,15 +144,12 @@ async def _measure_yardstick(
 
 
 async def _stretch(
-    bench: Bench, clients: int, batch: int, seconds: float, *, keys: bool
+    bench: Bench, clients: int, batch: int, seconds: float, *, keys: bool, one_client: bool = False
 ) -> tuple[float, list[float], dict[str, Any]]:
     """Enqueue for so many seconds; return jobs a second, the milliseconds of each call, and what each job cost."""
     noop = Noop()
-    async with opened(bench, clients) as connections:
-        steps = [
-            _ours(bench, noop, Client(Store(connection=connection), app=noop.app), batch, keys=keys)
-            for connection in connections
-        ]
+    async with _clients(bench, noop, clients, one_client) as found:
+        steps = [_ours(bench, noop, client, batch, keys=keys) for client in found]
         await _warm(steps)
         meter = Meter(bench, 1, backends=CLIENTS)
         await meter.start()
@@ -153,6 +157,17 @@ async def _stretch(
         meter.jobs = done
         costs = await meter.cost()
     return done / elapsed_s, ms, costs
+
+
+@asynccontextmanager
+async def _clients(bench: Bench, noop: Noop, count_: int, one_client: bool) -> AsyncIterator[list[Client]]:
+    """Give a client to each caller: one on a connection of its own, or all the same, on a pool."""
+    if one_client:
+        async with await Store.connect(bench.dsn, pool_max=count_, application_name=CLIENTS) as store:
+            yield [Client(store, app=noop.app)] * count_
+        return
+    async with opened(bench, count_) as connections:
+        yield [Client(Store(connection=connection), app=noop.app) for connection in connections]
 
 
 def _bare(bench: Bench, inserts: BareInserts) -> Step:

@@ -19,6 +19,7 @@ from jobledger.jobs.operations import Operations
 from jobledger.jobs.options import checked
 from jobledger.jobs.secret import Secret, refuse_plain
 from jobledger.store import enqueue as door
+from jobledger.store.gather import Gathering
 from jobledger.store.pool import Store
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobledger.jobs.app import App
+    from jobledger.jobs.catalogue import RegisteredKind
     from jobledger.jobs.kind import Job
     from jobledger.jobs.middleware import EnqueueMiddleware
     from jobledger.jobs.options import EnqueueOptions
@@ -63,6 +65,7 @@ class Client(Operations):
         self._shares_connection = isinstance(source, (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy))
         self._owned = False
         self._catalogue = Catalogue(self._store.shard if self._store is not None else 0)
+        self._gathering: Gathering | None = None
 
     @property
     def store(self) -> Store:
@@ -84,7 +87,7 @@ class Client(Operations):
     ) -> None:
         """Close what was opened here."""
         if self._owned and self._store is not None:
-            store, self._store, self._owned = self._store, None, False
+            store, self._store, self._owned, self._gathering = self._store, None, False, None
             await store.close()
 
     async def register(self) -> list[str]:
@@ -121,23 +124,29 @@ class Client(Operations):
         if job is not None:
             document = job.arguments.dump_json(document, job.app.resolvers)
             return Call(job, replace(job.new(document, stated), kind=kind), stated)
-        async with self._lent(stated.get("conn")) as conn:
-            registered = await self._catalogue.find(conn, kind) if isinstance(kind, str) else None
+        registered = await self._registered(stated.get("conn"), kind) if isinstance(kind, str) else None
         if registered is not None and registered.schema is not None:
             refuse_plain(registered.schema, orjson.loads(document))
         return Call(None, new_job(kind, document, stated), stated)
 
     async def send(self, call: Call[R]) -> Handle[R]:
-        """Enqueue one checked job."""
+        """Enqueue one checked job.
+
+        Without a connection of the caller's, calls of the same moment share a transaction of the client's pool: each
+        is durable when it returns, and fails for itself.
+        """
         if not isinstance(call, Call):
             raise InvalidArgument("What is sent is made by `job.call(…)` or `client.call(…)`.")
-        actor = call.options.get("actor", self.actor)
+        actor, conn = call.options.get("actor", self.actor), call.options.get("conn")
 
         async def send(new: NewJob) -> Enqueued:
-            async with self._lent(call.options.get("conn")) as conn:
-                [new] = await self._prepared(conn, {new.kind: call.job} if call.job else {}, [new])
-                strict = self._strict_for([call.job])
-                return await door.enqueue_job(conn, new, actor=actor, strict=strict, shard=self.store.shard)
+            [new] = await self._prepared(conn, {new.kind: call.job} if call.job else {}, [new])
+            strict = self._strict_for([call.job])
+            if conn is None and self.store.pooled:
+                self._gathering = self._gathering or Gathering(self.store)
+                return await self._gathering.enqueue(new, actor=actor, strict=strict)
+            async with self._lent(conn) as lent:
+                return await door.enqueue_job(lent, new, actor=actor, strict=strict, shard=self.store.shard)
 
         done = await around_enqueue(self._layers(), send)(call.new)
         return self._handle(done, call)
@@ -186,10 +195,10 @@ class Client(Operations):
         return self.strict and any(job is None for job in jobs)
 
     async def _prepared(
-        self, conn: Connection, kinds: Mapping[str, Job[..., Any] | None], batch: Sequence[NewJob]
+        self, conn: Connection | None, kinds: Mapping[str, Job[..., Any] | None], batch: Sequence[NewJob]
     ) -> list[NewJob]:
         """Let each job state what its kind declares, where the database does not know it, and the current span."""
-        silent = {name: job for name, job in kinds.items() if job and not await self._catalogue.find(conn, name)}
+        silent = {name: job for name, job in kinds.items() if job and not await self._registered(conn, name)}
         prepared = list(batch)
         if silent:
             prepared = [silent[new.kind].declared(new) if new.kind in silent else new for new in batch]
@@ -197,6 +206,13 @@ class Client(Operations):
         if not trace:
             return prepared
         return [replace(new, trace=dict(trace)) if new.trace is None else new for new in prepared]
+
+    async def _registered(self, conn: Connection | None, name: str) -> RegisteredKind | None:
+        fresh, found = self._catalogue.known(name)
+        if fresh:
+            return found
+        async with self._lent(conn) as lent:
+            return await self._catalogue.find(lent, name)
 
     def _layers(self) -> Sequence[EnqueueMiddleware]:
         return self.app.enqueue_layers if self.app is not None else ()

@@ -151,6 +151,11 @@ class Store:
         return self._pool
 
     @property
+    def pooled(self) -> bool:
+        """Whether connections come from a pool; else there is one, the caller's, perhaps inside a transaction."""
+        return self._pool is not None
+
+    @property
     def where(self) -> str | None:
         """Host, port and database, as far as known; fit to be shown."""
         return self._where

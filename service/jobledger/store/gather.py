@@ -1,0 +1,145 @@
+"""Enqueues of the same moment go in one statement: each caller still awaits its own job, durable, and its own error.
+
+A call that finds the door free goes through at once, by itself; those that come while `_LANES` calls are under way wait
+for one of them, and then go together. So nobody waits for company, and many callers share a commit. Jobs with an
+idempotency or unique key, or an id of their own, go by themselves: such an insert may have to wait for another
+transaction to end, and nobody else's job is to wait with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from jobledger.errors import BadInput, Conflict, Forbidden
+from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_many
+
+if TYPE_CHECKING:
+    from jobledger.store.pool import Store
+
+_LANES: Final = 2
+_TOGETHER: Final = 500
+_BYTES: Final = 4 * 1024 * 1024
+
+
+class _Manner(NamedTuple):
+    actor: str | None
+    strict: bool
+
+
+class _Waiting(NamedTuple):
+    job: NewJob
+    manner: _Manner
+    answer: asyncio.Future[Enqueued]
+
+
+class Gathering:
+    """Enqueues jobs one by one as they come, or together as they come while others are under way. Of one event loop."""
+
+    def __init__(self, store: Store) -> None:
+        """Enqueue through this store's pool."""
+        self._store = store
+        self._waiting: list[_Waiting] = []
+        self._under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def enqueue(self, job: NewJob, *, actor: str | None, strict: bool) -> Enqueued:
+        """Enqueue one job in a transaction of its own or of a few; raises what `enqueue_job` does, for this job only.
+
+        Cancelled while it waits for company, it is not enqueued; later it may be.
+        """
+        manner = _Manner(actor, strict)
+        if job.key is not None or job.unique_key is not None or job.id is not None:
+            return await self._alone(job, manner)
+        if self._under_way < _LANES:
+            self._under_way += 1
+            try:
+                return await self._alone(job, manner)
+            finally:
+                self._leave()
+        # What is wrong with a job is its caller's affair, and not to be found in a batch.
+        job.check()
+        mine = _Waiting(job, manner, asyncio.get_running_loop().create_future())
+        self._waiting.append(mine)
+        return await mine.answer
+
+    async def _alone(self, job: NewJob, manner: _Manner) -> Enqueued:
+        async with self._store.connection(ours=True) as connection:
+            return await enqueue_job(connection, job, actor=manner.actor, strict=manner.strict, shard=self._store.shard)
+
+    def _leave(self) -> None:
+        """Give the lane to those that wait, or free it."""
+        waiting = [one for one in self._waiting if not one.answer.done()]
+        if not waiting:
+            self._waiting.clear()
+            self._under_way -= 1
+            return
+        together = _first_together(waiting)
+        taken = set(map(id, together))
+        self._waiting = [one for one in waiting if id(one) not in taken]
+        task = asyncio.get_running_loop().create_task(self._together(together), name="jobledger-enqueue")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._leave()
+
+    async def _together(self, batch: list[_Waiting]) -> None:
+        manner = batch[0].manner
+        if len(batch) == 1:
+            await self._one_by_one(batch)
+            return
+        try:
+            async with self._store.connection(ours=True) as connection:
+                done = await enqueue_many(
+                    connection,
+                    [one.job for one in batch],
+                    actor=manner.actor,
+                    strict=manner.strict,
+                    shard=self._store.shard,
+                )
+        except (BadInput, Conflict, Forbidden):
+            # All or nothing: nothing was written, and the others are not to suffer for one.
+            await self._one_by_one(batch)
+        except BaseException as error:  # noqa: BLE001 - each caller gets it, as if it had called by itself
+            for one in batch:
+                _fail(one, error)
+        else:
+            for one, enqueued in zip(batch, done, strict=True):
+                if not one.answer.done():
+                    one.answer.set_result(enqueued)
+
+    async def _one_by_one(self, batch: list[_Waiting]) -> None:
+        for one in batch:
+            if one.answer.done():
+                continue
+            try:
+                enqueued = await self._alone(one.job, one.manner)
+            except BaseException as found:  # noqa: BLE001 - its caller gets it
+                _fail(one, found)
+            else:
+                if not one.answer.done():
+                    one.answer.set_result(enqueued)
+
+
+def _first_together(waiting: list[_Waiting]) -> list[_Waiting]:
+    """Return those that can go with the first of them: in the same manner, 500, and 4 MiB of arguments."""
+    together: list[_Waiting] = []
+    size = 0
+    for one in waiting:
+        if one.manner == waiting[0].manner and len(together) < _TOGETHER:
+            size += len(one.job.args) if isinstance(one.job.args, bytes | str) else 0
+            if together and size > _BYTES:
+                break
+            together.append(one)
+    return together
+
+
+def _fail(one: _Waiting, error: BaseException) -> None:
+    if one.answer.done():
+        return
+    if isinstance(error, asyncio.CancelledError):
+        one.answer.cancel()
+    else:
+        one.answer.set_exception(error)

@@ -1,0 +1,109 @@
+"""Enqueues of the same moment share statements; each caller has its own job, and its own error."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from jobledger.errors import Conflict, InvalidArgument, Unreachable
+from jobledger.ids import new_id
+from jobledger.jobs.client import Client
+from jobledger.jobs.handle import Handle
+from jobledger.store.pool import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+COMMITS = "select count(distinct xid) from jobledger.events where type = 'job.enqueued'"
+BLOCKED = "select count(*) from pg_locks where not granted"
+WROTE = "select stream_id, tenant, (data -> 'args' ->> 'n')::int as n from jobledger.events where type = 'job.enqueued'"
+TERMINATE = (
+    "select pg_terminate_backend(pid) from pg_stat_activity"
+    " where datname = current_database() and pid <> pg_backend_pid()"
+)
+SIZES = "select count(*) as n from jobledger.events where type = 'job.enqueued' group by xid order by n"
+
+
+@pytest.fixture
+async def client(database: str) -> AsyncIterator[Client]:
+    """A client with a pool of its own."""
+    async with await Store.connect(database, pool_max=4) as store:
+        yield Client(store, strict=False)
+
+
+@pytest.fixture
+async def sql(database: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection beside it."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+async def blocked(sql: asyncpg.Connection[asyncpg.Record], count: int) -> None:
+    """Wait until so many others wait for a lock."""
+    async with asyncio.timeout(10):
+        while await sql.fetchval(BLOCKED) < count:  # noqa: ASYNC110 - looks into the database, which sets no event
+            await asyncio.sleep(0.01)
+
+
+async def test_callers_of_one_moment_share_transactions_and_each_gets_its_own_job(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """A hundred callers at once: a hundred jobs, each as its caller gave it, in a few transactions."""
+    handles = await asyncio.gather(*[client.enqueue("noop", {"n": n}, tenant=f"t{n % 7}") for n in range(100)])
+    assert await sql.fetchval(COMMITS) <= 4
+    rows = await sql.fetch(WROTE)
+    wrote = {row["stream_id"]: (row["tenant"], row["n"]) for row in rows}
+    assert wrote == {handle.id: (f"t{n % 7}", n) for n, handle in enumerate(handles)}
+
+
+async def test_a_call_by_itself_waits_for_nobody_and_those_behind_it_go_together(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """While two calls stand still, others wait, and go as one; a cancelled one does not go; keys go by themselves."""
+    await sql.execute("begin; lock table jobledger.ready in exclusive mode")
+    first = [asyncio.create_task(client.enqueue("noop")) for _ in range(2)]
+    await blocked(sql, 2)
+    behind = [asyncio.create_task(client.enqueue("noop")) for _ in range(5)]
+    keyed = asyncio.create_task(client.enqueue("noop", key="k"))
+    await blocked(sql, 3)
+    behind[0].cancel()
+    await sql.execute("commit")
+    await asyncio.gather(*first, *behind[1:], keyed)
+    assert [row["n"] for row in await sql.fetch(SIZES)] == [1, 1, 1, 4]
+
+
+async def test_what_is_wrong_with_one_job_is_told_to_its_caller_alone(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """A batch with a bad job is all or nothing; its callers never learn of each other."""
+    id = new_id()  # noqa: A001 - the domain's word
+    await client.enqueue("noop", id=id)
+    calls = [client.enqueue("noop", tenant=f"t{n}") for n in range(20)]
+    calls[5:5] = [client.enqueue("noop", id=id), client.enqueue("noop", max_attempts=0), client.enqueue("no kind")]
+    calls.append(client.enqueue("noop", {"text": "x" * 300_000}))
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    wrong = [one for one in done if isinstance(one, BaseException)]
+    assert len(wrong) == 4
+    assert isinstance(wrong[0], Conflict)
+    assert all(isinstance(one, InvalidArgument) for one in wrong[1:3])
+    assert "limit" in str(wrong[3])
+    assert await sql.fetchval("select count(*) from jobledger.events where type = 'job.enqueued'") == 21
+
+
+async def test_callers_of_one_moment_learn_of_a_lost_connection(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Who was on a connection that is gone is told, like anybody who gets such a one; the next call works again."""
+    await sql.execute("begin; lock table jobledger.ready in exclusive mode")
+    calls = [asyncio.create_task(client.enqueue("noop")) for _ in range(10)]
+    await blocked(sql, 2)
+    await sql.fetch(TERMINATE)
+    await sql.execute("commit")
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(one, Unreachable) for one in done) >= 2
+    assert all(isinstance(one, Unreachable | Handle) for one in done)
+    assert (await client.enqueue("noop")).created
