@@ -1,5 +1,5 @@
 -- An operator's act on jobs named by their ids: cancel, kill, retry, unpark, reschedule, reprioritise, move; each an event with actor and reason.
--- One verdict a job: done, requested (a running job is asked to cancel), not_found (also another tenant's), wrong_state, unique_taken.
+-- One verdict a job: done, requested (a running job is asked to cancel), not_found (also another tenant's), job_gone (its part of the log was given up), wrong_state, unique_taken.
 -- Ids are taken in ascending order, so two acts, or an act and a report, over the same jobs do not deadlock.
 -- An act that made jobs claimable tells idle workers, as an enqueue does; that it is in its transaction breaks PREPARE TRANSACTION likewise (see hint).
 -- Plans: a table that was small when the statement was planned is not read from end to end for each job when it has grown.

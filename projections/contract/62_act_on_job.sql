@@ -14,7 +14,7 @@ begin
   for i in 1 .. 100 loop
     select j.tenant, j.state into v_job from jobledger.jobs as j where j.shard = p_shard and j.id = p_id;
     if not found or (p_tenant is not null and v_job.tenant <> p_tenant) or not jobledger.may(v_job.tenant) then
-      verdict := 'not_found';
+      verdict := case when jobledger.is_retired(p_shard, p_id) then 'job_gone' else 'not_found' end;
       return;
     end if;
     state := v_job.state::text;

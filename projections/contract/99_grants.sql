@@ -14,7 +14,9 @@ grant execute on function jobledger.tick, jobledger.open, jobledger.queue_snapsh
 grant execute on function jobledger.projections_due, jobledger.projection_list, jobledger.projection_begin, jobledger.projection_make, jobledger.projection_take, jobledger.projection_stop,
   jobledger.projection_resume, jobledger.projection_swap, jobledger.projection_drop to jobledger_worker, jobledger_operator;
 
-grant execute on function jobledger.act, jobledger.pause, jobledger.resume, jobledger.set_limit to jobledger_operator;
+grant execute on function jobledger.act, jobledger.pause, jobledger.resume, jobledger.set_limit, jobledger.partitions to jobledger_operator;
+
+grant execute on function jobledger.is_gone to jobledger_producer, jobledger_worker, jobledger_reader, jobledger_operator;
 
 grant execute on function jobledger.seen, jobledger.moment_of_token, jobledger.moment_of_place, jobledger.moment_of_time, jobledger.job_as_of, jobledger.jobs_as_of to jobledger_reader, jobledger_worker, jobledger_operator;
 

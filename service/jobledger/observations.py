@@ -332,6 +332,15 @@ class PartitionsShort(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionDropped(Observation):
+    """Retention dropped a partition of the log, and `rows` of finished jobs, keys and workers with it."""
+
+    name: str
+    rows: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class MigrationApplied(Observation):
     """A migration was applied and recorded."""
 

@@ -121,6 +121,8 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "may": [("select jobledger.may($1)", "tenant")],
+    "is_gone": [("select jobledger.is_gone(0::smallint, $1)", "job")],
+    "partitions": [("select * from jobledger.partitions(), (select $1::text) as foreign_thing", "tenant")],
     # Answers that name no tenant's things: they are the same whatever others do, up to what `test_..._tells` checks.
     "tick": [],
     "open": [],

@@ -301,6 +301,8 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "queue_snapshot": {"p_shard": SHARD},
         "open_epoch": {"p_shard": SHARD},
         "seal": {"p_shard": SHARD},
+        "partitions": {"p_shard": SHARD},
+        "is_gone": {"p_shard": SHARD, "p_id": Argument("uuid", waiting, [*NO_UUID, None])},
         "verify_events": {
             "p_shard": SHARD,
             "p_after": stream,

@@ -10,7 +10,7 @@ import typer
 
 from jobledger.cli import output, values
 from jobledger.cli.connect import connection_at, store_at
-from jobledger.errors import Conflict, InvalidArgument, JobledgerError, NotFound, UniqueTaken, WrongState
+from jobledger.errors import Conflict, InvalidArgument, JobGone, JobledgerError, NotFound, UniqueTaken, WrongState
 from jobledger.store import operate
 from jobledger.store.filters import JobFilter
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _DONE: Final = frozenset({"done", "requested"})
 _REFUSALS: Final[Mapping[str, type[JobledgerError]]] = {
     "not_found": NotFound,
+    "job_gone": JobGone,
     "wrong_state": WrongState,
     "unique_taken": UniqueTaken,
 }

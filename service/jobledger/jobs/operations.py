@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobledger.errors import InvalidArgument, NotFound, UniqueTaken, WrongState
+from jobledger.errors import InvalidArgument, JobGone, NotFound, UniqueTaken, WrongState
 from jobledger.jobs.handle import Handle
 from jobledger.jobs.masking import masked
 from jobledger.jobs.options import whole_seconds
@@ -272,6 +272,8 @@ class Operations(ABC):
         facts = {"job": str(id_), "state": done.state, "act": act}
         if done.verdict == "not_found":
             raise NotFound("There is no such job.", detail={"job": str(id_)})
+        if done.verdict == "job_gone":
+            raise JobGone(detail={"job": str(id_)})
         if done.verdict == "wrong_state":
             raise WrongState(f"The job is {done.state}; {act} is not possible then.", detail=facts)
         if done.verdict == "unique_taken":

@@ -41,8 +41,8 @@ BATCH: Final = 500
 class Acted(NamedTuple):
     """The answer for one job.
 
-    `verdict` is done, requested (a running job was asked to cancel), not_found, wrong_state or unique_taken; `state`
-    is the job's state now, None where it is not found.
+    `verdict` is done, requested (a running job was asked to cancel), not_found, job_gone (retention dropped what there
+    may have been), wrong_state or unique_taken; `state` is the job's state now, None where it is not found.
     """
 
     id: UUID
