@@ -207,6 +207,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
         dict.fromkeys(("--jobs", "--tenants", "--concurrency"), _COUNTS)
         | {"--notify": ("", "sometimes", "IDLE"), "--plot": NO_FILE},
     ),
+    "projections list": _PLACE,
+    "projections run": Command({"--until-settled": ""}, {"--app": NO_APP}, as_json=False),
+    "projections rebuild": Command({"1": "seen", "--no-wait": ""}, {"1": NO_NAME, "--app": NO_APP}),
+    "projections stop": Command({"1": "seen"}, {"1": NO_NAME}),
+    "projections resume": Command({"1": "seen"}, {"1": NO_NAME}),
+    "projections drop": Command({"1": "seen"}, {"1": NO_NAME}),
     "bench compare": Command(
         {"1": "false {dsn}"},
         dict.fromkeys(("--jobs", "--turns", "--processes"), _COUNTS)

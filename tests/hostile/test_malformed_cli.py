@@ -37,6 +37,8 @@ NEEDED: Final = {
     *("unpark", "pause", "resume", "limits", "rebuild", "repair", "doctor", "simulate", "bench"),
 }
 
+FLAGS = {"--lax", "--pending", "--until-settled", "--no-wait"}
+
 
 class Terminal:
     """Types commands, in this process, at a database of its own with one job that waits."""
@@ -64,7 +66,7 @@ class Terminal:
         words = [*name.split(), *(["--json"] if as_json else [])]
         for option, value in ({"--dsn": self.dsn} | filled).items():
             if not option.isdigit():
-                words += [option] if option in {"--lax", "--pending"} else [option, value]
+                words += [option] if option in FLAGS else [option, value]
         return [*words, *(["--", *places] if places else [])]
 
     def refused(self, name: str, parts: Mapping[str, str], mark: str, *, as_json: bool) -> str | None:

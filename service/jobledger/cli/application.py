@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobledger import __version__
-from jobledger.cli import controls, database, endurance, enqueue, feed, jobs, migrate, operate, simulate, verify, worker
+from jobledger.cli import (
+    controls,
+    database,
+    endurance,
+    enqueue,
+    feed,
+    jobs,
+    migrate,
+    operate,
+    projections,
+    simulate,
+    verify,
+    worker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,4 +70,5 @@ for _panel, _functions in _COMMANDS.items():
     for _function in _functions:
         application.command(_function.__name__.rstrip("_"), rich_help_panel=_panel)(_function)
 application.add_typer(migrate.application, name="migrate", rich_help_panel="Database")
+application.add_typer(projections.application, name="projections", rich_help_panel="Database")
 application.add_typer(endurance.application, name="bench", rich_help_panel="Run")

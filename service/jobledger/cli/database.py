@@ -50,7 +50,10 @@ def rebuild(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Drop what a projection holds and make it anew from the log. Enqueuing goes on meanwhile; workers stand back."""
+    """Drop what a projection holds and make it anew from the log. Enqueuing goes on meanwhile; workers stand back.
+
+    For the projections that are written with each event. Those folded from the sealed log have `projections rebuild`.
+    """
     from jobledger.cli import output
     from jobledger.store import recovery
 
