@@ -238,6 +238,7 @@ class Life:
         self._heartbeat.stop()
         turning.cancel()
         await asyncio.to_thread(self._heartbeat.join, 5.0)
+        await self._link.close()
         for incarnation in self._incarnations:
             await self._say_ended(incarnation, self._stopping.reason)
 

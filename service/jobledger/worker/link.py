@@ -25,6 +25,7 @@ from jobledger.store.reports import report
 from jobledger.store.tick import TickResult, tick
 from jobledger.store.workers import heartbeat, set_idle, start_worker, stop_worker
 from jobledger.worker.incarnation import Incarnation
+from jobledger.worker.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -98,6 +99,13 @@ class Link:
         self.patience_s = patience_s
         self.window = window
         self._dsn = store.dsn
+        self._claims = Lines(store)
+        self._sends = Lines(store)
+
+    async def close(self) -> None:
+        """Give back the connections that claims and reports have kept."""
+        await self._claims.close()
+        await self._sends.close()
 
     async def pulse(self) -> DatabasePulse:
         """Open the heartbeat's connection, in whichever loop runs it."""
@@ -146,7 +154,7 @@ class Link:
 
     async def send(self, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
         """Send reports on a connection of their own."""
-        async with self.store.connection(ours=True) as connection:
+        async with self._sends.line() as connection:
             return await self._patiently(connection, report(connection, self.store.shard, worker, reports, terse=True))
 
     async def claim(
@@ -167,7 +175,7 @@ class Link:
         met: set[UUID] = set()
         for _ in range(_POISONED_MOST):
             try:
-                async with self.store.connection(ours=True) as connection:
+                async with self._claims.line() as connection:
                     claiming = home.claimer.claim(
                         n, home.held.shares(), call, connection, queues=free, timeout_s=timeout_s, ticking=ticking
                     )

@@ -1,0 +1,65 @@
+"""Lines: connections that one kind of call keeps to itself while a worker lives.
+
+A session makes the plans of a function at its first call, and a claim has a hundred: 20 ms. From a pool each call would
+get whichever connection is free, and in the end every connection would have made every plan.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from jobledger.store.failures import translated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from jobledger.store.pool import Connection, Store
+
+_LEAST: Final = 6
+"""Of a smaller pool nothing is kept: somebody else may need it."""
+
+
+class Lines:
+    """Lends connections of a store's pool to one kind of call, and keeps `most` of them between two calls."""
+
+    def __init__(self, store: Store, most: int = 2) -> None:
+        """Open nothing yet."""
+        self._store = store
+        self._most = most if store.pooled and store.pool.get_max_size() >= _LEAST else 0
+        self._spare: list[tuple[Connection, AsyncExitStack]] = []
+        self._kept = 0
+        self._over = False
+
+    @asynccontextmanager
+    async def line(self) -> AsyncIterator[Connection]:
+        """Lend a connection, for the package's own statements only. One that met an error goes back to the pool."""
+        connection, stack = self._spare.pop() if self._spare else await self._opened()
+        well = False
+        try:
+            with translated(self._store.where, own=False):
+                yield connection
+            well = True
+        finally:
+            if well and not self._over and not connection.is_closed() and self._kept <= self._most:
+                self._spare.append((connection, stack))
+            else:
+                self._kept -= 1
+                await stack.aclose()
+
+    async def close(self) -> None:
+        """Give back what is kept; what is lent follows when its call has ended."""
+        self._over = True
+        while self._spare:
+            _, stack = self._spare.pop()
+            self._kept -= 1
+            await stack.aclose()
+
+    async def _opened(self) -> tuple[Connection, AsyncExitStack]:
+        self._kept += 1
+        stack = AsyncExitStack()
+        try:
+            return await stack.enter_async_context(self._store.connection(ours=True)), stack
+        except BaseException:
+            self._kept -= 1
+            raise

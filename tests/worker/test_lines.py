@@ -1,0 +1,57 @@
+"""Lines: calls of one kind go by the same few connections, and none is kept that somebody else may need."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobledger.errors import Unreachable
+from jobledger.store.pool import Store
+from jobledger.worker.lines import Lines
+
+PID = "select pg_backend_pid()"
+
+
+async def test_calls_of_one_kind_keep_their_connections(database: str) -> None:
+    """One after the other by the same one, two at once by two; a third is given back, and all at the end."""
+    async with await Store.connect(database, pool_max=6) as store:
+        lines = Lines(store)
+        async with lines.line() as one, lines.line() as two, lines.line() as three:
+            pids = {await line.fetchval(PID) for line in (one, two, three)}
+        assert len(pids) == 3
+        assert store.pool.get_idle_size() == 1
+        kept = set()
+        for _ in range(5):
+            async with lines.line() as one, store.connection() as other:
+                kept.add(await one.fetchval(PID))
+                assert await other.fetchval(PID) not in kept
+        assert len(kept) == 1
+        await lines.close()
+        assert store.pool.get_idle_size() == store.pool.get_size()
+        async with lines.line():
+            pass
+        assert store.pool.get_idle_size() == store.pool.get_size()
+
+
+async def test_a_connection_that_met_an_error_is_not_kept(database: str) -> None:
+    """It goes back, open or lost, and the next call gets a sound one; the error is the store's own."""
+    async with await Store.connect(database, pool_max=6) as store:
+        lines = Lines(store)
+        with pytest.raises(ZeroDivisionError):
+            async with lines.line():
+                raise ZeroDivisionError
+        assert store.pool.get_idle_size() == store.pool.get_size()
+        with pytest.raises(Unreachable):
+            async with lines.line() as line:
+                await line.execute("select pg_terminate_backend(pg_backend_pid())")
+        async with lines.line() as line:
+            assert await line.fetchval("select 1") == 1
+        await lines.close()
+
+
+async def test_nothing_is_kept_of_a_small_pool(database: str) -> None:
+    """The caller's pool of two stays free for its caller."""
+    async with await Store.connect(database, pool_max=2) as store:
+        lines = Lines(store)
+        async with lines.line() as line:
+            await line.fetchval(PID)
+        assert store.pool.get_idle_size() == store.pool.get_size()
