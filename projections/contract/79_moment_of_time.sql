@@ -17,6 +17,9 @@ begin
     perform jobledger.refuse('JL101', 'A moment of the past is a time up to now.', 'Ask without it for what is now.');
   end if;
   if not exists (select from (select x.sealed_at from jobledger.blocks as x where x.shard = p_shard order by x.block desc limit 1) as x where x.sealed_at > p_at) then
+    if current_setting('transaction_isolation') <> 'read committed' then
+      perform jobledger.refuse('JL208', 'This transaction''s snapshot is older than the moment, or may be.', 'Ask in a READ COMMITTED transaction.');
+    end if;
     begin
       perform pg_advisory_xact_lock_shared(hashtext('jobledger.seal'), p_shard::int);
       raise exception using errcode = 'JL000';

@@ -1,11 +1,11 @@
 -- The jobs that fitted at a moment, newest first below an id: at most `p_limit` of them, from at most `p_window` of the newest jobs, each looked at as it was then. The last row has no job and
--- says how many were looked at, and the last of them. Which jobs there are is taken from the tables of now (so they must be open), from ids up to six minutes after the moment: a client may
+-- says how many were looked at, the last of them, and from when on jobs are kept. Which jobs there are is taken from the tables of now (so they must be open), from ids up to six minutes after the moment: a client may
 -- have made one that was five ahead. Stable: every part of it sees one snapshot, so that no job is missed that moves from table to table. Only for who sees every tenant.
 drop function if exists jobledger.jobs_as_of;
 
 create function jobledger.jobs_as_of(p_shard smallint, p_moment jobledger.moment, p_tenant text, p_states text[], p_below uuid, p_limit int, p_window int default 10000, p_queue text default null,
   p_kind text default null, p_owner text default null, p_tag text default null)
-returns table (job jobledger.jobs, looked_at int, last_id uuid)
+returns table (job jobledger.jobs, looked_at int, last_id uuid, horizon timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
@@ -39,13 +39,13 @@ begin
       if v_then.id is not null and v_then.state::text = any (p_states) and (p_queue is null or v_then.queue = p_queue) and (p_tag is null or exists (
         select from jobledger.events as e where e.shard = c.shard and e.stream_id = c.id and e.version = 1 and e.data -> 'tags' ? p_tag)) then
         v_got := v_got + 1;
-        return query select v_then, v_looked, c.id;
+        return query select v_then, v_looked, c.id, null::timestamptz;
         exit when v_got = p_limit;
       end if;
     end loop;
     exit when v_came < v_chunk;
     v_chunk := v_chunk * 2;
   end loop;
-  return query select null::jobledger.jobs, v_looked, v_below;
+  return query select null::jobledger.jobs, v_looked, v_below, jobledger.time_of(jobledger.least_id());
 end
 $$;

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobledger.cli.moments import AsOfMoment, Token  # noqa: TC001 - typer reads the annotations
 from jobledger.cli.options import (  # noqa: TC001 - typer reads the annotations
     Data,
     Dsn,
@@ -20,10 +21,12 @@ from jobledger.cli.options import (  # noqa: TC001 - typer reads the annotations
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from jobledger.cli.connect import Place
     from jobledger.events import Event
     from jobledger.store.filters import JobFilter
-    from jobledger.store.jobs_read import JobDetail
+    from jobledger.store.jobs_read import JobDetail, JobPage
     from jobledger.store.pool import Connection
 
 
@@ -40,43 +43,49 @@ def jobs(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many, 1 to 1000.")] = 50,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where a page ended.")] = None,
+    as_of: AsOfMoment = None,
+    token: Token = False,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """List jobs, newest first.
+    """List jobs, newest first, as they are or as they were.
 
-    Filters other than tenant and state look at the newest 10,000 finished jobs, and say when they stopped there.
+    Filters other than tenant and state look at the newest 10,000 finished jobs, and say when they stopped there; of
+    the past every filter does. An answer with --json carries a token, by which it can be asked for again.
     """
-    from jobledger.cli import values
+    from jobledger.cli import moments, values
     from jobledger.cli.connect import located, settings_of
+    from jobledger.errors import InvalidArgument
     from jobledger.store.filters import JobFilter
 
     silent_s = values.seconds("--silent", silent)
+    moment = moments.asked(as_of)
+    if silent is not None and moment is not None:
+        raise InvalidArgument("--silent looks at the workers of now; --as-of is for the lists of jobs.")
     wanted = JobFilter(tenant, state.split(",") if state else None, queue, kind, owner, tag)
     with located(settings_of(dsn, data)) as place:
         if silent_s is not None:
             asyncio.run(_silent(place, silent_s, tenant, limit, as_json))
         else:
-            asyncio.run(_jobs(place, wanted, limit, cursor, as_json))
+            page = asyncio.run(_jobs(place, wanted, moment, token or as_json, limit=limit, cursor=cursor))
+            _print(page, wanted, token, as_json)
 
 
-async def _jobs(place: Place, wanted: JobFilter, limit: int, cursor: str | None, as_json: bool) -> None:
-    from jobledger.cli import output
+async def _jobs(place: Place, wanted: JobFilter, moment: str | datetime | None, token: bool, **page: Any) -> JobPage:
+    from jobledger.cli import moments
     from jobledger.cli.connect import connection_at
-    from jobledger.store.jobs_read import list_jobs
 
     async with connection_at(place.dsn) as connection:
-        page = await list_jobs(connection, place.settings.shard, wanted, limit=limit, cursor=cursor)
+        return await moments.listed(connection, place.settings.shard, wanted, moment, token, **page)
+
+
+def _print(page: JobPage, wanted: JobFilter, token: bool, as_json: bool) -> None:
+    from jobledger.cli import moments, output
+
     if as_json:
-        output.document(
-            {
-                "jobs": [job._asdict() for job in page.jobs],
-                "next": page.next,
-                "looked_at": page.looked_at,
-                "stopped": page.stopped,
-            }
-        )
+        jobs = [job._asdict() for job in page.jobs]
+        output.document({**page._asdict(), "jobs": jobs, "as_of": moments.document(page.as_of)})
         return
     output.table(
         ("id", "tenant", "queue", "kind", "state", "attempt#", "enqueued", "finished"),
@@ -100,6 +109,10 @@ async def _jobs(place: Place, wanted: JobFilter, limit: int, cursor: str | None,
         output.note(f"Looked at the newest {page.looked_at:,} jobs and stopped there; older ones may fit.")
     if page.next:
         output.note(f"There may be more: --cursor {page.next}")
+    if page.horizon is not None and page.as_of is not None and page.horizon > page.as_of.at:
+        output.note(f"The log reaches back to {output.moment(page.horizon)}: jobs of before are gone.")
+    if token or page.as_of is not None:
+        moments.tell(page.as_of, token)
 
 
 async def _silent(place: Place, silent_s: int, tenant: str | None, limit: int, as_json: bool) -> None:
@@ -124,27 +137,30 @@ async def _silent(place: Place, silent_s: int, tenant: str | None, limit: int, a
 def show(
     id: Annotated[str, typer.Argument(help="The job's id.")],  # noqa: A002 - the domain's word
     tenant: Tenant = None,
+    as_of: AsOfMoment = None,
+    token: Token = False,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Show one job: its state, times, options, arguments, result or error."""
-    from jobledger.cli import output, values
+    """Show one job, as it is or as it was: its state, times, options, arguments, result or error."""
+    from jobledger.cli import moments, output, values
     from jobledger.cli.connect import connection_at, located, settings_of
-    from jobledger.store.jobs_read import show_job
 
     (job,) = values.ids([id])
+    moment = moments.asked(as_of)
 
     async def run(place: Place) -> JobDetail:
         async with connection_at(place.dsn) as connection:
-            detail = await show_job(connection, place.settings.shard, job, tenant=tenant)
+            shard = place.settings.shard
+            detail = await moments.shown(connection, shard, job, tenant, moment, token or as_json)
             await _mask(connection, place.settings.shard, detail.job.kind, detail.enqueued)
             return detail
 
     with located(settings_of(dsn, data)) as place:
         detail = asyncio.run(run(place))
     if as_json:
-        output.document({**detail._asdict(), "job": detail.job._asdict()})
+        output.document({**detail._asdict(), "job": detail.job._asdict(), "as_of": moments.document(detail.as_of)})
         return
     enqueued = {name: value for name, value in detail.enqueued.items() if name not in ("kind", "queue")}
     row = detail.job._asdict()
@@ -157,6 +173,8 @@ def show(
         output.say("")
         output.facts([("last", detail.last_type), ("at", detail.last_at), ("by", detail.last_actor)])
         output.facts(_told(detail.last_data or {}))
+    if token or detail.as_of is not None:
+        moments.tell(detail.as_of, token)
 
 
 def history(

@@ -11,6 +11,8 @@ from jobledger.jobs.handle import Handle
 from jobledger.jobs.masking import masked
 from jobledger.jobs.options import whole_seconds
 from jobledger.order.filters import EventFilter
+from jobledger.order.moment import moments_for
+from jobledger.order.past import job_as_of, jobs_as_of
 from jobledger.order.reader import Feed
 from jobledger.store import jobs_read, operate
 from jobledger.store.filters import JobFilter
@@ -42,11 +44,34 @@ class Operations(ABC):
     def store(self) -> Store:
         """The store."""
 
-    async def job(self, job: UUID | Handle[Any], *, tenant: str | None = None) -> JobDetail:
-        """Return one job whole, marked arguments masked. Raises `NotFound`, also for another tenant's job."""
+    async def job(
+        self,
+        job: UUID | Handle[Any],
+        *,
+        tenant: str | None = None,
+        as_of: str | datetime | None = None,
+        token: bool = False,
+    ) -> JobDetail:
+        """Return one job whole, marked arguments masked; with `as_of` as it was at a moment of the past.
+
+        A moment is the token of an answer, a cursor of a feed, or a time. With `token` the answer's `as_of` carries
+        one, by which it can be asked for again; None where there is none to give (a role that is bound to tenants, a
+        connection whose transaction has written, a database that is not open).
+
+        Raises:
+            NotFound: no such job then, also for another tenant's.
+            JobGone: its partition of the log was dropped.
+            MomentLost: the log cannot answer for the moment.
+            Forbidden: `as_of` or `token`, and the role is bound to tenants.
+        """
         id_, tenant = _which(job, tenant)
+        shard = self.store.shard
         async with self.store.connection() as conn:
-            detail = await jobs_read.show_job(conn, self.store.shard, id_, tenant=tenant)
+            if as_of is not None:
+                detail = await job_as_of(conn, shard, id_, as_of, tenant=tenant)
+            else:
+                told = (await moments_for(conn, tenant)).token if token else None
+                detail = await jobs_read.show_job(conn, shard, id_, tenant=tenant, told=told)
             schema = await self._schema_of(conn, detail.job.kind)
         return detail._replace(enqueued=_masked_args(schema, detail.enqueued))
 
@@ -61,15 +86,22 @@ class Operations(ABC):
         tag: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        as_of: str | datetime | None = None,
+        token: bool = False,
     ) -> JobPage:
         """Return a page of the jobs that fit, newest first; `limit` 1 to 1,000, `cursor` from the page before.
 
         Other filters than tenant and state look at the newest 10,000 jobs, and the page says where they stopped; the
-        open jobs of one owner are always exact.
+        open jobs of one owner are always exact. `as_of` and `token` are as in `job`; of the past every filter looks at
+        the newest 10,000.
         """
         wanted = JobFilter(tenant=tenant, states=states, queue=queue, kind=kind, owner=owner, tag=tag)
+        shard = self.store.shard
         async with self.store.connection() as conn:
-            return await jobs_read.list_jobs(conn, self.store.shard, wanted, limit=limit, cursor=cursor)
+            if as_of is not None:
+                return await jobs_as_of(conn, shard, wanted, as_of, limit=limit, cursor=cursor)
+            told = (await moments_for(conn, tenant)).token if token else None
+            return await jobs_read.list_jobs(conn, shard, wanted, limit=limit, cursor=cursor, told=told)
 
     async def history(self, job: UUID | Handle[Any], *, tenant: str | None = None) -> list[Event]:
         """Return every event of a job in order, marked arguments masked. Raises `NotFound`, `JobGone`."""

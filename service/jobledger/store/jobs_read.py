@@ -16,11 +16,14 @@ from jobledger.errors import InvalidArgument, NotFound
 from jobledger.events import Event
 from jobledger.store.failures import translated
 from jobledger.store.filters import OPEN_STATES, JobFilter
+from jobledger.store.seen import AsOf, Seen, seen_in
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
+
+    import asyncpg
 
     from jobledger.store.pool import Connection
 
@@ -64,13 +67,16 @@ class JobPage(NamedTuple):
     """Jobs, newest first. `next` is the cursor of the following page, None at the end.
 
     `looked_at` rows were read for it; with `stopped` the search ended there although older jobs may fit: go on by
-    `next`.
+    `next`. `as_of` is the moment that it is of, where that was asked for. `horizon`, in a page of the past: jobs from
+    before it went with their partition of the log.
     """
 
     jobs: list[JobRow]
     next: str | None
     looked_at: int
     stopped: bool
+    as_of: AsOf | None = None
+    horizon: datetime | None = None
 
 
 class JobDetail(NamedTuple):
@@ -84,6 +90,7 @@ class JobDetail(NamedTuple):
     last_data: dict[str, Any] | None
     last_at: datetime | None
     last_actor: str | None
+    as_of: AsOf | None = None
 
 
 class SilentJob(NamedTuple):
@@ -101,42 +108,70 @@ class SilentJob(NamedTuple):
 
 
 async def list_jobs(
-    connection: Connection, shard: int, wanted: JobFilter, *, limit: int = 50, cursor: str | None = None
+    connection: Connection,
+    shard: int,
+    wanted: JobFilter,
+    *,
+    limit: int = 50,
+    cursor: str | None = None,
+    told: Callable[[Seen | None], AsOf | None] | None = None,
 ) -> JobPage:
     """Return a page of the jobs that fit, newest first; `limit` 1 to 1000, `cursor` from the page before.
 
-    With an owner and a tenant the open jobs are exact; without `states` only the open ones are meant then.
+    With an owner and a tenant the open jobs are exact; without `states` only the open ones are meant then. `told` makes
+    the page's token of what its statement saw.
+
+    Raises:
+        InvalidArgument: the limit or the cursor is not one.
+    """
+    below = below_of(limit, cursor)
+    if wanted.owner is None or wanted.tenant is None:
+        return await _looked_at(connection, shard, wanted, limit, below, told)
+    return await _of_owner(connection, shard, as_listed(wanted), limit, below, told)
+
+
+def below_of(limit: int, cursor: str | None) -> UUID:
+    """Return the id below which a page begins.
 
     Raises:
         InvalidArgument: the limit or the cursor is not one.
     """
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= PAGE_MAX:
         raise InvalidArgument(f"A page has 1 to {PAGE_MAX} jobs.")
-    below = _read_cursor(cursor)
-    if wanted.owner is None or wanted.tenant is None:
-        return await _looked_at(connection, shard, wanted, limit, below)
-    if wanted.states is None:
-        wanted = wanted.within(OPEN_STATES)
-    page = JobPage([], None, 0, False)
-    if wanted.finished:
-        page = await _looked_at(connection, shard, wanted.within(wanted.finished), limit, below)
-    if not wanted.open:
-        return page
-    return _merged(page, await _of_owner(connection, shard, wanted, limit, below), limit)
+    return _read_cursor(cursor)
 
 
-async def show_job(connection: Connection, shard: int, id: UUID, *, tenant: str | None = None) -> JobDetail:  # noqa: A002
-    """Return one job whole; `tenant` None looks at all.
+def as_listed(wanted: JobFilter) -> JobFilter:
+    """Return the filter as lists take it: of one owner's jobs only the open ones, where no states are asked for."""
+    if wanted.owner is not None and wanted.tenant is not None and wanted.states is None:
+        return wanted.within(OPEN_STATES)
+    return wanted
+
+
+async def show_job(
+    connection: Connection,
+    shard: int,
+    id: UUID,  # noqa: A002 - the domain's word
+    *,
+    tenant: str | None = None,
+    told: Callable[[Seen | None], AsOf | None] | None = None,
+) -> JobDetail:
+    """Return one job whole; `tenant` None looks at all. `told` makes the token of what the statement saw.
 
     Raises:
         NotFound: no such job, or it is another tenant's.
     """
     with translated():
-        row = await connection.fetchrow(statement("job_show"), shard, id, tenant)
+        row = await connection.fetchrow(statement("job_show"), shard, id, tenant, told is not None)
     if row is None:
-        raise _unknown()
+        raise unknown_job()
+    return detail_in(dict(row), told(seen_in(dict(row))) if told is not None else None)
+
+
+def detail_in(row: Mapping[str, Any], as_of: AsOf | None) -> JobDetail:
+    """Return one job whole from the columns of `job_show`."""
     return JobDetail(
-        _job(dict(row)),
+        job_in(row),
         _json(row["enqueued"]) or {},
         row["enqueued_by"],
         _json(row["progress"]),
@@ -144,6 +179,7 @@ async def show_job(connection: Connection, shard: int, id: UUID, *, tenant: str 
         _json(row["last_data"]),
         row["last_at"],
         row["last_actor"],
+        as_of,
     )
 
 
@@ -169,7 +205,7 @@ async def job_history(
         rows = await connection.fetch(statement("job_history"), shard, id, tenant, after, limit)
         events = [Event.from_row(dict(row)) for row in rows]
         if not events and after == 0:
-            raise _unknown()
+            raise unknown_job()
         if heartbeats:
             for claimed, ended_at in _claims(events):
                 beat = (claimed.data or {}).get("beat", 0)
@@ -190,7 +226,14 @@ async def silent_jobs(
     return [SilentJob(**dict(row)) for row in rows]
 
 
-async def _looked_at(connection: Connection, shard: int, wanted: JobFilter, limit: int, below: UUID) -> JobPage:
+async def _looked_at(
+    connection: Connection,
+    shard: int,
+    wanted: JobFilter,
+    limit: int,
+    below: UUID,
+    told: Callable[[Seen | None], AsOf | None] | None,
+) -> JobPage:
     states = [*wanted.open, *wanted.finished]
     narrow = (wanted.queue, wanted.kind, wanted.owner, wanted.tag)
     # Where the index answers, no more is looked at than is shown; one row more tells whether there is a next page.
@@ -199,35 +242,44 @@ async def _looked_at(connection: Connection, shard: int, wanted: JobFilter, limi
     with translated():
         if wanted.tenant is not None:
             sql, first = statement("jobs_of_tenant"), (shard, wanted.tenant, states, below)
-            rows = await connection.fetch(sql, *first, window, *narrow, limit + 1, set(states) >= _WAITING)
+            more = (limit + 1, set(states) >= _WAITING, told is not None)
+            rows = await connection.fetch(sql, *first, window, *narrow, *more)
         else:
-            rows = await connection.fetch(statement("jobs_of_all"), shard, states, below, window, *narrow, limit + 1)
-    looked_at, last_id = rows[0]["looked_at"], rows[0]["last_id"]
-    jobs = [_job(dict(row)) for row in rows if row["id"] is not None]
+            sql = statement("jobs_of_all")
+            rows = await connection.fetch(sql, shard, states, below, window, *narrow, limit + 1, told is not None)
+    as_of = told(seen_in(dict(rows[0]))) if told is not None else None
+    return page_in(rows, limit, window)._replace(as_of=as_of)
+
+
+async def _of_owner(
+    connection: Connection,
+    shard: int,
+    wanted: JobFilter,
+    limit: int,
+    below: UUID,
+    told: Callable[[Seen | None], AsOf | None] | None,
+) -> JobPage:
+    states = [*wanted.open, *wanted.finished]
+    with translated():
+        rows = await connection.fetch(
+            statement("jobs_of_owner"),
+            *(shard, wanted.tenant, wanted.owner, states, below, wanted.queue, wanted.kind, wanted.tag),
+            *(limit + 1, LOOKED_AT_MAX, told is not None),
+        )
+    page = page_in(rows, limit, LOOKED_AT_MAX)
+    open_ones = sum(job.state in OPEN_STATES for job in page.jobs)
+    as_of = told(seen_in(dict(rows[0]))) if told is not None else None
+    return page._replace(looked_at=page.looked_at + open_ones, as_of=as_of)
+
+
+def page_in(rows: Sequence[asyncpg.Record], limit: int, window: int) -> JobPage:
+    """Return a page from rows that are one more than are shown, each with how many were looked at, and the last."""
+    looked_at, last_id = rows[-1]["looked_at"], rows[-1]["last_id"]
+    jobs = [job_in(dict(row)) for row in rows if row["id"] is not None]
     if len(jobs) > limit:
         return JobPage(jobs[:limit], str(jobs[limit - 1].id), looked_at, False)
     stopped = looked_at == window
     return JobPage(jobs, str(last_id) if stopped else None, looked_at, stopped)
-
-
-async def _of_owner(connection: Connection, shard: int, wanted: JobFilter, limit: int, below: UUID) -> list[JobRow]:
-    with translated():
-        rows = await connection.fetch(
-            statement("jobs_of_owner"),
-            *(shard, wanted.tenant, wanted.owner, wanted.open, below, wanted.queue, wanted.kind, wanted.tag),
-            limit + 1,
-        )
-    return [_job(dict(row)) for row in rows]
-
-
-def _merged(finished: JobPage, owned: list[JobRow], limit: int) -> JobPage:
-    """Merge exact open jobs into a page of finished ones; what lies beyond that page's end waits for the next one."""
-    floor = UUID(finished.next) if finished.next is not None else UUID(int=0)
-    jobs = sorted([*finished.jobs, *(job for job in owned if job.id > floor)], key=_newest_first, reverse=True)
-    looked_at = finished.looked_at + len(owned)
-    if len(jobs) > limit:
-        return JobPage(jobs[:limit], str(jobs[limit - 1].id), looked_at, False)
-    return JobPage(jobs, finished.next, looked_at, finished.stopped)
 
 
 def _claims(events: list[Event]) -> list[tuple[Event, datetime | None]]:
@@ -241,7 +293,8 @@ def _claims(events: list[Event]) -> list[tuple[Event, datetime | None]]:
     return claims
 
 
-def _job(row: Mapping[str, Any]) -> JobRow:
+def job_in(row: Mapping[str, Any]) -> JobRow:
+    """Return a job from columns named like those of the view."""
     return JobRow(*(row[name] for name in JobRow._fields))
 
 
@@ -254,10 +307,6 @@ def _by_position(event: Event) -> int:
     return event.position
 
 
-def _newest_first(job: JobRow) -> bytes:
-    return job.id.bytes
-
-
 def _read_cursor(cursor: str | None) -> UUID:
     try:
         return _TOP if cursor is None else UUID(cursor)
@@ -265,5 +314,6 @@ def _read_cursor(cursor: str | None) -> UUID:
         raise InvalidArgument("The cursor is not one of a list of jobs.") from None
 
 
-def _unknown() -> NotFound:
+def unknown_job() -> NotFound:
+    """Return what is raised for a job that is not there, and for another tenant's."""
     return NotFound("No such job.", hint="Look at its id, and at the tenant you ask for.")

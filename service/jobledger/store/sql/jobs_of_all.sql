@@ -1,5 +1,6 @@
 -- Every tenant's newest jobs below an id, at most $4 looked at, and of them those that fit: $1 shard, $2 states, $3 below this id, $4 rows to look at,
--- $5 queue, $6 kind, $7 owner, $8 tag, $9 rows to return. Walks the primary keys: a state that is rare is found only among the rows looked at.
+-- $5 queue, $6 kind, $7 owner, $8 tag, $9 rows to return, $10 whether it is to be
+-- said what the statement saw. Walks the primary keys: a state that is rare is found only among the rows looked at.
 -- From the tables, not the view: the view names a state by the clock, which would have all that waits read and sorted.
 with t as materialized (
   select jobledger.now() as now
@@ -22,8 +23,11 @@ with t as materialized (
   order by j.id desc limit $4::int
 )
 select s.id, s.tenant, s.queue, s.kind, s.state::text as state, s.priority, s.attempt, s.max_attempts, s.owner, s.head, s.run_at, s.kill_at, s.worker, s.claim,
-  s.claimed_at, s.finished_at, s.reason, jobledger.time_of(s.id) as enqueued_at, l.looked_at, l.last_id
-from (select pg_catalog.count(*) as looked_at, pg_catalog.min(m.id::text)::uuid as last_id from seen as m) as l
+  s.claimed_at, s.finished_at, s.reason, jobledger.time_of(s.id) as enqueued_at, l.looked_at, l.last_id,
+  q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.snapshot as seen_snapshot, t.now as seen_at
+from t
+cross join (select pg_catalog.count(*) as looked_at, pg_catalog.min(m.id::text)::uuid as last_id from seen as m) as l
+left join lateral (select x.* from jobledger.seen($1::smallint) as x where $10::boolean) as q on true
 left join lateral (
   select f.* from seen as f
   where f.state = any ($2::text[]::jobledger.job_state[])

@@ -1,6 +1,6 @@
 -- A tenant's newest jobs below an id, by state, at most $5 looked at, and of them those that fit: $1 shard, $2 tenant, $3 states, $4 below this id, $5 rows to look at,
 -- $6 queue, $7 kind, $8 owner, $9 tag, $10 rows to return, $11 whether every state
--- of a waiting job is asked for. Each state is read by itself from its index and the parts are merged: an `any` over states would lose the order.
+-- of a waiting job is asked for, $12 whether it is to be said what the statement saw. Each state is read by itself from its index and the parts are merged: an `any` over states would lose the order.
 -- Rows are compared as the index has them (`(tenant, id) < …`, and `is true`), which keeps a table without statistics from being read by its primary key.
 -- From the tables, not the view: the view names a state by the clock, which no index knows. A due job that no tick has promoted yet is found by its time.
 with t as materialized (
@@ -35,8 +35,11 @@ with t as materialized (
   order by j.id desc limit $5::int
 )
 select s.id, s.tenant, s.queue, s.kind, s.state::text as state, s.priority, s.attempt, s.max_attempts, s.owner, s.head, s.run_at, s.kill_at, s.worker, s.claim,
-  s.claimed_at, s.finished_at, s.reason, jobledger.time_of(s.id) as enqueued_at, l.looked_at, l.last_id
-from (select pg_catalog.count(*) as looked_at, pg_catalog.min(m.id::text)::uuid as last_id from seen as m) as l
+  s.claimed_at, s.finished_at, s.reason, jobledger.time_of(s.id) as enqueued_at, l.looked_at, l.last_id,
+  q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.snapshot as seen_snapshot, t.now as seen_at
+from t
+cross join (select pg_catalog.count(*) as looked_at, pg_catalog.min(m.id::text)::uuid as last_id from seen as m) as l
+left join lateral (select x.* from jobledger.seen($1::smallint) as x where $12::boolean) as q on true
 left join lateral (
   select f.* from seen as f
   where f.state = any ($3::text[]::jobledger.job_state[])
