@@ -38,6 +38,19 @@ NO_MOMENT: Final = (
     ),
     *("4999-01-01T00:00:00Z", "10", "1e5s", "٣d", "999999999w", "\udcff{mark}"),
 )
+NO_PAST: Final = (
+    *NO_MOMENT,
+    "t",
+    "u",
+    "p",
+    "s",
+    "t{mark}",
+    "tAAAA",
+    "s" + LONG,
+    "t" + "A" * 200_000,
+    "99999w",
+    "300000w",
+)
 NO_SPAN: Final = ("", "{mark}", "-5", "1.5", "10y", "s", "1e3", "٣", "\udcff{mark}")
 NO_NUMBER: Final = ("", "five", "1.5", "1e3", "NaN", "0x10", "9" * 30, "-" + "9" * 30)
 NO_ID: Final = ("", "{mark}", "019aa0b1", "019aa0b1-7c00-7000-8000-00000000000g", "'; --{mark}", "\udcff{mark}")
@@ -135,11 +148,21 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "jobs": Command(
         {},
-        {**FILTERS, "--limit": ("0", "-1", "1001", *NO_NUMBER), "--cursor": ("{mark}", "", "1"), "--silent": NO_SPAN},
+        {
+            **FILTERS,
+            "--limit": ("0", "-1", "1001", *NO_NUMBER),
+            "--cursor": ("{mark}", "", "1"),
+            "--silent": NO_SPAN,
+            "--as-of": NO_PAST,
+        },
     ),
     "show": Command(
         {"1": "{job}"},
-        {"1": (*NO_ID, "019aa0b1-7c00-7000-8000-000000000000"), "--tenant": ("", "other", "\udcff{mark}")},
+        {
+            "1": (*NO_ID, "019aa0b1-7c00-7000-8000-000000000000"),
+            "--tenant": ("", "other", "\udcff{mark}"),
+            "--as-of": NO_PAST,
+        },
     ),
     "history": Command(
         {"1": "{job}"},

@@ -32,6 +32,7 @@ NO_MOMENT: Final[list[Any]] = [
     *(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), datetime(1999, 1, 1, tzinfo=UTC)),
     datetime(4999, 1, 1, tzinfo=UTC),
 ]
+NO_PAST: Final[list[Any]] = [*NO_MOMENT, "", "t", "u", "p", "t{mark}", "\ud800{mark}", "t\0{mark}", "p" + LONG, b"t"]
 NO_NUMBER: Final[list[Any]] = [
     *(
         "5",
@@ -336,7 +337,9 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
             {"id": waiting, "tenant": "t"},
             {"id": [*NO_ID, None], "tenant": ["unknown", *NO_TEXT, "\0"]},
         ),
-        "Client.job": Attack(client.job, {"job": waiting}, {"job": [*NO_ID, None], "tenant": [*NO_TEXT, "\0"]}),
+        "Client.job": Attack(
+            client.job, {"job": waiting}, {"job": [*NO_ID, None], "tenant": [*NO_TEXT, "\0"], "as_of": NO_PAST}
+        ),
         "Client.history": Attack(client.history, {"job": waiting}, {"job": [*NO_ID, None], "tenant": [*NO_TEXT, "\0"]}),
         "Client.events": Attack(
             _read(client),
@@ -357,6 +360,7 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
                 **filters,
                 "limit": [0, -1, 1001, "{mark}", 1.5, None, math.nan, True],
                 "cursor": ["{mark}", 5, OBJECT, "\0"],
+                "as_of": NO_PAST,
             },
         ),
         "Client.cancel": Attack(client.cancel, which, one),

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from jobledger.errors import BadCursor, InvalidArgument
 from jobledger.order.cursor import Cursors, Place
+from jobledger.order.filters import EventFilter
 from jobledger.store.failures import translated
 from jobledger.store.seen import AsOf, Seen
 from jobledger.store.statements import statement
@@ -108,9 +109,11 @@ async def moments_for(connection: Connection, tenant: str | None = None) -> Mome
 
     Raises:
         Forbidden: a tenant's were asked for, and the role is bound to tenants.
+        InvalidArgument: the tenant is no name.
     """
     if tenant is None:
         return Moments()
+    EventFilter(tenant=tenant)
     with translated():
         return Moments(await connection.fetchval(statement("order/cursor_key")), tenant)
 
