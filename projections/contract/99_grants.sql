@@ -16,7 +16,9 @@ grant execute on function jobledger.projections_due, jobledger.projection_list, 
 
 grant execute on function jobledger.act, jobledger.pause, jobledger.resume, jobledger.set_limit, jobledger.partitions to jobledger_operator;
 
-grant execute on function jobledger.is_gone to jobledger_producer, jobledger_worker, jobledger_reader, jobledger_operator;
+grant execute on function jobledger.is_gone, jobledger.bucket_middle to jobledger_producer, jobledger_worker, jobledger_reader, jobledger_operator;
+
+grant execute on function jobledger.counts_as_of to jobledger_reader, jobledger_worker, jobledger_operator;
 
 grant execute on function jobledger.seen, jobledger.moment_of_token, jobledger.moment_of_place, jobledger.moment_of_time, jobledger.job_as_of, jobledger.jobs_as_of, jobledger.cursor_key to jobledger_reader, jobledger_worker, jobledger_operator;
 

@@ -171,6 +171,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "moment_of_token": [("select jobledger.moment_of_token(0::smallint, 1, 0, 0, '1:1:', now()), $1::text", "tenant")],
     "moment_of_place": [("select jobledger.moment_of_place(0::smallint, 0, 0, 0), $1::text", "tenant")],
     "moment_of_time": [("select jobledger.moment_of_time(0::smallint, now()), $1::text", "tenant")],
+    "counts_as_of": [(f"select * from jobledger.counts_as_of(0::smallint, $1, {MOMENT})", "tenant")],
     "job_as_of": [(f"select * from jobledger.job_as_of(0::smallint, $1, {MOMENT})", "job")],
     "jobs_as_of": [
         (f"select * from jobledger.jobs_as_of(0::smallint, {MOMENT}, $1, array['ready'], {TOP}, 50)", "tenant"),
@@ -228,6 +229,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "first_id_at": [],
     "time_of": [],
     "control_id": [],
+    "bucket_middle": [],
     "caller": [],
     "my_tenants": [],
     "every_tenant": [],

@@ -479,6 +479,12 @@ def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
             "p_moment": moment,
             "p_tenant": Argument("text", None, BROKEN_TEXT),
         },
+        "bucket_middle": {"p_bucket": Argument("smallint", b"1", texts("9" * 40, "", "{mark}", "1.5", "NaN"))},
+        "counts_as_of": {
+            "p_shard": SHARD,
+            "p_tenant": Argument("text", b"acme", BROKEN_TEXT),
+            "p_moment": moment,
+        },
         "jobs_as_of": {
             "p_shard": SHARD,
             "p_moment": moment,

@@ -1,0 +1,8 @@
+-- Jobs that were moved to another queue, which are few: what each was moved to. All others are in the queue that their first event names.
+create table moved (
+  id uuid not null,
+  version int not null,
+  shard smallint not null,
+  queue text collate "C" not null,
+  primary key (shard, id, version)
+);
