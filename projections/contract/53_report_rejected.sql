@@ -46,6 +46,9 @@ begin
     insert into jobledger.events (position, xid, at, stream_id, version, type, shard, worker, tenant, data)
     select nextval('jobledger.position'), pg_current_xact_id(), p_now, p_worker, v_head - cardinality(v_new) + n.ord, 'worker.report_rejected', p_shard, p_worker, '_global', n.data
     from unnest(v_new) with ordinality as n (data, ord);
+    -- By job, so that a job's readers find them in whichever worker's stream they lie.
+    insert into jobledger.rejected_reports (job, worker, version, shard)
+    select (n.data ->> 'job')::uuid, p_worker, v_head - cardinality(v_new) + n.ord, p_shard from unnest(v_new) with ordinality as n (data, ord) on conflict do nothing;
   end if;
 end
 $$;

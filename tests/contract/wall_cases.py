@@ -177,6 +177,12 @@ CASES: dict[str, list[tuple[str, str]]] = {
         (f"select * from jobledger.jobs_as_of(0::smallint, {MOMENT}, $1, array['ready'], {TOP}, 50)", "tenant"),
     ],
     "log_end": [("select * from jobledger.log_end(0::smallint), (select $1::text) as foreign_thing", "tenant")],
+    "own_streams": [("select jobledger.own_streams(0::smallint, $1, 10)", "tenant")],
+    "read_own": [
+        ("select * from jobledger.read_own(0::smallint, 0, 0, 0, 100, $1)", "tenant"),
+        ("select * from jobledger.read_own(0::smallint, 0, 0, 0, 100, null, null, $1)", "job"),
+    ],
+    "read_events": [("select * from jobledger.read_events(0::smallint, array[$1::uuid], array[1])", "job")],
     "origins": [("select * from jobledger.origins(0::smallint, array[$1::uuid])", "job")],
     # A checkpoint is a place in everybody's order: refused to who is bound to tenants.
     "subscription_create": [("select jobledger.subscription_create(0::smallint, $1, 'mail')", "tenant")],

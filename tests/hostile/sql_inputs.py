@@ -375,6 +375,26 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_types": Argument("text[]", None, NO_LIST),
             "p_stream": Argument("uuid", None, NO_UUID),
         },
+        "own_streams": {
+            "p_shard": SHARD,
+            "p_tenant": Argument("text", b"default", [*BROKEN_TEXT, None]),
+            "p_limit": Argument("int", b"10", [*number(1, 10_000_000), None]),
+        },
+        "read_own": {
+            "p_shard": SHARD,
+            "p_epoch": Argument("int", b"0", [*number(0, 2**31 - 1), None]),
+            "p_block": Argument("bigint", b"0", [*texts("-1", "9" * 40, "", "{mark}", "1.5", "NaN", "Infinity"), None]),
+            "p_position": Argument("bigint", b"0", [*texts("-1", "9" * 40, "", "{mark}", "1.5", "--1"), None]),
+            "p_limit": Argument("int", b"10", [*number(1, 100_000), None]),
+            "p_tenant": Argument("text", b"default", BROKEN_TEXT),
+            "p_types": Argument("text[]", None, NO_LIST),
+            "p_job": Argument("uuid", None, NO_UUID),
+        },
+        "read_events": {
+            "p_shard": SHARD,
+            "p_streams": Argument("uuid[]", one, [*listed("{1}", "{{mark}}"), None]),
+            "p_versions": Argument("int[]", b"{1}", [*listed("{x}", "{1.5}", "{1,2}"), None]),
+        },
         "sealed_between": {
             "p_shard": SHARD,
             "p_after": Argument("bigint", b"0", [*texts("-1", "9" * 40, "", "{mark}", "1.5", "NaN"), None]),

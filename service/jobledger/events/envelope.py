@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations at run time
+from collections.abc import Mapping, Sequence  # noqa: TC003 - pydantic reads the annotations at run time
 from typing import Annotated, Any
 from uuid import UUID  # noqa: TC003
 
@@ -50,6 +50,26 @@ class Event(BaseModel):
     """What else is to be said, by type; null where that is nothing."""
 
     @classmethod
+    def from_columns(cls, columns: Sequence[Any]) -> Event:
+        """Make one of a row's columns in the order of the fields, typed as the driver types them, `data` as JSON text.
+
+        What the columns' types guarantee is not checked again, which takes a third of the time: for who reads the whole
+        log. Raises `MalformedEvent` where `data` is no object.
+        """
+        facts = dict(zip(_FIELDS, columns, strict=True))
+        text = facts["data"]
+        if text is not None:
+            facts["data"] = data = pydantic_core.from_json(text)
+            if type(data) is not dict:
+                return cls.from_row(facts)
+        event = cls.__new__(cls)
+        object.__setattr__(event, "__dict__", facts)
+        object.__setattr__(event, "__pydantic_fields_set__", _GIVEN)
+        object.__setattr__(event, "__pydantic_extra__", None)
+        object.__setattr__(event, "__pydantic_private__", None)
+        return event
+
+    @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Event:
         """Read a row of the log, `data` being a dictionary or JSON text.
 
@@ -63,3 +83,7 @@ class Event(BaseModel):
             f"A row of the log does not fit the envelope in {', '.join(columns) or 'its form'}.",
             detail={"columns": columns},
         )
+
+
+_FIELDS = tuple(Event.model_fields)
+_GIVEN = set(_FIELDS)

@@ -10,7 +10,7 @@ from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -90,7 +90,7 @@ async def read_page(
     reached = Place(rows[-1]["block"], rows[-1]["position"], rows[-1]["epoch"])
     if rows[-1]["type"] is None:
         rows.pop()
-    return Page([_sealed(dict(row)) for row in rows], reached, sum(len(row["data"] or "") for row in rows))
+    return Page([_sealed(row) for row in rows], reached, sum(len(row["data"] or "") for row in rows))
 
 
 async def log_end(connection: Connection, shard: int) -> Place:
@@ -110,5 +110,6 @@ def place_in(reset: FeedReset) -> Place:
     return Place(int(facts.get("block", 0)), int(facts.get("position", 0)), int(facts.get("epoch", 0)))
 
 
-def _sealed(row: Mapping[str, Any]) -> Sealed:
-    return Sealed(Place(row["block"], row["position"], row["epoch"]), Event.from_row(row), row["sealed_at"])
+def _sealed(row: Iterable[Any]) -> Sealed:
+    block, epoch, sealed_at, *event = row
+    return Sealed(Place(block, event[1], epoch), Event.from_columns(event), sealed_at)

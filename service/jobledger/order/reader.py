@@ -9,6 +9,7 @@ from jobledger.order.cursor import Cursors, Place, cursors_for
 from jobledger.order.filters import EventFilter, Origins, select
 from jobledger.order.hub import Batch, Ear, join
 from jobledger.order.log import PAGE, log_end, place_in, read_page
+from jobledger.order.own import OwnStreams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -54,6 +55,7 @@ class Feed:
         self._place: Place | None = None
         self._sealed_at: datetime | None = None
         self._cursors: Cursors | None = None
+        self._own = OwnStreams(self._wanted, store.shard)
         self._events = self._follow()
 
     @property
@@ -146,6 +148,9 @@ class Feed:
     async def _page(self, place: Place) -> Page:
         wanted = self._wanted
         async with self._store.connection(ours=True) as connection:
+            own = await self._own.page(connection, place, PAGE)
+            if own is not None:
+                return own
             return await read_page(
                 connection,
                 self._store.shard,
