@@ -17,10 +17,10 @@ begin
     return query
     select b.block, b.epoch, b.sealed_at, b.count, b.first_position, b.last_position, array(
         select e.position from jobledger.events as e
-        where e.xid >= b.first_xid and e.xid <= b.last_xid and e.position >= b.first_position and e.position <= b.last_position and e.shard = p_shard
+        where e.xid >= b.first_xid and e.xid <= b.last_xid and e.position >= b.first_position and e.position <= b.last_position and e.shard + 0 = p_shard
           and (e.xid >= pg_snapshot_xmax(b.since) or not pg_visible_in_snapshot(e.xid, b.since)) and pg_visible_in_snapshot(e.xid, b.snapshot)
         union all
-        select e.position from jobledger.events as e where e.xid = any (b.late) and e.position >= b.first_position and e.position <= b.last_position and e.shard = p_shard
+        select e.position from jobledger.events as e where e.xid = any (b.late) and e.position >= b.first_position and e.position <= b.last_position and e.shard + 0 = p_shard
       ),
       case
         when v_last.block is null then null

@@ -51,6 +51,10 @@ NO_PAST: Final = (
     "99999w",
     "300000w",
 )
+NO_PLACE: Final = (
+    *("", "{mark}", "p", "sAAAA", LONG, "\udcff{mark}", "2026-12-24", "2026-12-24T00:00:00", "1e5s", "9" * 9 + "w"),
+    *("Beginning", "2999-13-01T00:00:00Z"),
+)
 NO_SPAN: Final = ("", "{mark}", "-5", "1.5", "10y", "s", "1e3", "٣", "\udcff{mark}")
 NO_NUMBER: Final = ("", "five", "1.5", "1e3", "NaN", "0x10", "9" * 30, "-" + "9" * 30)
 NO_ID: Final = ("", "{mark}", "019aa0b1", "019aa0b1-7c00-7000-8000-00000000000g", "'; --{mark}", "\udcff{mark}")
@@ -195,14 +199,29 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "seal": _PLACE,
     "follow": Command(
-        {"--stop-at-end": "", "--from-start": ""},
+        {"--stop-at-end": "", "--from": "beginning"},
         {
             "--tenant": ("", LONG),
             "--job": NO_ID,
             "--type": ("", "job.nothing{mark}", LONG),
             "--queue": ("", LONG),
             "--owner": ("", LONG),
-            "--after": ("", "{mark}", "p", "sAAAA", LONG, "\udcff{mark}"),
+            "--kind": ("\udcff{mark}",),
+            "--from": NO_PLACE,
+        },
+    ),
+    "replay": Command(
+        {},
+        {
+            "1": (*NO_ID, "019aa0b1-7c00-7000-8000-000000000000"),
+            "--tenant": ("", LONG),
+            "--type": ("", "job.nothing{mark}", LONG),
+            "--queue": ("", LONG),
+            "--owner": ("", LONG),
+            "--kind": ("\udcff{mark}",),
+            "--from": NO_PLACE,
+            "--to": NO_PLACE,
+            "--speed": ("0", "-1", "nan", "inf", "fast", ""),
         },
     ),
     "open": _PLACE,

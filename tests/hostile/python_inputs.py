@@ -135,6 +135,13 @@ def _read(client: Client) -> Callable[..., Any]:
     return call
 
 
+def _replayed(client: Client) -> Callable[..., Any]:
+    async def call(**parts: Any) -> Any:
+        return [one async for one in client.replay(**parts)]
+
+    return call
+
+
 def _new_job(name: str) -> Callable[..., Any]:
     async def call(connection: Any, **parts: Any) -> Any:
         job = NewJob(**parts)
@@ -349,6 +356,20 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
                 "tenant": [*NO_TEXT, "", "\0{mark}", "\ud800{mark}", LONG],
                 "queue": [*NO_TEXT, "", "\0{mark}", "\ud800{mark}", LONG],
                 "owner": [*NO_TEXT, "", "\0{mark}", "\ud800{mark}", LONG],
+                "types": ["{mark}", "job.failed", [], ["job.nothing"], ["{mark}"], [5], [None], 5, OBJECT, [[]]],
+                "job": ["{mark}", "", 5, 1.5, True, b"x", [], OBJECT],
+            },
+        ),
+        "Client.replay": Attack(
+            _replayed(client),
+            {},
+            {
+                "after": ["", "{mark}", "p", "\ud800", 5, b"p", True, [], LONG, NO_ZONE],
+                "until": ["", "{mark}", "p", "\ud800", 5, b"p", True, [], LONG, NO_ZONE],
+                **{
+                    name: [*NO_TEXT, "", "\0{mark}", "\ud800{mark}", LONG]
+                    for name in ("tenant", "queue", "owner", "kind")
+                },
                 "types": ["{mark}", "job.failed", [], ["job.nothing"], ["{mark}"], [5], [None], 5, OBJECT, [[]]],
                 "job": ["{mark}", "", 5, 1.5, True, b"x", [], OBJECT],
             },

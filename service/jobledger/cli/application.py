@@ -17,6 +17,7 @@ from jobledger.cli import (
     migrate,
     operate,
     projections,
+    replay,
     simulate,
     verify,
     worker,
@@ -52,7 +53,7 @@ def _root(
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Run": (worker.up, worker.worker, simulate.simulate, worker.tick, feed.seal),
-    "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, jobs.history, feed.follow),
+    "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, replay.history, replay.replay, feed.follow),
     "Act on jobs": (
         operate.cancel,
         operate.kill,

@@ -4,42 +4,45 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobledger.cli.options import Data, Dsn, Json, Owner, Queue, Tenant  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.options import (  # noqa: TC001 - typer reads the annotations
+    Data,
+    Dsn,
+    Json,
+    Kind,
+    Owner,
+    Queue,
+    Tenant,
+    Types,
+)
 
 if TYPE_CHECKING:
     from jobledger.cli.connect import Place
-    from jobledger.events import Event
+    from jobledger.cli.transitions import Lines
     from jobledger.order.cursor import Place as LogPlace
+    from jobledger.order.kinds import Kinds
+    from jobledger.order.reader import Feed
 
-_COLOURS = {
-    "succeeded": "green",
-    "failed": "red",
-    "killed": "red",
-    "lease_expired": "yellow",
-    "report_rejected": "yellow",
-    "parked": "yellow",
-    "cancelled": "bright_black",
-    "heartbeat": "bright_black",
-    "claimed": "cyan",
-}
+_BACKOFF_S = (0.2, 5.0)
 
 
 def follow(
     tenant: Tenant = None,
     job: Annotated[str | None, typer.Option("--job", "-j", help="Only this job's.")] = None,
-    type: Annotated[  # noqa: A002 - the domain's word
-        list[str] | None, typer.Option("--type", help="Only events of this type, such as job.failed; may be repeated.")
-    ] = None,
+    types: Types = None,
     queue: Queue = None,
+    kind: Kind = None,
     owner: Owner = None,
-    after: Annotated[
-        str | None, typer.Option("--after", help="Begin behind this cursor, which an earlier --json line gave.")
-    ] = None,
-    from_start: Annotated[bool, typer.Option("--from-start", help="Begin at the beginning, not at the end.")] = False,
+    begin: Annotated[
+        str,
+        typer.Option(
+            "--from", help="Begin behind this cursor or time (2h: so long ago), at the beginning, or at the end."
+        ),
+    ] = "end",
     stop_at_end: Annotated[
         bool, typer.Option("--stop-at-end", help="End when nothing more is there, instead of waiting for it.")
     ] = False,
@@ -47,10 +50,11 @@ def follow(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Follow the log live, in its one order, until ctrl-c; by default from now on.
+    """Follow the log live, in its one order, until ctrl-c; by default from now on. Says at its end where to go on.
 
-    Needs a sealer: every worker is one, and so is `up`. With --json each line is an event with its cursor; one that was
-    given with --tenant is encrypted, and good for that tenant only.
+    Needs a sealer: every worker is one, and so is `up`. A lost connection is opened again, and nothing is missed. With
+    --json each line is an event with its cursor; one that was given with --tenant is encrypted, and good for that
+    tenant only.
     """
     from jobledger.cli import values
     from jobledger.cli.connect import located, settings_of
@@ -58,47 +62,68 @@ def follow(
     wanted: dict[str, Any] = {
         "tenant": tenant,
         "job": values.ids([job])[0] if job is not None else None,
-        "types": type or None,
+        "types": values.names(types),
         "queue": queue,
         "owner": owner,
-        "after": after,
-        "from_end": after is None and not from_start,
         "live": not stop_at_end,
     }
+    place_of_log = None if begin in ("beginning", "end") else values.place("--from", begin)
     with located(settings_of(dsn, data)) as place:
-        asyncio.run(_follow(place, wanted, as_json))
+        asyncio.run(_follow(place, wanted, place_of_log, begin == "end", kind, as_json))
 
 
-async def _follow(place: Place, wanted: dict[str, Any], as_json: bool) -> None:
-    from jobledger.cli import output
+async def _follow(
+    place: Place, wanted: dict[str, Any], begin: str | datetime | None, from_end: bool, kind: str | None, as_json: bool
+) -> None:
+    from jobledger.cli import output, transitions
     from jobledger.cli.connect import store_at
+    from jobledger.errors import FeedReset, Unavailable
     from jobledger.jobs.client import Client
+    from jobledger.order.kinds import Kinds
+    from jobledger.order.replay import cursor_at
 
-    async with store_at(place) as store, Client(store) as client, client.events(**wanted) as feed:
-        async for event in feed:
-            if as_json:
-                output.documents([{**event.model_dump(exclude={"shard", "position"}), "cursor": feed.cursor}])
-            else:
-                _line(event)
+    lines = None if as_json else transitions.Lines(pauses=False)
+    async with store_at(place) as store, Client(store) as client:
+        kinds = Kinds(store, kind)
+        cursor = await cursor_at(store, begin, wanted["tenant"]) if isinstance(begin, datetime) else begin
+        wait_s, most_s = _BACKOFF_S
+        reached: str | None = None
+        try:
+            while True:
+                feed = client.events(**wanted, after=cursor, from_end=from_end and cursor is None)
+                try:
+                    async with feed:
+                        await _show(feed, lines, kinds)
+                    return
+                except FeedReset as reset:
+                    output.note(f"{reset.message} Going on behind it.")
+                    cursor = str(reset.detail["cursor"])
+                    continue
+                except Unavailable as error:
+                    if not wanted["live"]:
+                        raise
+                    output.note(f"{error.message} Going on when it answers.")
+                finally:
+                    reached = feed.cursor
+                wait_s = _BACKOFF_S[0] if reached != cursor else min(wait_s * 2, most_s)
+                cursor = reached
+                await asyncio.sleep(wait_s)
+        finally:
+            if not as_json and reached is not None:
+                output.note(f"To go on: --from {reached}")
 
 
-def _line(event: Event) -> None:
-    from rich.text import Text
-
+async def _show(feed: Feed, lines: Lines | None, kinds: Kinds) -> None:
     from jobledger.cli import output
+    from jobledger.order.replay import Replayed
 
-    name = event.type.partition(".")[2]
-    line = Text.assemble(
-        (output.moment(event.at), "bright_black"),
-        "  ",
-        (f"{event.type:<21}", _COLOURS.get(name, "")),
-        f"  {event.tenant:<12}  {event.stream_id}",
-        f"  #{event.attempt}" if event.attempt is not None else "",
-        f"  by {event.actor}" if event.actor else "",
-        "  ",
-        output.sentence(event.data or {}),
-    )
-    output.console().print(line, soft_wrap=True, highlight=False)
+    async for event in feed:
+        if not await kinds.fits(event):
+            continue
+        if lines is None:
+            output.document({**event.model_dump(exclude={"shard", "position"}), "cursor": feed.cursor})
+        else:
+            lines.write(Replayed(event, None, None))
 
 
 def seal(dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:

@@ -1,4 +1,4 @@
-"""`jobs`, `show`, `history`: look at many jobs, look at one, read how it got where it is."""
+"""`jobs`, `show`: look at many jobs, look at one."""
 # ruff: noqa: PLC0415 - the service is imported when a command runs, so that --help answers at once
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from jobledger.cli.connect import Place
-    from jobledger.events import Event
     from jobledger.store.filters import JobFilter
     from jobledger.store.jobs_read import JobDetail, JobPage
     from jobledger.store.pool import Connection
@@ -177,59 +176,6 @@ def show(
         moments.tell(detail.as_of, token)
 
 
-def history(
-    id: Annotated[str, typer.Argument(help="The job's id.")],  # noqa: A002 - the domain's word
-    tenant: Tenant = None,
-    heartbeats: Annotated[
-        bool, typer.Option("--heartbeats", help="Also the heartbeats of the workers that held it, and late reports.")
-    ] = False,
-    dsn: Dsn = None,
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Show how a job got where it is: every transition, who or what made it, why, and the time between.
-
-    With --json each line is an event of the log.
-    """
-    from jobledger.cli import output, values
-    from jobledger.cli.connect import connection_at, located, settings_of
-    from jobledger.store.jobs_read import job_history
-
-    (job,) = values.ids([id])
-
-    async def run(place: Place) -> list[Event]:
-        shard = place.settings.shard
-        async with connection_at(place.dsn) as connection:
-            events = await job_history(connection, shard, job, tenant=tenant, heartbeats=heartbeats)
-            if events[0].data:
-                await _mask(connection, shard, events[0].data.get("kind"), events[0].data)
-            return events
-
-    with located(settings_of(dsn, data)) as place:
-        events = asyncio.run(run(place))
-    if as_json:
-        output.documents(_event(event) for event in events)
-        return
-    before = [None, *(event.at for event in events)]
-    output.table(
-        ("#", "time", "after", "event", "attempt#", "worker", "actor", "what"),
-        (
-            (
-                event.version,
-                event.at,
-                output.span((event.at - earlier).total_seconds()) if earlier else None,
-                event.type,
-                event.attempt,
-                # The beginning of a worker's id is its start time: the end tells workers apart.
-                f"…{str(event.worker)[-12:]}" if event.worker else None,
-                event.actor,
-                output.sentence(event.data or {}),
-            )
-            for event, earlier in zip(events, before, strict=False)
-        ),
-    )
-
-
 async def _mask(connection: Connection, shard: int, kind: str | None, enqueued: dict[str, Any]) -> None:
     """Hide the arguments that the kind marks as masked, in the data of `job.enqueued`."""
     from jobledger.jobs.catalogue import Catalogue
@@ -238,20 +184,6 @@ async def _mask(connection: Connection, shard: int, kind: str | None, enqueued: 
     registered = await Catalogue(shard).find(connection, kind) if kind else None
     if registered is not None and "args" in enqueued:
         enqueued["args"] = masked(registered.schema, enqueued["args"])
-
-
-def _event(event: Event) -> dict[str, Any]:
-    return {
-        "stream_id": event.stream_id,
-        "version": event.version,
-        "type": event.type,
-        "at": event.at,
-        "tenant": event.tenant,
-        "actor": event.actor,
-        "worker": event.worker,
-        "attempt": event.attempt,
-        "data": event.data,
-    }
 
 
 def _told(data: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -45,6 +45,14 @@ State = Annotated[
 ]
 Owner = Annotated[str | None, typer.Option("--owner", help="Only of this owner, the person a job runs for.")]
 
+Types = Annotated[
+    list[str] | None,
+    typer.Option("--type", help="Only events of this type, such as job.failed; several with commas, or repeated."),
+]
+Heartbeats = Annotated[
+    bool, typer.Option("--heartbeats", help="Also the heartbeats of the workers that held it, and late reports.")
+]
+
 
 def actor_name(given: str | None, configured: str | None = None) -> str:
     """Return who acts: as given, as configured, else the account that runs the command."""

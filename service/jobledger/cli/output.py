@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from jobledger.cli.failures import PIPE_CLOSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,15 +44,24 @@ def console() -> Console:
 
 def document(value: Any) -> None:
     """Print one JSON document on one line."""
-    sys.stdout.write(encoded(value) + "\n")
-    sys.stdout.flush()
+    line(encoded(value))
 
 
 def documents(values: Iterable[Any]) -> None:
     """Print one JSON document a line (NDJSON)."""
     for value in values:
-        sys.stdout.write(encoded(value) + "\n")
-    sys.stdout.flush()
+        line(encoded(value))
+
+
+def line(text: str) -> None:
+    """Print one line at once. Where its reader has closed the pipe, the command ends by the status that says so."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered would raise again when the interpreter flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(PIPE_CLOSED) from None
 
 
 def encoded(value: Any) -> str:

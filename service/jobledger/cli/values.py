@@ -37,6 +37,30 @@ def moment(option: str, text: str | None) -> datetime | None:
     return at
 
 
+def place(option: str, text: str | None) -> datetime | str | None:
+    """Return a place in the log: a time, RFC 3339 with a zone or so long ago (`10m`, `2h`), else a cursor's text."""
+    if text is None or not text[:1].isdigit():
+        return text
+    match = _SPAN.fullmatch(text)
+    try:
+        at = datetime.now(UTC) - timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else None
+        at = at or datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        at = None
+    if at is None or at.tzinfo is None:
+        raise InvalidArgument(
+            f"{option} is no place in the log.",
+            hint="Give a cursor, a time with its zone (2026-05-01T12:00:00Z), or how long ago: 90s, 10m, 2h, 3d.",
+            detail={"option": option},
+        )
+    return at
+
+
+def names(texts: Sequence[str] | None) -> list[str] | None:
+    """Return names given one by one or with commas between them; None where none was given."""
+    return [name.strip() for text in texts for name in text.split(",")] if texts else None
+
+
 def seconds(option: str, text: str | None) -> int | None:
     """Return a length of time in seconds: a number of them, or `90s`, `10m`, `2h`, `3d`, `1w`."""
     if text is None:

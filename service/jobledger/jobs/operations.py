@@ -14,6 +14,7 @@ from jobledger.order.filters import EventFilter
 from jobledger.order.moment import moments_for
 from jobledger.order.past import job_as_of, jobs_as_of
 from jobledger.order.reader import Feed
+from jobledger.order.replay import Replay
 from jobledger.store import jobs_read, operate
 from jobledger.store.filters import JobFilter
 
@@ -103,11 +104,16 @@ class Operations(ABC):
             told = (await moments_for(conn, tenant)).token if token else None
             return await jobs_read.list_jobs(conn, shard, wanted, limit=limit, cursor=cursor, told=told)
 
-    async def history(self, job: UUID | Handle[Any], *, tenant: str | None = None) -> list[Event]:
-        """Return every event of a job in order, marked arguments masked. Raises `NotFound`, `JobGone`."""
+    async def history(
+        self, job: UUID | Handle[Any], *, tenant: str | None = None, heartbeats: bool = True
+    ) -> list[Event]:
+        """Return every event of a job in order, marked arguments masked. Raises `NotFound`, `JobGone`.
+
+        With `heartbeats` those of its workers that name it are among them, and late reports.
+        """
         id_, tenant = _which(job, tenant)
         async with self.store.connection() as conn:
-            events = await jobs_read.job_history(conn, self.store.shard, id_, tenant=tenant)
+            events = await jobs_read.job_history(conn, self.store.shard, id_, tenant=tenant, heartbeats=heartbeats)
             return [await self._masked(conn, event) if event.type == "job.enqueued" else event for event in events]
 
     def events(
@@ -139,6 +145,37 @@ class Operations(ABC):
             raise InvalidArgument("types is a list of names of events.")
         wanted = EventFilter(tenant, _names(types), id_, queue, owner)
         return Feed(self.store, wanted, after=after, from_end=from_end, live=live, shown=self._shown)
+
+    def replay(
+        self,
+        job: UUID | Handle[Any] | None = None,
+        *,
+        tenant: str | None = None,
+        after: str | datetime | None = None,
+        until: str | datetime | None = None,
+        types: Collection[str] | None = None,
+        queue: str | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        heartbeats: bool = False,
+    ) -> Replay:
+        """Return what happened, in order, with the time between: `async for one in client.replay(tenant="acme")`.
+
+        A job without bounds is its whole history, sealed or not. Else it is what was sealed behind `after` up to
+        `until`, cursors or times; a time means the last block sealed at or before it, so that two replays that meet at
+        a time have each event once. A role that is bound to tenants gets its own jobs' events as they were appended,
+        and times are those of the events. `queue` and `owner` are what the job was enqueued with.
+
+        Raises, from the loop:
+            NotFound: there is no such job, or it is another tenant's.
+            BadCursor: a cursor is none that such a feed gave.
+            FeedReset: what comes after `after` is gone; `detail["cursor"]` is where to go on.
+        """
+        id_, tenant = _which(job, tenant) if job is not None else (None, tenant)
+        if types is not None and isinstance(types, str):
+            raise InvalidArgument("types is a list of names of events.")
+        wanted = EventFilter(tenant, _names(types), id_, queue, owner)
+        return Replay(self.store, wanted, after=after, until=until, kind=kind, heartbeats=heartbeats, shown=self._shown)
 
     async def _shown(self, event: Event) -> Event:
         """Mask an event of a feed; a connection is lent only for a kind that is not known yet."""

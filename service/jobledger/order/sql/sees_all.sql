@@ -1,0 +1,2 @@
+-- May this role see every tenant, and so the order of the log?
+select jobledger.every_tenant()
