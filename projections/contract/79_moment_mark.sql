@@ -3,6 +3,6 @@
 create or replace function jobledger.mark(e jobledger.epochs, b jobledger.blocks) returns bigint
 language sql stable
 as $$
-  select ('x' || left(md5(e.system_identifier || '/' || e.timeline || '/' || extract(epoch from e.opened_at)), 8)
+  select ('x' || left(md5(extract(epoch from e.opened_at)::text), 8)
     || coalesce(left(md5(b.snapshot::text || '/' || extract(epoch from b.sealed_at)), 8), '00000000'))::bit(64)::bigint
 $$;
