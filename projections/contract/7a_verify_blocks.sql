@@ -1,17 +1,19 @@
 -- The blocks after `p_after`, at most `p_limit`, each with the positions of the events that its bounds take in, and with what contradicts its neighbour: a block begins where
--- the one before it ended, or at the floor of a new epoch. Only for who sees every tenant.
+-- the one before it ended, or at the floor of a new epoch. Blocks before the horizon are `thinned`: retention took events of theirs, and whole ones. Only for who sees every tenant.
 drop function if exists jobledger.verify_blocks;
 
 create function jobledger.verify_blocks(p_shard smallint, p_after bigint, p_limit int)
-returns table (block bigint, epoch int, sealed_at timestamptz, count int, first_position bigint, last_position bigint, positions bigint[], fault text)
+returns table (block bigint, epoch int, sealed_at timestamptz, count int, first_position bigint, last_position bigint, positions bigint[], thinned boolean, fault text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
   b jobledger.blocks;
   v_last jobledger.blocks;
+  v_horizon bigint;
 begin
   perform jobledger.check_verify(p_shard, p_limit, num_nulls(p_after));
+  select h.block into v_horizon from jobledger.horizon as h where h.shard = p_shard and h.moved_at is not null;
   select x.* into v_last from jobledger.blocks as x where x.shard = p_shard and x.block <= p_after order by x.block desc limit 1;
   for b in select x.* from jobledger.blocks as x where x.shard = p_shard and x.block > p_after order by x.block limit p_limit loop
     return query
@@ -22,8 +24,9 @@ begin
         union all
         select e.position from jobledger.events as e where e.xid = any (b.late) and e.position >= b.first_position and e.position <= b.last_position and e.shard + 0 = p_shard
       ),
+      b.block <= v_horizon is true,
       case
-        when v_last.block is null then null
+        when v_last.block is null or v_last.block <= v_horizon then null
         when b.epoch < v_last.epoch then 'its epoch is over'
         when b.sealed_at < v_last.sealed_at then 'sealed before the block in front of it'
         when b.epoch > v_last.epoch or b.snapshot::text = '9223372036854775807:9223372036854775807:' or v_last.snapshot::text = '9223372036854775807:9223372036854775807:' then null

@@ -14,10 +14,16 @@ from jobledger.errors import Forbidden, NotOpen
 from jobledger.order import audit
 from jobledger.order.audit import verify
 from jobledger.order.log import seal
+from jobledger.order.retention import drop_partitions
 from jobledger.store.pool import Store
+
+from .stress import seal_all
+from .test_retention import KEEP, finished_jobs, later
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from jobledger.testing.clock import Clock
 
     Sql = asyncpg.Connection[asyncpg.Record]
 
@@ -219,3 +225,20 @@ async def test_who_may_not_see_all_may_not_verify_and_what_is_closed_is_not_veri
         finally:
             await bound.execute("reset role")
     await sql.execute(f"drop role {name}")
+
+
+async def test_what_retention_took_is_no_fault(store: Store, sql: Sql, clock: Clock) -> None:
+    """Blocks before the horizon have fewer events than they had, and are merged; what is left is whole."""
+    old = await finished_jobs(sql, 3)
+    await later(sql, clock)
+    await finished_jobs(sql, 2)
+    await seal_all(sql)
+    before = await verify(store)
+    done = await drop_partitions(sql, 0, KEEP, actor="ada")
+    assert done.partitions
+    await seal_all(sql)
+    seen = await verify(store)
+    assert seen.faults == []
+    assert seen.jobs == before.jobs - len(old)
+    await _spoilt(sql, "delete from jobledger.events where type = 'job.cancelled'")
+    assert {"block_count", "row_differs"} <= {one.code for one in (await verify(store)).faults}

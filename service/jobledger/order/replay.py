@@ -211,7 +211,7 @@ class Replay:
                         yield event, cursor
                 return
             except FeedReset as reset:
-                if begin is not None or "cursor" not in reset.detail:
+                if isinstance(self._after, str) or self.reset is not None:
                     raise
                 self.reset, begin = reset, str(reset.detail["cursor"])
 
