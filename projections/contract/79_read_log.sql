@@ -40,11 +40,11 @@ begin
     return query
     select b.block, b.epoch, b.sealed_at, f.shard, f.position, f.stream_id, f.version, f.type::text, f.at, f.tenant, f.actor, f.worker, f.attempt, f.data::text from (
       select e.* from jobledger.events as e
-      where e.xid >= b.first_xid and e.xid <= b.last_xid and e.position >= greatest(b.first_position, v_after + 1) and e.position <= b.last_position and e.shard = p_shard
+      where e.xid >= b.first_xid and e.xid <= b.last_xid and e.position >= greatest(b.first_position, v_after + 1) and e.position <= b.last_position and e.shard + 0 = p_shard
         and (e.xid >= pg_snapshot_xmax(b.since) or not pg_visible_in_snapshot(e.xid, b.since)) and pg_visible_in_snapshot(e.xid, b.snapshot)
       union all
       select e.* from jobledger.events as e
-      where e.xid = any (b.late) and e.position >= greatest(b.first_position, v_after + 1) and e.position <= b.last_position and e.shard = p_shard
+      where e.xid = any (b.late) and e.position >= greatest(b.first_position, v_after + 1) and e.position <= b.last_position and e.shard + 0 = p_shard
     ) as f
     where (p_tenant is null or f.tenant = p_tenant or f.type in ('worker.heartbeat', 'worker.report_rejected')) and (v_types is null or f.type = any (v_types))
       and (p_stream is null or f.stream_id = p_stream or f.type in ('worker.heartbeat', 'worker.report_rejected'))

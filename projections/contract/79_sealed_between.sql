@@ -21,10 +21,10 @@ begin
   select b.block, b.epoch, b.sealed_at, e.shard, e.position, e.stream_id, e.version, e.type, e.at, e.tenant, e.actor, e.worker, e.attempt, e.data
   from jobledger.blocks as b cross join lateral (
     select x.* from jobledger.events as x
-    where x.xid >= b.first_xid and x.xid <= b.last_xid and x.position >= b.first_position and x.position <= b.last_position and x.shard = p_shard
+    where x.xid >= b.first_xid and x.xid <= b.last_xid and x.position >= b.first_position and x.position <= b.last_position and x.shard + 0 = p_shard
       and (x.xid >= pg_snapshot_xmax(b.since) or not pg_visible_in_snapshot(x.xid, b.since)) and pg_visible_in_snapshot(x.xid, b.snapshot)
     union all
-    select x.* from jobledger.events as x where x.xid = any (b.late) and x.position >= b.first_position and x.position <= b.last_position and x.shard = p_shard
+    select x.* from jobledger.events as x where x.xid = any (b.late) and x.position >= b.first_position and x.position <= b.last_position and x.shard + 0 = p_shard
   ) as e
   where b.shard = p_shard and b.block > p_after and b.block <= p_upto;
 end

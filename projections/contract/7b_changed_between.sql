@@ -28,9 +28,9 @@ begin
     select s.tenant, s.stream_id, s.version from jobledger.sealed_between(p_shard, p_after, m.block) as s where s.type <= 'job.moved' and (p_tenant is null or s.tenant = p_tenant)
     union all
     select x.tenant, x.stream_id, x.version from (
-      select e.* from jobledger.events as e where e.xid >= v_from and e.xid < v_to and e.shard = p_shard and pg_visible_in_snapshot(e.xid, m.snapshot)
+      select e.* from jobledger.events as e where e.xid >= v_from and e.xid < v_to and e.shard + 0 = p_shard and pg_visible_in_snapshot(e.xid, m.snapshot)
       union all
-      select e.* from jobledger.events as e where e.xid = any (v_late) and e.shard = p_shard
+      select e.* from jobledger.events as e where e.xid = any (v_late) and e.shard + 0 = p_shard
     ) as x
     where x.position > m.floor and x.position <= m.hwm and x.type <= 'job.moved' and (p_tenant is null or x.tenant = p_tenant)
       and (b.block is null or not (pg_visible_in_snapshot(x.xid, b.since) or x.position <= b.last_position and pg_visible_in_snapshot(x.xid, b.snapshot)))

@@ -31,6 +31,9 @@ MANY = """
 select * from jobledger.enqueue_many((select jsonb_agg(jsonb_build_object('kind', 'noop')) from generate_series(1, $1)))
 """
 BLOCKS = "select first_position, last_position, part, parts, sealed_at from jobledger.blocks order by block"
+READ_BY_KEY = """
+select sum(idx_tup_read)::bigint from pg_stat_user_indexes where relname like 'events%' and indexrelname like '%pkey'
+"""
 SEALER = """
 import asyncio, sys
 from jobledger.order.sealer import Sealer
@@ -260,3 +263,28 @@ async def test_a_reader_of_one_tenant_has_the_order_of_all(sql: Connection) -> N
     whole = await whole_log(sql)
     one = await whole_log(sql, tenant="t1", limit=4)
     assert facts(one) == facts([event for event in whole if event.event.tenant == "t1"])
+
+
+async def test_what_was_planned_on_an_empty_log_does_not_read_the_whole_one_later(sql: Connection) -> None:
+    """A sealer's or a reader's plans are as old as its connection: each block is found by transaction ids then, too."""
+
+    async def rows_read() -> int:
+        await sql.execute("select pg_stat_force_next_flush()")
+        return await sql.fetchval(READ_BY_KEY)  # type: ignore[no-any-return]
+
+    for _ in range(2):
+        await sql.fetch(MANY, 1)
+        await seal_all(sql)
+        await whole_log(sql)
+        await sql.fetch("select from jobledger.sealed_between(0::smallint, 0, 10)")
+    await sql.fetch(MANY, 3000)
+    await seal_all(sql)
+    before = await rows_read()
+    place = await log_end(sql, 0)
+    for _ in range(3):
+        await sql.fetch(MANY, 1)
+        await seal_all(sql)
+        await sql.fetch("select from jobledger.sealed_between(0::smallint, $1, 1000)", place.block)
+        assert len(await whole_log(sql, place)) == 1
+        place = await log_end(sql, 0)
+    assert await rows_read() - before < 1000
