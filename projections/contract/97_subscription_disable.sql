@@ -1,4 +1,4 @@
--- Give the consumers of a subscription nothing more until it is reset; its checkpoints stay. False: it was disabled already.
+-- Give the consumers of a subscription nothing more until it is reset. They are told when they renew, and store their last checkpoints. False: it was disabled already.
 drop function if exists jobledger.subscription_disable;
 
 create function jobledger.subscription_disable(p_shard smallint, p_tenant text, p_name text, p_actor text default null, p_reason text default null) returns boolean
@@ -11,9 +11,6 @@ begin
   if s.disabled then
     return false;
   end if;
-  perform from jobledger.subscription_slices as t where t.shard = p_shard and t.subscription = s.id order by t.slice for update;
-  update jobledger.subscription_slices as t set consumer = null, taken = t.taken + 1 where t.shard = p_shard and t.subscription = s.id;
-  delete from jobledger.subscription_consumers as c where c.shard = p_shard and c.subscription = s.id;
   update jobledger.subscriptions as x set disabled = true, changed_at = v_now where x.shard = p_shard and x.id = s.id;
   perform jobledger.append_control(p_shard, s.tenant, 'subscription', s.name, 'subscription.disabled', v_now, p_actor, jsonb_strip_nulls(jsonb_build_object('name', s.name, 'reason', p_reason)));
   return true;

@@ -23,7 +23,7 @@ begin
   moved := 0;
   for t in select * from jobledger.subscription_slices as x where x.shard = p_shard and x.subscription = p_id order by x.slice for update loop
     begin
-      perform jobledger.check_place(p_shard, t.epoch, t.block);
+      perform jobledger.check_place(p_shard, t.epoch, t.block, t.position);
     exception when sqlstate 'JL207' then
       get stacked diagnostics v_told = pg_exception_detail;
       reason := v_told::jsonb ->> 'reason';

@@ -283,6 +283,41 @@ class SealingStalled(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionReset(Observation):
+    """The log did not have what a consumer was to read next: it goes on from where the log says.
+
+    `reason` is `below_horizon` or `beyond_end`; `slices` checkpoints were moved, none where only what was read ahead is
+    gone.
+    """
+
+    name: str
+    tenant: str | None
+    reason: str
+    slices: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSetAside(Observation):
+    """An event of `stream` was set aside after so many failures; none: it waits behind an earlier one of its job."""
+
+    name: str
+    tenant: str | None
+    stream: UUID
+    type: str
+    failures: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSlicesLost(Observation):
+    """A consumer found that slices are another's now, or were moved: its lease was over, or an operator reset them."""
+
+    name: str
+    tenant: str | None
+    slices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectionRebuilt(Observation):
     """A projection was dropped and made anew from the log."""
 

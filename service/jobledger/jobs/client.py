@@ -18,6 +18,7 @@ from jobledger.jobs.middleware import around_enqueue, send_together
 from jobledger.jobs.operations import Operations
 from jobledger.jobs.options import checked
 from jobledger.jobs.secret import Secret, refuse_plain
+from jobledger.order.subscription import Subscription, all_of
 from jobledger.store import enqueue as door
 from jobledger.store.gather import Gathering
 from jobledger.store.pool import Store
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from jobledger.jobs.kind import Job
     from jobledger.jobs.middleware import EnqueueMiddleware
     from jobledger.jobs.options import EnqueueOptions
+    from jobledger.order.subscription import Status as SubscriptionStatus
     from jobledger.store.enqueue import Enqueued, NewJob
     from jobledger.store.pool import Connection, Pool
 
@@ -184,6 +186,18 @@ class Client(Operations):
     def handle(self, id: UUID, *, tenant: str = "default", job: Job[..., R] | None = None) -> Handle[R]:  # noqa: A002 - the domain's word
         """Return the handle of a job enqueued elsewhere; with its kind the result is of the declared type."""
         return Handle(id, tenant, client=self, job=job)
+
+    def subscription(self, name: str, *, tenant: str | None = None) -> Subscription:
+        """Return a durable subscription, of one tenant or of everybody; `create` it once, then consume its events.
+
+        Nothing is sent yet. The service's own roles only: a role that is bound to tenants reads no order.
+        """
+        return Subscription(self.store, name, tenant=tenant, actor=self.actor, shown=self._shown)
+
+    async def subscriptions(self, *, tenant: str | None = None) -> list[SubscriptionStatus]:
+        """Return how every durable subscription stands, or those of one tenant (`_global`: everybody's)."""
+        async with self.store.connection() as conn:
+            return await all_of(conn, self.store.shard, tenant)
 
     def _own(self, kind: str) -> Job[..., Any] | None:
         if self.app is None or not isinstance(kind, str) or kind not in self.app.names:

@@ -49,6 +49,9 @@ _WARNING: frozenset[type[Observation]] = frozenset(
         seen.SlotLost,
         seen.WorkerStalled,
         seen.SealingStalled,
+        seen.SubscriptionReset,
+        seen.SubscriptionSetAside,
+        seen.SubscriptionSlicesLost,
     }
 )
 _ERROR: frozenset[type[Observation]] = frozenset({seen.PartitionsShort, seen.ProjectionStopped})
