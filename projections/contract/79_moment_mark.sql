@@ -1,8 +1,8 @@
--- Which epoch and which block it is, beyond their numbers: two copies of one database, and one that was set back, count on from the same numbers with other transactions.
--- The upper half is the epoch's, the lower the block's (0 for none).
-create or replace function jobledger.mark(e jobledger.epochs, b jobledger.blocks) returns bigint
+-- What tells an epoch, and the last that an answer saw in it, from others of the same numbers: copies of one database, one that was set back, and one whose last transactions were lost in a
+-- crash count on from the same numbers. The upper half is the epoch's; the lower that of an event, else of a block, else 0.
+create or replace function jobledger.mark(p_epoch jobledger.epochs, e jobledger.events, b jobledger.blocks) returns bigint
 language sql stable
 as $$
-  select ('x' || left(md5(extract(epoch from e.opened_at)::text), 8)
-    || coalesce(left(md5(b.snapshot::text || '/' || extract(epoch from b.sealed_at)), 8), '00000000'))::bit(64)::bigint
+  select ('x' || left(md5(extract(epoch from p_epoch.opened_at)::text), 8)
+    || coalesce(left(coalesce(md5(e.stream_id || '/' || e.version || '/' || extract(epoch from e.at)), md5(b.snapshot::text || '/' || extract(epoch from b.sealed_at))), 8), '00000000'))::bit(64)::bigint
 $$;

@@ -1,15 +1,17 @@
 -- The moment of a live answer, by what `seen` said of it: exactly what that answer saw, named by its clock.
--- The epoch and the last block of then must be this log's, and this very statement must see all that the answer saw: else it was given by another copy of the database, or before a volume was
--- set back, or the caller's own REPEATABLE READ snapshot is older. (A block that is missing below the end was merged: old, and not looked at.)
--- One of an earlier epoch must lie within what was sealed in it: its own blocks are all that is known of that cluster's ids. An answer given after the last of them is refused, since
+-- The last event that it saw, or the last block where it saw none since, must still be what it was, and this very statement must see all that the answer saw: else it was given by another copy
+-- of the database, or before a volume was set back or a crash took back what had not been flushed, or the caller's own REPEATABLE READ snapshot is older. What is missing where later blocks were
+-- merged went with its partition.
+-- One of an earlier epoch must also lie within what was sealed in it: its own blocks are all that is known of that cluster's ids. An answer given after the last of them is refused, since
 -- transactions that it saw may not have come along. Only for who sees every tenant.
 drop function if exists jobledger.moment_of_token;
 
-create function jobledger.moment_of_token(p_shard smallint, p_epoch int, p_mark bigint, p_block bigint, p_snapshot pg_snapshot, p_at timestamptz) returns jobledger.moment
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+create function jobledger.moment_of_token(p_shard smallint, p_epoch int, p_mark bigint, p_block bigint, p_position bigint, p_snapshot pg_snapshot, p_at timestamptz) returns jobledger.moment
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 declare
   b jobledger.blocks;
+  e jobledger.events;
   v_epoch jobledger.epochs;
   v_last jobledger.blocks;
   v_hwm bigint := 9223372036854775807;
@@ -17,15 +19,16 @@ declare
 begin
   perform jobledger.check_words(p_shard, null, null);
   perform jobledger.must_see_order();
-  if p_epoch is null or p_mark is null or p_block is null or p_snapshot is null or p_at is null or not isfinite(p_at) then
-    perform jobledger.refuse('JL101', 'A token names an epoch, a block, a snapshot and a time.', 'Give one that an answer carried.');
+  if num_nulls(p_epoch, p_mark, p_block, p_position, p_snapshot, p_at) > 0 or not isfinite(p_at) then
+    perform jobledger.refuse('JL101', 'A token names an epoch, a block, a position, a snapshot and a time.', 'Give one that an answer carried.');
   end if;
-  select * into v_epoch from jobledger.epochs as e where e.shard = p_shard and e.epoch = p_epoch;
+  select * into v_epoch from jobledger.epochs as x where x.shard = p_shard and x.epoch = p_epoch;
+  select * into e from jobledger.events as x where x.xid = ((pg_snapshot_xmax(p_snapshot)::text::bigint - 1)::text::xid8) and x.position = p_position and x.shard = p_shard limit 1;
   select * into b from jobledger.blocks as x where x.shard = p_shard and x.block = p_block;
+  v_known := jobledger.mark(v_epoch, e, b) = p_mark or (jobledger.mark(v_epoch, e, b) >> 32 = p_mark >> 32 and case when p_position > 0 then e.position else b.block end is null
+    and (select to_jsonb(x) ->> 'merged_from' from jobledger.blocks as x where x.shard = p_shard and x.block > p_block order by x.block limit 1) is not null);
   v_last := jobledger.last_block(p_shard, null, p_epoch);
-  v_known := v_epoch.epoch is not null and jobledger.mark(v_epoch, b) >> 32 = p_mark >> 32
-    and (b.block is null and p_block < coalesce(v_last.block, 1) or jobledger.mark(v_epoch, b) = p_mark);
-  if v_known and exists (select from jobledger.epochs as e where e.shard = p_shard and e.epoch > p_epoch) then
+  if v_known and exists (select from jobledger.epochs as x where x.shard = p_shard and x.epoch > p_epoch) then
     v_hwm := v_last.position_hwm;
     v_known := v_last.epoch = p_epoch and v_last.first_position > v_epoch.position_floor and jobledger.sees_all(v_last.snapshot, p_snapshot);
   elsif v_known then

@@ -168,7 +168,9 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "projection_drop": [("select jobledger.projection_drop(0::smallint, 'waits'), $1::text", "tenant")],
     # A moment of the past is a place in everybody's order: refused to who is bound to tenants, and no token is given.
     "seen": [("select *, $1::text from jobledger.seen(0::smallint)", "tenant")],
-    "moment_of_token": [("select jobledger.moment_of_token(0::smallint, 1, 0, 0, '1:1:', now()), $1::text", "tenant")],
+    "moment_of_token": [
+        ("select jobledger.moment_of_token(0::smallint, 1, 0, 0, 0, '1:1:', now()), $1::text", "tenant")
+    ],
     "moment_of_place": [("select jobledger.moment_of_place(0::smallint, 0, 0, 0), $1::text", "tenant")],
     "moment_of_time": [("select jobledger.moment_of_time(0::smallint, now()), $1::text", "tenant")],
     "counts_as_of": [(f"select * from jobledger.counts_as_of(0::smallint, $1, {MOMENT})", "tenant")],

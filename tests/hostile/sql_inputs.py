@@ -480,6 +480,7 @@ def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
             "p_epoch": Argument("int", b"1", [*number(0, 2**31 - 1), None]),
             "p_mark": Argument("bigint", b"1", large),
             "p_block": Argument("bigint", b"1", large),
+            "p_position": Argument("bigint", b"1", large),
             "p_snapshot": Argument("pg_snapshot", b"100:100:", [*snapshots, *BROKEN_TEXT, None]),
             "p_at": Argument("timestamptz", b"2026-01-01T00:00:00Z", [*NO_MOMENT, None]),
         },

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PLAIN: Final = "t"
 _SEALED: Final = "u"
-_FORM: Final = struct.Struct(">IqQqQQH")
+_FORM: Final = struct.Struct(">IqQQqQQH")
 _SIZES: Final = (256, 1_024, 4_096, 16_384, 65_536)
 _LONGEST: Final = 100_000
 _HIGHEST: Final = 2**63 - 1
@@ -145,12 +145,12 @@ def _packed(seen: Seen) -> bytes:
     ids = [int(one) for one in under_way.split(",")] if under_way else []
     at = (seen.at - _BEGIN) // _MICROSECOND
     first = int(low)
-    begin = _FORM.pack(seen.epoch, seen.mark, seen.block, at, first, int(high), len(ids))
+    begin = _FORM.pack(seen.epoch, seen.mark, seen.block, seen.position, at, first, int(high), len(ids))
     return begin + b"".join(_number(one - before) for before, one in zip([first, *ids], ids, strict=False))
 
 
 def _seen(packed: bytes) -> Seen:
-    epoch, mark, block, at, low, high, count = _FORM.unpack_from(packed)
+    epoch, mark, block, position, at, low, high, count = _FORM.unpack_from(packed)
     place, last, ids = _FORM.size, low, []
     for _ in range(count):
         more, shift = 0x80, 0
@@ -159,11 +159,16 @@ def _seen(packed: bytes) -> Seen:
             last += (more & 0x7F) << shift
             place, shift = place + 1, shift + 7
         ids.append(last)
-    if not 0 < low <= high <= _HIGHEST or block > _HIGHEST or epoch > 2**31 - 1 or (ids and ids[-1] >= high):
+    if (
+        not 0 < low <= high <= _HIGHEST
+        or max(block, position) > _HIGHEST
+        or epoch > 2**31 - 1
+        or (ids and ids[-1] >= high)
+    ):
         raise ValueError
     if sorted(set(ids)) != ids or packed[place:].strip(b"\0"):
         raise ValueError
-    return Seen(epoch, mark, block, f"{low}:{high}:{','.join(map(str, ids))}", _BEGIN + at * _MICROSECOND)
+    return Seen(epoch, mark, block, position, f"{low}:{high}:{','.join(map(str, ids))}", _BEGIN + at * _MICROSECOND)
 
 
 def _number(value: int) -> bytes:

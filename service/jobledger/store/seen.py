@@ -14,9 +14,11 @@ class Seen(NamedTuple):
 
     epoch: int
     mark: int
-    """Which epoch and block it is, beyond their numbers."""
+    """Which epoch, event and block these are, beyond their numbers."""
     block: int
     """The last one that was sealed then."""
+    position: int
+    """That of the last event since; 0 for none."""
     snapshot: str
     at: datetime
 
@@ -39,4 +41,11 @@ def seen_in(row: Mapping[str, Any]) -> Seen | None:
     """Return what a statement saw, from its columns `seen_epoch`, `seen_mark`, …; None where it could not be told."""
     if row["seen_epoch"] is None:
         return None
-    return Seen(row["seen_epoch"], row["seen_mark"], row["seen_block"], row["seen_snapshot"], row["seen_at"])
+    return Seen(
+        row["seen_epoch"],
+        row["seen_mark"],
+        row["seen_block"],
+        row["seen_position"],
+        row["seen_snapshot"],
+        row["seen_at"],
+    )

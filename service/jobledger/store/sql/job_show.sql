@@ -7,7 +7,7 @@ with t as materialized (
 select j.id, j.tenant, j.queue, j.kind, j.state::text as state, j.priority, j.attempt, j.max_attempts, j.owner, j.head, j.run_at, j.kill_at, j.worker, j.claim,
   j.claimed_at, j.finished_at, j.reason, jobledger.time_of(j.id) as enqueued_at, first.data::text as enqueued, first.actor as enqueued_by,
   last.type::text as last_type, last.data::text as last_data, last.at as last_at, last.actor as last_actor, progress.data::text as progress,
-  q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.snapshot as seen_snapshot, t.now as seen_at
+  q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.position as seen_position, q.snapshot as seen_snapshot, t.now as seen_at
 from t
 cross join lateral (
   select r.shard, r.id, r.tenant, r.queue, r.kind, 'ready'::jobledger.job_state as state, r.priority, r.attempt, r.max_attempts, r.owner, r.head, r.run_at, r.kill_at, null::uuid as worker, null::int as claim, null::timestamptz as claimed_at, null::timestamptz as finished_at, null::text as reason

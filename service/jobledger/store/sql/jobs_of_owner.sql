@@ -24,7 +24,7 @@ with t as materialized (
 )
 select s.id, s.tenant, s.queue, s.kind, s.state::text as state, s.priority, s.attempt, s.max_attempts, s.owner, s.head, s.run_at, s.kill_at, s.worker, s.claim,
   s.claimed_at, s.finished_at, s.reason, jobledger.time_of(s.id) as enqueued_at, l.looked_at, l.last_id,
-  q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.snapshot as seen_snapshot, t.now as seen_at
+  q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.position as seen_position, q.snapshot as seen_snapshot, t.now as seen_at
 from t
 cross join (select pg_catalog.count(*) as looked_at, pg_catalog.min(m.id::text)::uuid as last_id from over as m) as l
 left join lateral (select x.* from jobledger.seen($1::smallint) as x where $11::boolean) as q on true
