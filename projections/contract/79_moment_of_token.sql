@@ -24,7 +24,7 @@ begin
   end if;
   select * into v_epoch from jobledger.epochs as x where x.shard = p_shard and x.epoch = p_epoch;
   select * into e from jobledger.events as x where x.xid = ((pg_snapshot_xmax(p_snapshot)::text::bigint - 1)::text::xid8) and x.position = p_position and x.shard = p_shard limit 1;
-  select * into b from jobledger.blocks as x where x.shard = p_shard and x.block = p_block;
+  select * into b from jobledger.blocks as x where x.shard = p_shard and x.block = p_block and p_position = 0;
   v_known := jobledger.mark(v_epoch, e, b) = p_mark or (jobledger.mark(v_epoch, e, b) >> 32 = p_mark >> 32 and case when p_position > 0 then e.position else b.block end is null
     and (select to_jsonb(x) ->> 'merged_from' from jobledger.blocks as x where x.shard = p_shard and x.block > p_block order by x.block limit 1) is not null);
   v_last := jobledger.last_block(p_shard, null, p_epoch);
