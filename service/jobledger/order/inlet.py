@@ -1,0 +1,90 @@
+"""What a consumer reads ahead: a bounded buffer that a feed fills."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final, Self
+
+from jobledger.order.cursor import cursors_for
+from jobledger.order.log import Sealed
+from jobledger.order.reader import Feed
+
+if TYPE_CHECKING:
+    from jobledger.order.cursor import Cursors, Place
+    from jobledger.order.filters import EventFilter
+    from jobledger.store.pool import Store
+
+_AHEAD: Final = 1_000
+
+
+class Inlet:
+    """Follows the log from a place and holds at most 1,000 events that nobody has taken yet."""
+
+    def __init__(self, feed: Feed, cursors: Cursors, place: Place) -> None:
+        """Begin reading; `Inlet.at` makes one."""
+        self._feed = feed
+        self._cursors = cursors
+        self._place = place
+        self._held: deque[Sealed] = deque()
+        self._room = asyncio.Event()
+        self._wakes: asyncio.Event | None = None
+        self._task = asyncio.get_running_loop().create_task(self._fill(), name="jobledger-inlet")
+
+    @classmethod
+    async def at(cls, store: Store, wanted: EventFilter, place: Place) -> Self:
+        """Read on after a place."""
+        async with store.connection(ours=True) as connection:
+            cursors = await cursors_for(connection, wanted.tenant)
+        return cls(Feed(store, wanted, after=cursors.write(place)), cursors, place)
+
+    @property
+    def fault(self) -> BaseException | None:
+        """What ended the reading, once all that came before it was taken."""
+        if self._held or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    @property
+    def passed(self) -> Place | None:
+        """How far the reader has come, where nothing that it gave is still to be taken."""
+        cursor = self._feed.cursor
+        return self._cursors.read(cursor) if not self._held and cursor is not None else None
+
+    def peek(self) -> Sealed | None:
+        """Return the next event, and leave it."""
+        return self._held[0] if self._held else None
+
+    def pop(self) -> None:
+        """Take the next event."""
+        self._held.popleft()
+        if len(self._held) == _AHEAD // 2:
+            self._room.set()
+
+    def arm(self, wakes: asyncio.Event) -> None:
+        """Set this as soon as there is something to take, or reading has ended."""
+        self._wakes = wakes
+        if self._held or self._task.done():
+            wakes.set()
+
+    async def aclose(self) -> None:
+        """End it."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._feed.aclose()
+
+    async def _fill(self) -> None:
+        try:
+            async for event in self._feed:
+                # Without a word in between: what the feed's cursor is behind is in here, or was taken.
+                cursor, sealed_at = self._feed.cursor, self._feed.sealed_at
+                assert cursor is not None and sealed_at is not None  # noqa: PT018, S101 - after an event both are there
+                self._held.append(Sealed(self._cursors.read(cursor), event, sealed_at))
+                if self._wakes is not None:
+                    self._wakes.set()
+                if len(self._held) >= _AHEAD:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            if self._wakes is not None:
+                self._wakes.set()
