@@ -22,7 +22,7 @@ create function jobledger.claim(
   out l_queue text[], out l_tenant text[], out l_priority smallint[], out l_at timestamptz[], out l_id uuid[], out l_asked int[], out l_looked int[], out l_got int[], out l_strange int[], out l_more boolean[]
 )
 language plpgsql security definer
-set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set enable_bitmapscan = off set jit = off set plan_cache_mode = force_generic_plan
+set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set enable_bitmapscan = off set enable_incremental_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
   v_tenants text[];

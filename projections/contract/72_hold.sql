@@ -4,7 +4,7 @@
 -- at for the tenants and queues with many rows there, and for paused kinds: of those the lane is read from where it was found on, 4 * p_most rows at most.
 -- A row is looked at again when it is locked: a resume or a claim may have come between.
 create or replace function jobledger.hold(p_shard smallint, p_now timestamptz, p_most int) returns int
-language plpgsql set enable_sort = off set enable_bitmapscan = off
+language plpgsql set enable_sort = off set enable_incremental_sort = off set enable_bitmapscan = off
 as $$
 declare
   v_until timestamptz := clock_timestamp() + interval '8 milliseconds';

@@ -33,10 +33,10 @@ class Filler:
         self.ready = ready
         self.finished = finished
 
-    async def fill(self, jobs: int) -> None:
-        """Enqueue jobs of twenty tenants."""
+    async def fill(self, jobs: int, tenants: int = TENANTS) -> None:
+        """Enqueue jobs of so many tenants, who take turns."""
         for low in range(0, jobs, BATCH):
-            batch = [{"kind": "noop", "tenant": f"t{at % TENANTS:02}"} for at in range(min(BATCH, jobs - low))]
+            batch = [{"kind": "noop", "tenant": f"t{at % tenants:02}"} for at in range(min(BATCH, jobs - low))]
             await self.sql.fetch("select from jobledger.enqueue_many($1)", orjson.dumps(batch).decode())
 
     async def drain(self, jobs: int) -> None:
@@ -122,6 +122,14 @@ async def _analysed_empty(filler: Filler) -> None:
     await filler.full()
 
 
+async def _analysed_small(filler: Filler) -> None:
+    """Full, with statistics of the moment when few rows were left: any index seemed as good as the right one."""
+    await filler.fill(10_000, tenants=10_000)
+    await filler.drain(9_800)
+    await filler.tend("vacuum analyze")
+    await filler.full()
+
+
 async def _analysed_full(filler: Filler) -> None:
     """Empty, with statistics of the moment when it was full."""
     await filler.full()
@@ -136,5 +144,6 @@ STATES: dict[str, Callable[[Filler], Awaitable[None]]] = {
     "full": _full,
     "analysed": _analysed,
     "analysed when empty": _analysed_empty,
+    "analysed when small": _analysed_small,
     "analysed when full": _analysed_full,
 }
