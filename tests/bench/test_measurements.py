@@ -221,3 +221,24 @@ def test_a_measurement_leaves_no_database_behind(database: str, postgres: Server
     with psycopg.connect(postgres.dsn_for("postgres")) as connection:
         left = connection.execute("select count(*) from pg_database where datname like 'jobledger_bench%'").fetchone()
     assert left == (0,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [("--held",), ("--readers", "6", "--tenants", "3")])
+def test_follow_times_what_each_reader_gets(database: str, more: tuple[str, ...]) -> None:
+    """Every reader gets all of its own, once; the quantiles of the wait are in order."""
+    found = _bench("follow", "--rate", "100", "--seconds", "1", *more, "--dsn", database)
+    assert found["events_appended"] == 100
+    assert found["deliveries"] == (100 if "--held" in more else 200)
+    waits = found["append_to_reader_ms"]
+    assert 0 < waits["p50"] <= waits["p95"] <= waits["p99"] <= waits["max"]
+    assert found["settings"]["held"] is ("--held" in more)
+
+
+@pytest.mark.slow
+def test_catchup_reads_everything_and_one_tenant(database: str) -> None:
+    """The whole log and a tenant's share of it are read to their ends, beside the floor."""
+    found = _bench("catchup", "--events", "30000", "--tenant-share", "0.01", "--turns", "1", "--dsn", database)
+    assert (found["events"], found["tenant_events"]) == (30_000, 300)
+    assert found["ratio_to_floor"] == pytest.approx(found["events_per_s"] / found["floor_rows_per_s"], abs=1e-3)
+    assert 0 < found["tenant_s"] <= found["tenant_slowest_s"]

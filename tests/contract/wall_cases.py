@@ -179,6 +179,9 @@ CASES: dict[str, list[tuple[str, str]]] = {
         (f"select * from jobledger.jobs_as_of(0::smallint, {MOMENT}, $1, array['ready'], {TOP}, 50)", "tenant"),
     ],
     "log_end": [("select * from jobledger.log_end(0::smallint), (select $1::text) as foreign_thing", "tenant")],
+    "follow_channel": [("select jobledger.follow_channel(0::smallint) is null, $1::text is null", "tenant")],
+    # Tells those who may listen, and its caller nothing.
+    "tell_sealed": [],
     "own_streams": [("select jobledger.own_streams(0::smallint, $1, 10)", "tenant")],
     "read_own": [
         ("select * from jobledger.read_own(0::smallint, 0, 0, 0, 100, $1)", "tenant"),

@@ -100,6 +100,7 @@ _HELD: Final = Command(
     {"1": ("", "jobs", "QUEUE", "service", "\udcff"), "2": NO_NAME, **WORDS},
 )
 _COUNTS: Final = ("0", "-1", *NO_NUMBER)
+_SPANS: Final = ("0", "-1", "nan", "inf", "long", "")
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "up": Command({}, {"1": NO_APP, "--app": NO_APP, "--concurrency": _COUNTS}, as_json=False),
@@ -273,6 +274,14 @@ COMMANDS: Final[Mapping[str, Command]] = {
         {}, dict.fromkeys(("--jobs", "--tenants", "--turns"), _COUNTS) | {"--plot": NO_FILE}
     ),
     "bench memory": Command({}, dict.fromkeys(("--jobs", "--tenants", "--concurrency"), _COUNTS)),
+    "bench follow": Command(
+        {},
+        dict.fromkeys(("--readers", "--tenants", "--clients"), _COUNTS)
+        | dict.fromkeys(("--rate", "--seconds"), _SPANS),
+    ),
+    "bench catchup": Command(
+        {}, dict.fromkeys(("--events", "--batch", "--turns"), _COUNTS) | {"--tenant-share": _SPANS}
+    ),
     "bench recovery": Command({}, {"--open": _COUNTS}),
 }
 

@@ -375,6 +375,8 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_types": Argument("text[]", None, NO_LIST),
             "p_stream": Argument("uuid", None, NO_UUID),
         },
+        "follow_channel": {"p_shard": SHARD},
+        "tell_sealed": {"p_shard": SHARD, "p_sealed": Argument("boolean", b"t", texts("{mark}", "2"))},
         "own_streams": {
             "p_shard": SHARD,
             "p_tenant": Argument("text", b"default", [*BROKEN_TEXT, None]),

@@ -303,7 +303,7 @@ async def test_who_is_bound_to_tenants_reads_no_order(store: Store) -> None:
         await connection.execute("create role bound_reader in role jobledger_worker")
         try:
             await connection.execute("set role bound_reader")
-            assert tuple(await seal(connection, 0)) == (None, 0, False, False)
+            assert tuple(await seal(connection, 0)) == (None, 0, False, False, False)
             with pytest.raises(asyncpg.PostgresError):
                 await connection.fetch("select * from jobledger.blocks")
         finally:

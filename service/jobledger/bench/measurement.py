@@ -109,6 +109,8 @@ async def measured(
     figures = bench.figures
     if "jobs_per_s" in figures and "ratio_to_floor" not in figures:
         figures["ratio_to_floor"] = round(figures["jobs_per_s"] / floor, 4)
+    if "catchup_s" in figures:
+        figures["ratio_to_floor"] = round(figures["events_per_s"] / floor, 4)
     result = {
         "bench": name,
         **figures,

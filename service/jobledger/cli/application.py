@@ -10,9 +10,9 @@ from jobledger import __version__
 from jobledger.cli import (
     controls,
     database,
-    endurance,
     enqueue,
     feed,
+    following,
     jobs,
     migrate,
     operate,
@@ -72,4 +72,4 @@ for _panel, _functions in _COMMANDS.items():
         application.command(_function.__name__.rstrip("_"), rich_help_panel=_panel)(_function)
 application.add_typer(migrate.application, name="migrate", rich_help_panel="Database")
 application.add_typer(projections.application, name="projections", rich_help_panel="Database")
-application.add_typer(endurance.application, name="bench", rich_help_panel="Run")
+application.add_typer(following.application, name="bench", rich_help_panel="Run")

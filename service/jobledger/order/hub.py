@@ -17,6 +17,7 @@ import asyncpg
 from jobledger.errors import FeedReset, JobledgerError
 from jobledger.observations import ConnectionLost, emit
 from jobledger.order.filters import SHARED, Origins, named_jobs
+from jobledger.order.listen import SealedEar
 from jobledger.order.log import log_end, read_page
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ KEPT_EVENTS: Final = 20_000
 KEPT_BYTES: Final = 64 * 1024 * 1024
 _QUICK_S: Final = 0.01
 _SLOW_S: Final = 0.1
+_HEARING_S: Final = 0.5
 _BACKOFF_S: Final = 1.0
 
 
@@ -107,6 +109,10 @@ class Hub:
         self._held = [0, 0]
         self._place: Place | None = None
         self._task: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._hint = asyncio.Event()
+        self._more = False
+        self._ear: SealedEar | None = None
 
     @property
     def wanted(self) -> bool:
@@ -117,7 +123,12 @@ class Hub:
         """Wake this ear from now on; the first one begins reading."""
         self._ears[ear.tenant].add(ear)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._follow(), name="jobledger-hub")
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._follow(), name="jobledger-hub")
+            # Behind a transaction pooler nobody can listen: polling does.
+            if ear.store.dsn is not None and ear.store.pooler == "none":
+                self._ear = SealedEar(ear.store.dsn, self._shard, self._hint.set)
+                self._listening = loop.create_task(self._ear.run(), name="jobledger-hub-listen")
 
     async def leave(self, ear: Ear) -> None:
         """Wake it no more; with the last one reading ends."""
@@ -127,9 +138,11 @@ class Hub:
         if self.wanted or self._task is None:
             return
         _hubs.pop(self._key, None)
-        task, self._task = self._task, None
-        task.cancel()
-        await asyncio.wait([task])
+        tasks = [task for task in (self._task, self._listening) if task is not None]
+        self._task = self._listening = self._ear = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
     def after(self, place: Place) -> list[Batch] | None:
         """Return what is kept after a place; None where the hub does not reach back to it, or was never there."""
@@ -149,6 +162,7 @@ class Hub:
     async def _follow(self) -> None:
         pause_s = _QUICK_S
         while True:
+            moved: bool | None
             try:
                 moved = await self._read()
             except FeedReset:
@@ -158,13 +172,24 @@ class Hub:
                 moved = True
             except (JobledgerError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 emit(ConnectionLost(where="hub", error=type(error).__name__))
-                moved, pause_s = False, _BACKOFF_S
+                moved = None
             except Exception:  # noqa: BLE001 - the readers would wait for ever
                 _log.exception("reading the log failed")
-                moved, pause_s = False, _BACKOFF_S
-            else:
-                pause_s = _QUICK_S if moved else min(pause_s * 1.3, _SLOW_S)
-            await asyncio.sleep(pause_s)
+                moved = None
+            pause_s = _QUICK_S if moved else min(pause_s * 1.3, _SLOW_S)
+            if moved is None:
+                await asyncio.sleep(_BACKOFF_S)
+            elif self._ear is None or not self._ear.stands:
+                await self._hinted(pause_s)
+            elif not self._more:
+                await self._hinted(_HEARING_S)
+
+    async def _hinted(self, pause_s: float) -> None:
+        """Wait until something was sealed, or for so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._hint.wait()
+        self._hint.clear()
 
     async def _read(self) -> bool:
         """Read what is new, and wake whoever it is for."""
@@ -175,6 +200,7 @@ class Hub:
                 self._wake_all()
             page = await read_page(connection, self._shard, self._place)
         self.reads += 1
+        self._more = page.more
         if page.reached == self._place:
             return False
         await self._keep(Batch(self._place, page), store)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PAGE_MAX: Final = 10_000
 PAGE: Final = 2_000
+_BLOCKS: Final = 1_000
 
 
 class Sealed(NamedTuple):
@@ -30,27 +31,29 @@ class Sealed(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What came after a place, how far was looked, and the bytes of the events' data."""
+    """What came after a place, how far was looked, the bytes of the events' data, and whether more waits already."""
 
     events: list[Sealed]
     reached: Place
     size: int
+    more: bool = False
 
 
 class Sealing(NamedTuple):
     """What one call of `seal` did: the block it wrote (None: none), of how many events.
 
-    `more`: the rest of a large difference waits; `busy`: another sealer is at it.
+    `more`: the rest of a large difference waits; `busy`: another sealer is at it; `followed`: somebody listened for it.
     """
 
     block: int | None
     events: int
     more: bool
     busy: bool
+    followed: bool = False
 
 
 async def seal(connection: Connection, shard: int) -> Sealing:
-    """Seal what was committed since the last block: at most one block of at most 10,000 events.
+    """Seal what was committed since the last block: at most one block of at most 10,000 events; tell who listens.
 
     The connection must not be inside a transaction.
 
@@ -59,7 +62,15 @@ async def seal(connection: Connection, shard: int) -> Sealing:
     """
     with translated():
         row = await connection.fetchrow(statement("order/seal"), shard)
-    return Sealing(*row.values()) if row is not None else Sealing(None, 0, False, False)
+        done = Sealing(*row.values()) if row is not None else Sealing(None, 0, False, False)
+        if done.block is not None and not done.more:
+            done = done._replace(followed=await _told(connection, shard, sealed=True))
+    return done
+
+
+async def followed(connection: Connection, shard: int) -> bool:
+    """Say whether anybody listens for what is sealed."""
+    return await _told(connection, shard, sealed=False)
 
 
 async def read_page(
@@ -88,9 +99,10 @@ async def read_page(
     if not rows:
         return Page([], after, 0)
     reached = Place(rows[-1]["block"], rows[-1]["position"], rows[-1]["epoch"])
+    more = rows[-1]["type"] is not None or reached.block - after.block >= _BLOCKS
     if rows[-1]["type"] is None:
         rows.pop()
-    return Page([_sealed(row) for row in rows], reached, sum(len(row["data"] or "") for row in rows))
+    return Page([_sealed(row) for row in rows], reached, sum(len(row["data"] or "") for row in rows), more)
 
 
 async def log_end(connection: Connection, shard: int) -> Place:
@@ -108,6 +120,11 @@ def place_in(reset: FeedReset) -> Place:
     """Return where to go on after a reset."""
     facts = reset.detail
     return Place(int(facts.get("block", 0)), int(facts.get("position", 0)), int(facts.get("epoch", 0)))
+
+
+async def _told(connection: Connection, shard: int, *, sealed: bool) -> bool:
+    with translated():
+        return bool(await connection.fetchval(statement("order/tell_sealed"), shard, sealed))
 
 
 def _sealed(row: Iterable[Any]) -> Sealed:

@@ -16,7 +16,7 @@ import asyncpg
 
 from jobledger.errors import Forbidden, JobledgerError, NotOpen
 from jobledger.observations import SealingStalled, emit
-from jobledger.order.log import log_end, seal
+from jobledger.order.log import followed, log_end, seal
 from jobledger.store.pool import COLLISIONS
 from jobledger.store.recovery import open_store
 
@@ -30,12 +30,17 @@ _log = logging.getLogger("jobledger.order")
 
 BUSY_S: Final = 0.02
 IDLE_S: Final = 0.25
+FOLLOWED_S: Final = 0.05
+_ASK_S: Final = 1.0
 _STANDBY_S: Final = 1.0
 _STALLED_S: Final = 5.0
 
 
 class Sealer:
-    """Seals until cancelled: every 20 ms (`busy_s`) while there is something, four times a second (`idle_s`) else."""
+    """Seals until cancelled: every 20 ms (`busy_s`) while there is something, four times a second (`idle_s`) else.
+
+    While somebody follows the log live it looks every 50 ms: the first event after a pause is not to wait.
+    """
 
     def __init__(
         self,
@@ -55,6 +60,8 @@ class Sealer:
         self._wake = asyncio.Event()
         self._last: int | None = None
         self._well_at = self._told_at = time.monotonic()
+        self._asked_at = 0.0
+        self._followed = False
         self.standing_by = False
         self.pause_s = busy_s
 
@@ -77,7 +84,8 @@ class Sealer:
             elif not done.more:
                 # Never more than half of the time, however long one takes.
                 least = max(self._busy_s, time.monotonic() - began)
-                self.pause_s = least if done.block is not None else min(max(self.pause_s, least) * 2, self._idle_s)
+                most = min(self._idle_s, FOLLOWED_S) if self._followed else self._idle_s
+                self.pause_s = least if done.block is not None else min(max(self.pause_s, least) * 2, most)
                 if await self._pause(self.pause_s, least):
                     self.pause_s = least / 2
 
@@ -89,6 +97,9 @@ class Sealer:
             # A block between was another's: two that seal at once would only halve each other's blocks.
             self.standing_by = done.block > self._last + 1
             self._last = done.block
+            self._followed, self._asked_at = done.followed, time.monotonic()
+        elif time.monotonic() - self._asked_at > _ASK_S:
+            self._followed, self._asked_at = await followed(connection, self._store.shard), time.monotonic()
         self.standing_by |= done.busy
         return done
 

@@ -1,0 +1,2 @@
+-- Is anybody at the other end of the line?
+select 1
