@@ -1,6 +1,7 @@
 -- The sealed events of the blocks above `p_after` up to `p_upto`, for folds: whole blocks, in no order that may be relied on (order by block, position where it matters).
 -- Blocks are read by their numbers and each one's events by the index on `xid`, whatever the planner believes of the tables; no place is checked: projection_take does that.
--- The rows of one call are gathered before the first is given, so a caller asks for a bounded number of blocks. Only for who sees every tenant.
+-- Of a partition that is being given up nothing is shown before the horizon, as in read_log. The rows of one call are gathered before the first is given, so a caller asks for a
+-- bounded number of blocks. Only for who sees every tenant.
 drop function if exists jobledger.sealed_between;
 
 create function jobledger.sealed_between(p_shard smallint, p_after bigint, p_upto bigint)
@@ -9,6 +10,8 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp s
   set enable_material = off set jit = off set work_mem = '64MB' set plan_cache_mode = force_generic_plan rows 20000
 as $$
 #variable_conflict use_column
+declare
+  v_hidden bigint := 0;
 begin
   perform jobledger.check_words(p_shard, null, null);
   if p_after is null or p_upto is null or p_after < 0 then
@@ -16,6 +19,9 @@ begin
   end if;
   if not jobledger.every_tenant() then
     perform jobledger.refuse('JL400', 'The order of the log is everybody''s: only who sees every tenant may read it.', 'Ask the service, which shows a tenant its own.');
+  end if;
+  if exists (select from jobledger.retired as x where x.shard = p_shard and x.dropped_at is null) then
+    v_hidden := (select h.block from jobledger.horizon as h where h.shard = p_shard);
   end if;
   return query
   select b.block, b.epoch, b.sealed_at, e.shard, e.position, e.stream_id, e.version, e.type, e.at, e.tenant, e.actor, e.worker, e.attempt, e.data
@@ -26,6 +32,6 @@ begin
     union all
     select x.* from jobledger.events as x where x.xid = any (b.late) and x.position >= b.first_position and x.position <= b.last_position and x.shard + 0 = p_shard
   ) as e
-  where b.shard = p_shard and b.block > p_after and b.block <= p_upto;
+  where b.shard = p_shard and b.block > p_after and b.block <= p_upto and (b.block > v_hidden or not jobledger.is_retired(p_shard, e.stream_id));
 end
 $$;

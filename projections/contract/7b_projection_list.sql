@@ -14,7 +14,7 @@ begin
   perform jobledger.check_projection(p_shard, 'any');
   select * into v_last from jobledger.blocks as b where b.shard = p_shard order by b.block desc limit 1;
   return query
-  select p.name, p.shadow, p.version, p.state, p.effects, p.epoch, p.block, p.as_of, p.events,
+  select p.name, p.shadow, p.version, p.state, p.effects, p.epoch & 1048575, p.block, p.as_of, p.events,
     case when p.block >= coalesce(v_last.block, 0) then 0 when v_last.block - p.block <= 10000
       then (select sum(b.count) from jobledger.blocks as b where b.shard = p_shard and b.block > p.block)::bigint
       else v_last.position_hwm - coalesce((select b.position_hwm from jobledger.blocks as b where b.shard = p_shard and b.block <= p.block order by b.block desc limit 1), 0) end,

@@ -1,4 +1,5 @@
 -- Enter a projection, or the shadow of one that is there (a rebuild). It begins at the beginning of the log; one whose fold has effects begins at the log's end, and has no shadow.
+-- What begins begins with what retention has left; a rebuild would lose what the old one still holds, and is told so by its first batch.
 -- False: it is there already, or somebody else has just entered it. JL300: a shadow of what is not there. The tables are made later, by the runner that takes it up first.
 create or replace function jobledger.projection_begin(p_shard smallint, p_name text, p_version int, p_shadow boolean default false, p_effects boolean default false) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
@@ -25,7 +26,8 @@ begin
     select * into v_last from jobledger.blocks as b where b.shard = p_shard order by b.block desc limit 1;
   end if;
   insert into jobledger.projections (made_at, updated_at, as_of, block, events, version, epoch, shard, shadow, effects, made, state, name)
-  values (v_now, v_now, v_last.sealed_at, coalesce(v_last.block, 0), 0, coalesce(p_version, v_live.version), coalesce(v_last.epoch, 0), p_shard, p_shadow, p_effects, false, case when p_effects then 'running' else 'rebuilding' end, p_name)
+  values (v_now, v_now, v_last.sealed_at, coalesce(v_last.block, 0), 0, coalesce(p_version, v_live.version), 
+    coalesce(v_last.epoch, case when p_shadow then 0 else jobledger.told_epoch(p_shard, 0, 0) end), p_shard, p_shadow, p_effects, false, case when p_effects then 'running' else 'rebuilding' end, p_name)
   on conflict do nothing;
   return found;
 end

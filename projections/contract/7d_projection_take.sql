@@ -2,7 +2,7 @@
 -- which then folds the blocks above `after` up to `upto`: both are committed, or neither. `more`: there are blocks beyond. A projection that has come to the end for the first
 -- time is no longer `rebuilding`; a shadow stays so until it is swapped.
 -- No row: another runner is at it (its row is locked: it waits for nobody), it is stopped, its tables are not made, or nothing waits (`upto` is null then: it is at the end).
--- JL207: the log does not have its checkpoint.
+-- JL207: the log does not have its checkpoint, or retention dropped what comes next (see check_projection_place).
 drop function if exists jobledger.projection_take;
 
 create function jobledger.projection_take(p_shard smallint, p_name text, p_shadow boolean, p_events int default 20000)
@@ -26,7 +26,7 @@ begin
   if not found then
     return;
   end if;
-  perform jobledger.check_place(p_shard, v_row.epoch, v_row.block);
+  perform jobledger.check_projection_place(p_shard, v_row);
   select max(s.block), max(s.events) into v_upto, v_events from (
     select b.block, sum(b.count) over w as events, row_number() over w as n
     from (select x.block, x.count from jobledger.blocks as x where x.shard = p_shard and x.block > v_row.block order by x.block limit 10000) as b window w as (order by b.block)
@@ -36,7 +36,7 @@ begin
     v_more := exists (select from jobledger.blocks as b where b.shard = p_shard and b.block > v_upto);
   end if;
   if v_upto is not null or (v_row.state = 'rebuilding' and not v_row.shadow) then
-    update jobledger.projections as p set block = coalesce(v_upto, p.block), epoch = coalesce(v_end.epoch, p.epoch), as_of = coalesce(v_end.sealed_at, p.as_of), events = p.events + coalesce(v_events, 0),
+    update jobledger.projections as p set block = coalesce(v_upto, p.block), epoch = coalesce(jobledger.told_epoch(p_shard, v_upto, v_end.epoch), p.epoch), as_of = coalesce(v_end.sealed_at, p.as_of), events = p.events + coalesce(v_events, 0),
       updated_at = jobledger.now(), state = case when p.state = 'rebuilding' and not p.shadow and v_more is not true then 'running' else p.state end
     where p.shard = p_shard and p.name = p_name and p.shadow = p_shadow;
   end if;

@@ -15,6 +15,9 @@ from jobledger.observations import ProjectionReset, ProjectionStopped, Projectio
 from jobledger.order import projections as register
 from jobledger.order.projections import Projection, from_folder
 from jobledger.order.runner import Runner
+from jobledger.settings import Settings
+from jobledger.store.doctor import examine
+from jobledger.worker.worker import Worker
 
 from .stress import seal_all
 
@@ -45,6 +48,14 @@ READ = (
 BETWEEN = (
     "select block, epoch, stream_id, version, data::text as data from jobledger.sealed_between(0::smallint, $1, $2)"
     " order by block, position"
+)
+DROPPED = (
+    "update jobledger.horizon as h set block = b.block, position = b.last_position, epoch = b.epoch, generation = 1"
+    " from jobledger.blocks as b where b.block = $1"
+)
+MERGED = (
+    "update jobledger.blocks as m set merged_from = 1, since = f.since, first_position = f.first_position,"
+    " first_xid = f.first_xid, count = 3 from jobledger.blocks as f where f.block = 1 and m.block = 3"
 )
 WAITING = (
     "from pg_stat_activity where wait_event_type = 'Lock' and query like '%.fold(%' and datname = current_database()"
@@ -102,7 +113,8 @@ async def test_tables_and_checkpoint_are_one_transaction(store: Store, database:
     held = await asyncpg.connect(database)
     await held.execute("begin; lock table jobledger_seen.seen in exclusive mode")
     folding = asyncio.create_task(runner.look())
-    await until(lambda: held.fetchval(f"select pid {WAITING}"))
+    # Not by the connection that holds the lock: within a transaction it sees one moment of the others.
+    await until(lambda: value(store, f"select pid {WAITING}"))
     # A second runner does not wait for the first, and does nothing.
     await Runner(store, [in_sql()]).settle()
     assert await held.fetchval("select block from jobledger.projections") == 3
@@ -184,6 +196,8 @@ async def test_a_failing_fold_stops_itself_and_nobody_else_and_goes_on_when_resu
     assert [(one.name, one.shadow, one.error) for one in seen] == [("picky", False, stopped.error)]
     assert stopped.behind_s > 0
     assert (fine.state, fine.block) == ("running", 4)
+    (alarm,) = [one for one in await examine(store, compared=False) if one.topic == "projections"]
+    assert (alarm.severity, stopped.error in alarm.sentence) == ("alarm", True)
     async with store.connection() as connection:
         await connection.execute("alter table jobledger_picky.picked drop constraint picked_tenant_check")
         await Runner(store, projections).settle()
@@ -263,18 +277,57 @@ async def test_a_checkpoint_that_the_log_does_not_have_is_told_and_mended(store:
     assert [(one.state, one.block, one.events) for one in await standing(store)] == [("running", 13, 13)]
     assert await value(store, MISSING) == 0
     async with store.connection() as connection:
+        await connection.execute(DROPPED, 5)
         await register.begin(connection, 0, "seen", None, shadow=True)
-        await connection.execute("set session_replication_role = replica")
-        await connection.execute("delete from jobledger.blocks where block < 5")
-        await connection.execute("reset session_replication_role")
-        await Runner(store, [in_sql()]).settle()
-        live, shadow = await standing(store)
+        await Runner(store, [in_sql(), in_sql(name="later")]).settle()
+        # What begins only now has nothing to lose.
+        later, live, shadow = await standing(store)
+        assert (later.name, later.state, later.events) == ("later", "running", 13)
         assert (live.state, shadow.state) == ("running", "stopped")
         assert shadow.error is not None
         assert "retention" in shadow.error
         await register.resume(connection, 0, "seen", skip=True)
         await Runner(store, [in_sql()]).settle()
-    assert [(one.state, one.block, one.events) for one in await standing(store)] == [("running", 13, 9)]
+        assert [(one.state, one.version, one.block) for one in await standing(store)][1:] == [("running", 1, 13)]
+        # Merged behind the horizon: a rebuild that stood within a merged block begins again, and is told again.
+        await register.begin(connection, 0, "seen", None, shadow=True)
+        await connection.execute(
+            "update jobledger.projections set block = 2, made = true, epoch = 1048577 where shadow"
+        )
+        await connection.execute("set session_replication_role = replica")
+        await connection.execute(MERGED)
+        await connection.execute("delete from jobledger.blocks where block < 3")
+        await connection.execute("reset session_replication_role")
+        with observing(ProjectionReset) as seen:
+            await Runner(store, [in_sql()]).settle()
+        assert [one.reason for one in seen] == ["merged", "below_horizon"]
+        await register.resume(connection, 0, "seen", skip=True)
+        await Runner(store, [in_sql()]).settle()
+    assert [(one.state, one.block, one.events) for one in await standing(store)][1:] == [("running", 13, 13)]
+
+
+async def test_a_worker_folds_what_its_app_declares(store: Store) -> None:
+    """With nobody else at work: sealed and folded live; a worker that is told not to leaves it to others."""
+    app = App()
+    came = asyncio.Event()
+
+    @app.job()
+    async def nothing() -> None:
+        return
+
+    @app.projection("seen", effects=True)
+    async def seen(_events: list[Event], _connection: Connection) -> None:
+        came.set()
+
+    async with Worker(app, store):
+        await until(lambda: value(store, "select count(*) = 1 from jobledger.projections where name = 'seen' and made"))
+        await value(store, ENQUEUE, "acme")
+        async with asyncio.timeout(30):
+            await came.wait()
+    reached = await value(store, "select events from jobledger.projections where name = 'seen'")
+    async with Worker(app, store, settings=Settings(projections=False)):
+        await enqueue(store, 1)
+    assert await value(store, "select events from jobledger.projections where name = 'seen'") == reached
 
 
 async def test_a_folder_is_a_projection_if_it_has_what_one_needs(tmp_path: Path, store: Store) -> None:

@@ -228,7 +228,7 @@ class Runner:
         """The log does not have the checkpoint: make it anew where that can be, else stop and say so."""
         emit(ProjectionReset(row.name, row.shadow, reason))
         shard = self._store.shard
-        if reason != "beyond_end":
+        if reason == "below_horizon":
             told = "What comes next was dropped by retention; `resume --skip` goes on without it."
             await self._stop(row, told, row.block)
             return
@@ -240,7 +240,7 @@ class Runner:
                 await register.drop(connection, shard, row.name, shadow_only=True)
                 await register.begin(connection, shard, row.name, row.version, shadow=True)
             else:
-                told = "The log lost what it was folded from; it is being made anew."
+                told = "The log no longer has the place up to which it was folded; it is being made anew."
                 await register.stop(connection, shard, row.name, error=told, shadow=False, block=row.block)
                 await register.begin(connection, shard, row.name, None, shadow=True)
 
