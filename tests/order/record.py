@@ -43,15 +43,17 @@ class Record:
         self.answers: list[tuple[Mapping[str, Any], Answer]] = []
 
     async def page(self, **question: Any) -> JobPage:
-        """Ask for a list, and keep the answer."""
+        """Ask for a list, and keep the answer where it has a token: a database that is not open gives none."""
         answer = await self.client.jobs(token=True, **question)
-        self.answers.append((question, answer))
+        if answer.as_of is not None:
+            self.answers.append((question, answer))
         return answer
 
     async def job(self, job: UUID, **question: Any) -> JobDetail:
         """Ask for one job, and keep the answer."""
         answer = await self.client.job(job, token=True, **question)
-        self.answers.append(({"job": job, **question}, answer))
+        if answer.as_of is not None:
+            self.answers.append(({"job": job, **question}, answer))
         return answer
 
     async def differing(self) -> list[str]:
