@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+import pytest
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from tests.cli.conftest import Answer
 
     Run = Callable[..., Answer]
+    Sql = asyncpg.Connection[asyncpg.Record]
+
+CUT = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and application_name = 'jobledger-cli'
+"""
+
+
+@pytest.fixture
+async def sql(database: str) -> AsyncIterator[Sql]:
+    """Give one connection of the test's own database."""
+    opened = await asyncpg.connect(database)
+    yield opened
+    await opened.close()
 
 
 def test_the_log_is_sealed_and_followed(cli: Run, database: str) -> None:
@@ -34,6 +55,47 @@ def test_the_log_is_sealed_and_followed(cli: Run, database: str) -> None:
     assert whole[1]["stream_id"] not in shown.out
     assert not {"position", "block", "shard", "xid"} & set(own[0])
     assert _lines(cli("follow", "--stop-at-end", "--json", "--dsn", database)) == []
+
+
+def test_following_is_in_colour_at_a_terminal_only_and_says_where_to_go_on(
+    cli: Run, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By outcome, unless NO_COLOR is set; of one kind, from a time; the cursor at the end leads on."""
+    place = ("--stop-at-end", "--dsn", database)
+    for kind in ("k", "other"):
+        cli("enqueue", kind, "--lax", "--dsn", database)
+    job = cli("jobs", "--kind", "k", "--json", "--dsn", database).document["jobs"][0]["id"]
+    cli("kill", job, "--reason", "why", "--dsn", database)
+    cli("seal", "--dsn", database)
+    plain = cli("follow", "--from", "1h", "--kind", "k", *place)
+    assert [line.split()[2] for line in plain.out.splitlines()] == ["job.enqueued", "job.killed"]
+    cursor = plain.err.split()[-1]
+    assert "To go on: --from" in plain.err
+    assert cli("follow", "--from", cursor, *place).out == ""
+    assert "\x1b" not in plain.out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[31mjob.killed" in cli("follow", "--from", "beginning", *place).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[31m" not in cli("follow", "--from", "beginning", *place).out
+
+
+@pytest.mark.slow
+async def test_following_goes_on_over_lost_connections(database: str, sql: Sql) -> None:
+    """Its sessions are ended: what comes meanwhile is shown all the same, and ctrl-c says where to go on."""
+    command = [sys.executable, "-m", "jobledger", "follow", "--from", "beginning", "--dsn", database]
+    follow = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert follow.stdout is not None
+    seen = []
+    for _ in range(3):
+        job = str(await sql.fetchval("select jobledger.enqueue('k')"))
+        await sql.fetch("select * from jobledger.seal()")
+        seen.append(job in (await follow.stdout.readline()).decode())
+        await sql.fetch(CUT)
+    follow.send_signal(signal.SIGINT)
+    _, told = await follow.communicate()
+    assert (seen, follow.returncode) == ([True] * 3, 130)
+    assert "To go on: --from p" in told.decode()
+    assert "Traceback" not in told.decode()
 
 
 def _lines(answer: Answer) -> list[dict[str, Any]]:

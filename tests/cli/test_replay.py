@@ -101,6 +101,7 @@ def test_a_role_that_is_bound_to_a_tenant_replays_its_own(cli: Run, database: st
         sql.execute(f"drop role {name}")
 
 
+@pytest.mark.slow
 def test_a_replay_ends_with_the_pipe(cli: Run, database: str) -> None:
     """Who reads no further ends it, without a word on stderr."""
     _enqueued(cli, ("--dsn", database), "k")

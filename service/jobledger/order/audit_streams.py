@@ -54,7 +54,7 @@ class Stream:
             self._fail("position_inverted", f"version {version} has a lower position than the one before it")
             return
         try:
-            event = Event.from_row(row)
+            event = Event.from_columns(row)
             if self.job is not None or event.type.startswith("job."):
                 self.job = evolve(self.job, event)
             else:
