@@ -1,5 +1,5 @@
 -- Create a durable subscription of one tenant, or of everybody (null or `_global`). True: it is new; false: it was there with the same filter and slices, and takes over the
--- other options. Its filter (types, queue, owner) and the number of its slices are fixed. Race: of two that create it at once the second waits, and finds it.
+-- other options. Its filter (types, queue, kind, owner) and the number of its slices are fixed. Race: of two that create it at once the second waits, and finds it.
 drop function if exists jobledger.subscription_create;
 
 create function jobledger.subscription_create(
@@ -31,8 +31,9 @@ begin
       when 'types' then case when jsonb_typeof(f.value) = 'array' then jsonb_array_length(f.value) between 1 and 100
         and not exists (select from jsonb_array_elements(f.value) as t where jsonb_typeof(t) <> 'string' or not (t #>> '{}' = any (enum_range(null::jobledger.event_type)::text[]))) else false end
       when 'queue' then jsonb_typeof(f.value) = 'string' and jobledger.is_name(f.value #>> '{}')
+      when 'kind' then jsonb_typeof(f.value) = 'string' and jobledger.is_name(f.value #>> '{}')
       when 'owner' then jsonb_typeof(f.value) = 'string' and length(f.value #>> '{}') between 1 and 256 else false end) then
-    perform jobledger.refuse('JL101', 'A filter has types (1 to 100 names of events), queue (a name) and owner (1 to 256 characters), and nothing else.', 'Nothing was changed; mend the call.');
+    perform jobledger.refuse('JL101', 'A filter has types (1 to 100 names of events), queue and kind (names) and owner (1 to 256 characters), and nothing else.', 'Nothing was changed; mend the call.');
   end if;
   perform jobledger.check_subscription_place(p_to, p_epoch, p_block, p_position, p_at);
   insert into jobledger.subscriptions as s (id, created_at, changed_at, lease_s, max_failures, backoff_s, shard, slices, keep_order, tenant, name, filter)

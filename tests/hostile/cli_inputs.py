@@ -94,6 +94,11 @@ def _act(*more: tuple[str, str, Sequence[str]]) -> Command:
     return Command(sound, spoilt | {option: values for option, _, values in more})
 
 
+def _subscription(more: Mapping[str, str] | None = None, spoilt: Mapping[str, Sequence[str]] | None = None) -> Command:
+    tenants = ("", "a b{mark}", "_global", LONG, "\udcff{mark}")
+    return Command({"1": "s", **(more or {})}, {"1": (*NO_NAME, "unknown"), "--tenant": tenants, **(spoilt or {})})
+
+
 _PLACE: Final = Command({}, {})
 _HELD: Final = Command(
     {"1": "queue", "2": "q", "--reason": "because"},
@@ -231,6 +236,31 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "doctor": _PLACE,
     "rebuild": Command({"1": "queue"}, {"1": ("", "QUEUE", "events", "\udcff")}),
     "repair": Command({"1": "{job}"}, {"1": NO_ID}),
+    "subscriptions list": Command({}, {"--tenant": ("\udcff{mark}",)}),
+    "subscriptions show": _subscription(),
+    "subscriptions create": _subscription(
+        {"1": "s2", "--type": "job.failed"},
+        {
+            "1": NO_NAME,
+            "--type": ("", "job.nothing{mark}", LONG),
+            "--queue": ("", LONG),
+            "--kind": ("", LONG),
+            "--owner": ("", LONG),
+            "--from": ("", "{mark}", "p", "2026-05-01", LONG, "\udcff{mark}"),
+            "--slices": ("257", *_COUNTS),
+            "--max-failures": ("1001", *_COUNTS),
+            "--backoff": ("2h", *NO_SPAN),
+            "--lease": ("1", "2h", *NO_SPAN),
+            **WORDS,
+        },
+    ),
+    "subscriptions reset": _subscription(
+        {}, {"--to": ("", "{mark}", "p", "2026-05-01", LONG, "\udcff{mark}"), **WORDS}
+    ),
+    "subscriptions disable": _subscription({}, WORDS),
+    "subscriptions remove": _subscription({}, WORDS),
+    "subscriptions set-aside": _subscription({}, {"--limit": ("10001", *_COUNTS)}),
+    "subscriptions retry": _subscription({"2": "{job}"}, {"2": NO_ID, **WORDS}),
     "migrate": _PLACE,
     "migrate print": Command({"--pending": ""}, {}, as_json=False),
     "migrate check": _PLACE,

@@ -374,6 +374,7 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
                 "job": ["{mark}", "", 5, 1.5, True, b"x", [], OBJECT],
             },
         ),
+        **_subscriptions(client),
         "Client.jobs": Attack(
             client.jobs,
             {},
@@ -436,6 +437,55 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
                     5,
                 ]
             },
+        ),
+    }
+
+
+def _subscriptions(client: Client) -> dict[str, Attack]:
+    """Return the calls on a durable subscription; it is there only where it is created."""
+
+    def on(name: str) -> Callable[..., Any]:
+        async def call(*, subscription: Any = "s", of: Any = None, **parts: Any) -> Any:
+            one = client.subscription(subscription, tenant=of)
+            return await getattr(one, name)(**parts)
+
+        return call
+
+    names: Spoilt = {
+        "subscription": ["", "\0{mark}", "\ud800{mark}", LONG, None, *NO_TEXT],
+        "of": ["", "_global", "\0{mark}", "\ud800{mark}", LONG, *NO_TEXT],
+    }
+    cursors: list[Any] = ["", "{mark}", "p", "p{mark}", "\ud800", 5, b"p", True, [], OBJECT, LONG]
+    texts: list[Any] = [*NO_TEXT, "", "\0{mark}", "\ud800{mark}", LONG]
+    place: Spoilt = {"after": cursors, "at": NO_MOMENT[:9], "from_end": [5, "{mark}", OBJECT]}
+    return {
+        "Subscription.create": Attack(
+            on("create"),
+            {},
+            {
+                **names,
+                **place,
+                "types": ["{mark}", "job.failed", [], ["job.nothing"], ["{mark}"], [5], [None], 5, OBJECT, [[]]],
+                "queue": texts,
+                "kind": texts,
+                "owner": texts,
+                "slices": [*NO_NUMBER, 0, 257],
+                "strict": ["{mark}", 5, None, OBJECT],
+                "max_failures": [*NO_NUMBER, 0, 1001],
+                "backoff_s": ["{mark}", -1, 3601, math.nan, math.inf, None, True, OBJECT],
+                "lease_s": [*NO_NUMBER, 1, 3601],
+                **SAID,
+            },
+        ),
+        "Subscription.reset": Attack(on("reset"), {}, {**names, **place, **SAID}),
+        "Client.subscription": Attack(on("status"), {}, names),
+        "Client.subscriptions": Attack(client.subscriptions, {}, {"tenant": [*NO_TEXT, "\0{mark}", "\ud800{mark}"]}),
+        "Subscription.set_aside": Attack(on("set_aside"), {}, {"limit": [*NO_NUMBER, 0, 10_001]}),
+        "Subscription.retry": Attack(on("retry"), {}, {"jobs": ["{mark}", 5, [5], ["{mark}"], OBJECT], **SAID}),
+        "Subscription.consume": Attack(
+            on("consume"),
+            {"handler": print},
+            {"batch": [*NO_NUMBER, 0, 1001], "consumer": NO_KEY, "subscription": ["x"]},
         ),
     }
 

@@ -19,6 +19,7 @@ from jobledger.cli import (
     projections,
     replay,
     simulate,
+    subscriptions,
     verify,
     worker,
 )
@@ -72,4 +73,5 @@ for _panel, _functions in _COMMANDS.items():
         application.command(_function.__name__.rstrip("_"), rich_help_panel=_panel)(_function)
 application.add_typer(migrate.application, name="migrate", rich_help_panel="Database")
 application.add_typer(projections.application, name="projections", rich_help_panel="Database")
+application.add_typer(subscriptions.application, name="subscriptions", rich_help_panel="Control")
 application.add_typer(following.application, name="bench", rich_help_panel="Run")

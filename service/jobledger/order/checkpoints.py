@@ -57,6 +57,7 @@ class Registered(NamedTuple):
     tenant: str | None
     name: str
     wanted: EventFilter
+    kind: str | None
     options: Options
     disabled: bool
     created_at: datetime
@@ -135,6 +136,7 @@ async def create(
     wanted: EventFilter,
     options: Options,
     *,
+    kind: str | None = None,
     to: str = "beginning",
     place: Place | None = None,
     at: datetime | None = None,
@@ -142,7 +144,7 @@ async def create(
     reason: str | None = None,
 ) -> bool:
     """Create a subscription; false if it was there. Raises `SubscriptionDiffers`."""
-    document = {"types": wanted.types, "queue": wanted.queue, "owner": wanted.owner}
+    document = {"types": wanted.types, "queue": wanted.queue, "kind": kind, "owner": wanted.owner}
     kept = orjson.dumps({name: value for name, value in document.items() if value is not None}).decode()
     with translated():
         new = await connection.fetchval(
@@ -305,6 +307,7 @@ def _registered(row: asyncpg.Record) -> Registered:
     types = tuple(kept["types"]) if "types" in kept else None
     return Registered(
         *(row["id"], tenant, row["name"], EventFilter(tenant, types, None, kept.get("queue"), kept.get("owner"))),
+        kept.get("kind"),
         Options(row["slices"], row["strict"], row["max_failures"], row["backoff_s"], row["lease_s"]),
         *(row["disabled"], row["created_at"], row["changed_at"], row["consumers"], row["aside"]),
         *(_place(row), _lag(row)),

@@ -252,7 +252,7 @@ class Consumer:
         await self._give_back()
         place = self._holding.flow()
         if place is not None:
-            self._inlet = await Inlet.at(self._store, self._of.wanted, place)
+            self._inlet = await Inlet.at(self._store, self._of.wanted, self._of.kind, place)
 
     async def _close_inlet(self) -> None:
         if self._inlet is not None:

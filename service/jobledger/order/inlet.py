@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.order.cursor import cursors_for
+from jobledger.order.kinds import Kinds
 from jobledger.order.log import Sealed
 from jobledger.order.reader import Feed
 
@@ -21,22 +22,23 @@ _AHEAD: Final = 1_000
 class Inlet:
     """Follows the log from a place and holds at most 1,000 events that nobody has taken yet."""
 
-    def __init__(self, feed: Feed, cursors: Cursors, place: Place) -> None:
+    def __init__(self, feed: Feed, cursors: Cursors, kinds: Kinds) -> None:
         """Begin reading; `Inlet.at` makes one."""
         self._feed = feed
         self._cursors = cursors
-        self._place = place
+        self._kinds = kinds
+        self._judging = False
         self._held: deque[Sealed] = deque()
         self._room = asyncio.Event()
         self._wakes: asyncio.Event | None = None
         self._task = asyncio.get_running_loop().create_task(self._fill(), name="jobledger-inlet")
 
     @classmethod
-    async def at(cls, store: Store, wanted: EventFilter, place: Place) -> Self:
-        """Read on after a place."""
+    async def at(cls, store: Store, wanted: EventFilter, kind: str | None, place: Place) -> Self:
+        """Read on after a place; with a kind events of its jobs only."""
         async with store.connection(ours=True) as connection:
             cursors = await cursors_for(connection, wanted.tenant)
-        return cls(Feed(store, wanted, after=cursors.write(place)), cursors, place)
+        return cls(Feed(store, wanted, after=cursors.write(place)), cursors, Kinds(store, kind))
 
     @property
     def fault(self) -> BaseException | None:
@@ -49,7 +51,9 @@ class Inlet:
     def passed(self) -> Place | None:
         """How far the reader has come, where nothing that it gave is still to be taken."""
         cursor = self._feed.cursor
-        return self._cursors.read(cursor) if not self._held and cursor is not None else None
+        if self._held or self._judging or cursor is None:
+            return None
+        return self._cursors.read(cursor)
 
     def peek(self) -> Sealed | None:
         """Return the next event, and leave it."""
@@ -76,7 +80,12 @@ class Inlet:
     async def _fill(self) -> None:
         try:
             async for event in self._feed:
-                # Without a word in between: what the feed's cursor is behind is in here, or was taken.
+                # Nothing is awaited unless it is marked: what the feed's cursor is behind is in here, or was taken.
+                self._judging = True
+                fits = await self._kinds.fits(event)
+                self._judging = False
+                if not fits:
+                    continue
                 cursor, sealed_at = self._feed.cursor, self._feed.sealed_at
                 assert cursor is not None and sealed_at is not None  # noqa: PT018, S101 - after an event both are there
                 self._held.append(Sealed(self._cursors.read(cursor), event, sealed_at))

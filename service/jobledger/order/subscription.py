@@ -13,6 +13,7 @@ from jobledger.order.checkpoints import EVERYBODY, Lag, Options, Slice
 from jobledger.order.consumer import Consumer
 from jobledger.order.cursor import Cursors, Place, cursors_for
 from jobledger.order.filters import EventFilter
+from jobledger.order.kinds import Kinds
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
@@ -40,6 +41,7 @@ class Status(NamedTuple):
     tenant: str | None
     types: tuple[str, ...] | None
     queue: str | None
+    kind: str | None
     owner: str | None
     options: Options
     disabled: bool
@@ -83,6 +85,7 @@ class Subscription:
         *,
         types: Collection[str] | None = None,
         queue: str | None = None,
+        kind: str | None = None,
         owner: str | None = None,
         after: str | None = None,
         from_end: bool = False,
@@ -97,8 +100,8 @@ class Subscription:
     ) -> bool:
         """Create it; false where it was there. It begins at the beginning, after a cursor, at a time or at the end.
 
-        types, queue, owner: which events; fixed, as are `slices` (1 to 256, at most so many consumers work at once) and
-        `strict` (later events of a job wait while one of it is set aside).
+        types, queue, kind, owner: which events; fixed, as are `slices` (1 to 256, so many consumers can work at once)
+        and `strict` (later events of a job wait while one of it is set aside).
         max_failures (1 to 1,000) of one event until it is set aside, backoff_s (0 to 3,600) after the first of them,
         lease_s (2 to 3,600) of a consumer: taken over from the latest call.
 
@@ -114,13 +117,14 @@ class Subscription:
         except TypeError:
             raise InvalidArgument("types is a list of names of events.") from None
         wanted = EventFilter(self.tenant, names, None, queue, owner)
+        Kinds(self._store, kind)
         options = _options(slices, strict, max_failures, backoff_s, lease_s)
         to, moment = _begin(after, from_end, at)
         async with self._store.connection() as connection:
             place = await self._place(connection, after)
             return await checkpoints.create(
                 *(connection, self._store.shard, self.name, wanted, options),
-                **_named(to, place, moment, actor or self._actor, reason),
+                **_named(kind, to, place, moment, actor or self._actor, reason),
             )
 
     async def consume(
@@ -336,7 +340,7 @@ async def shown_as(connection: Connection, one: Registered) -> Status:
     cursors = await cursors_for(connection, one.tenant) if one.tenant is not None else Cursors()
     wanted = one.wanted
     return Status(
-        *(one.name, one.tenant, wanted.types, wanted.queue, wanted.owner, one.options, one.disabled),
+        *(one.name, one.tenant, wanted.types, wanted.queue, one.kind, wanted.owner, one.options, one.disabled),
         *(one.created_at, one.changed_at, one.consumers, one.aside, cursors.write(one.place), one.lag),
     )
 
@@ -361,8 +365,10 @@ def _begin(after: str | None, from_end: bool, at: datetime | None) -> tuple[str,
     return ("cursor" if after is not None else "end" if from_end else "time" if at is not None else "beginning"), at
 
 
-def _named(to: str, place: Place | None, at: datetime | None, actor: str | None, reason: str | None) -> dict[str, Any]:
-    return {"to": to, "place": place, "at": at, "actor": actor, "reason": reason}
+def _named(
+    kind: str | None, to: str, place: Place | None, at: datetime | None, actor: str | None, reason: str | None
+) -> dict[str, Any]:
+    return {"kind": kind, "to": to, "place": place, "at": at, "actor": actor, "reason": reason}
 
 
 def _facts(place: Place | None) -> tuple[int | None, int | None, int | None]:
