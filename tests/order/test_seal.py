@@ -146,7 +146,7 @@ async def test_two_at_once_do_not_wait_for_each_other(sql: Connection, store: St
     async with store.connection() as other:
         await sql.execute("begin")
         assert (await seal(sql, 0)).block == 1
-        assert tuple(await seal(other, 0)) == (None, 0, False, True)
+        assert tuple(await seal(other, 0))[:4] == (None, 0, False, True)
         await sql.execute("commit")
         assert tuple(await seal(other, 0)) == (None, 0, False, False)
 
