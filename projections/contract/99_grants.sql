@@ -18,7 +18,7 @@ grant execute on function jobledger.act, jobledger.pause, jobledger.resume, jobl
 
 grant execute on function jobledger.is_gone, jobledger.bucket_middle to jobledger_producer, jobledger_worker, jobledger_reader, jobledger_operator;
 
-grant execute on function jobledger.counts_as_of to jobledger_reader, jobledger_worker, jobledger_operator;
+grant execute on function jobledger.counts_as_of, jobledger.tenant_status, jobledger.tenants to jobledger_reader, jobledger_worker, jobledger_operator;
 
 grant execute on function jobledger.seen, jobledger.moment_of_token, jobledger.moment_of_place, jobledger.moment_of_time, jobledger.job_as_of, jobledger.jobs_as_of, jobledger.cursor_key to jobledger_reader, jobledger_worker, jobledger_operator;
 

@@ -174,6 +174,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "moment_of_place": [("select jobledger.moment_of_place(0::smallint, 0, 0, 0), $1::text", "tenant")],
     "moment_of_time": [("select jobledger.moment_of_time(0::smallint, now()), $1::text", "tenant")],
     "counts_as_of": [(f"select * from jobledger.counts_as_of(0::smallint, $1, {MOMENT})", "tenant")],
+    "tenant_status": [
+        ("select jobledger.tenant_status(0::smallint, $1) - 'tenant' - 'at' - 'since' - 'until' - 'counted'", "tenant")
+    ],
+    "tenants": [("select * from jobledger.tenants(0::smallint), (select $1::text) as foreign_thing", "tenant")],
     "job_as_of": [(f"select * from jobledger.job_as_of(0::smallint, $1, {MOMENT})", "job")],
     "jobs_as_of": [
         (f"select * from jobledger.jobs_as_of(0::smallint, {MOMENT}, $1, array['ready'], {TOP}, 50)", "tenant"),

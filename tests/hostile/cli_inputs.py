@@ -166,6 +166,15 @@ COMMANDS: Final[Mapping[str, Command]] = {
             "--as-of": NO_PAST,
         },
     ),
+    "tenants": Command(
+        {"1": "acme"},
+        {
+            "1": ("", LONG, "no such name", "\udcff{mark}"),
+            "--since": NO_MOMENT,
+            "--until": NO_MOMENT,
+            "--as-of": NO_PAST,
+        },
+    ),
     "show": Command(
         {"1": "{job}"},
         {

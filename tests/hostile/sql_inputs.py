@@ -503,6 +503,16 @@ def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
             "p_tenant": Argument("text", None, BROKEN_TEXT),
         },
         "bucket_middle": {"p_bucket": Argument("smallint", b"1", texts("9" * 40, "", "{mark}", "1.5", "NaN"))},
+        "tenant_status": {
+            "p_shard": SHARD,
+            "p_tenant": Argument("text", b"acme", NEEDED_NAME),
+            **{name: Argument("timestamptz", None, NO_MOMENT) for name in ("p_since", "p_until")},
+        },
+        "tenants": {
+            "p_shard": SHARD,
+            "p_after": Argument("text", b"acme", BROKEN_TEXT),
+            "p_limit": Argument("int", b"10", [*number(1, 1000), None]),
+        },
         "counts_as_of": {
             "p_shard": SHARD,
             "p_tenant": Argument("text", b"acme", BROKEN_TEXT),

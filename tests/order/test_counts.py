@@ -1,4 +1,4 @@
-"""The projection `tenants`: what it counts is what the pure fold counts, at every place of the log and at every answer."""
+"""The projection `tenants`: what it counts is what the pure fold counts, at every place of the log and every answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.rows import dict_row
-from tests.lifecycle.conftest import LIVES, START, Life
+from tests.lifecycle.conftest import LIVES, Life
 
 from . import counting
 from .counting import recounted, told
@@ -86,7 +86,9 @@ def test_counts_are_those_of_the_pure_fold_at_every_moment(
             at = counting.newest(seen) + timedelta(seconds=chance.randint(0, 60))
             rows = connection.execute(counting.AS_OF, [tenant, counting.at_clock(moment, at)]).fetchall()
             assert told(rows) == recounted(seen, at), moment
-    mine = {key: jobs for key, jobs in told(connection.execute(counting.LEVELS).fetchall()).items() if key[0] in tenants}
+    mine = {
+        key: jobs for key, jobs in told(connection.execute(counting.LEVELS).fetchall()).items() if key[0] in tenants
+    }
     assert mine == recounted([(t, life, len(life.events)) for t, life in jobs], None)
 
 

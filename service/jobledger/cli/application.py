@@ -20,6 +20,7 @@ from jobledger.cli import (
     replay,
     simulate,
     subscriptions,
+    tenants,
     verify,
     worker,
 )
@@ -54,7 +55,7 @@ def _root(
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Run": (worker.up, worker.worker, simulate.simulate, worker.tick, feed.seal),
-    "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, replay.history, replay.replay, feed.follow),
+    "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, replay.history, replay.replay, feed.follow, tenants.tenants),
     "Act on jobs": (
         operate.cancel,
         operate.kill,

@@ -10,6 +10,7 @@ from jobledger.errors import InvalidArgument, JobGone, NotFound, UniqueTaken, Wr
 from jobledger.jobs.handle import Handle
 from jobledger.jobs.masking import masked
 from jobledger.jobs.options import whole_seconds
+from jobledger.order.counts import counts_as_of
 from jobledger.order.filters import EventFilter
 from jobledger.order.moment import moments_for
 from jobledger.order.past import job_as_of, jobs_as_of
@@ -17,6 +18,7 @@ from jobledger.order.reader import Feed
 from jobledger.order.replay import Replay
 from jobledger.store import jobs_read, operate
 from jobledger.store.filters import JobFilter
+from jobledger.store.tenants import list_tenants, tenant_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
     from jobledger.events import Event
     from jobledger.jobs.app import App
     from jobledger.jobs.catalogue import Catalogue
+    from jobledger.order.counts import PastCounts
     from jobledger.store.jobs_read import JobDetail, JobPage
     from jobledger.store.operate import Act, Acted, Limit, Preview, Scope
     from jobledger.store.pool import Connection, Store
+    from jobledger.store.tenants import TenantLevels, TenantStatus
 
 Pausable = Literal["tenant", "queue", "kind"]
 
@@ -103,6 +107,49 @@ class Operations(ABC):
                 return await jobs_as_of(conn, shard, wanted, as_of, limit=limit, cursor=cursor)
             told = (await moments_for(conn, tenant)).token if token else None
             return await jobs_read.list_jobs(conn, shard, wanted, limit=limit, cursor=cursor, told=told)
+
+    async def tenant(
+        self,
+        tenant: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        token: bool = False,
+    ) -> TenantStatus:
+        """Return how a tenant does: its open jobs, and what happened from `since` to `until` (the last hour).
+
+        Each part says as of when it is. With `token` the answer carries one that asks `counts` for its open jobs
+        again, where one can be given. A tenant without jobs, or that the role may not see, has none.
+
+        Raises:
+            InvalidTenant, InvalidArgument: the name, or the period (at most 366 days), is none.
+            NotOpen: the live tables are not rebuilt yet.
+        """
+        async with self.store.connection() as conn:
+            told = (await moments_for(conn, tenant)).token if token else None
+            return await tenant_status(conn, self.store.shard, tenant, since=since, until=until, told=told)
+
+    async def tenants(self, *, after: str = "", limit: int = 100) -> tuple[TenantLevels, ...]:
+        """Return the tenants that had jobs, by name, with how many jobs each has in each state, as counted.
+
+        `after` is a name to go on behind, `limit` 1 to 1,000; none while the projection `tenants` has counted nothing.
+        """
+        async with self.store.connection() as conn:
+            return await list_tenants(conn, self.store.shard, after=after, limit=limit)
+
+    async def counts(self, as_of: str | datetime, *, tenant: str | None = None) -> PastCounts:
+        """Return how many jobs of a tenant (None: of every one) were in each state at a moment of the past.
+
+        `as_of` is an answer's token, by which it is exactly what that answer counted, a feed's cursor, or a time.
+
+        Raises:
+            InvalidArgument: the moment is none.
+            MomentLost: the log, or the counts, do not reach back to it.
+            Unavailable: it is not counted yet, and more than 1,000,000 events would have to be.
+            Forbidden: the role is bound to tenants.
+        """
+        async with self.store.connection() as conn:
+            return await counts_as_of(conn, self.store.shard, as_of, tenant=tenant)
 
     async def history(
         self, job: UUID | Handle[Any], *, tenant: str | None = None, heartbeats: bool = True
