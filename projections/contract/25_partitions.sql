@@ -14,17 +14,17 @@ begin
   end if;
   return query
   select c.relname::text, coalesce(p.relname::text, 'events'),
-    case when i.inhrelid is null then 'detached' when i.inhdetachpending then 'detach pending' when p.relname = 'events' and m.month is null then 'control' else 'attached' end,
-    m.month, m.month + interval '1 month', b.part * 1000000, b.part * 1000000 + 999999,
+    case when i.inhrelid is null then 'detached' when i.inhdetachpending then 'detach pending' when p.relname = 'events' and m.lower is null then 'control' else 'attached' end,
+    m.lower, m.upper, b.part * 1000000, b.part * 1000000 + 999999,
     case when c.reltuples >= 0 then c.reltuples::bigint else pg_stat_get_live_tuples(c.oid) end, pg_total_relation_size(c.oid), h.live, h.finished, r.begun_at
   from pg_class as c
   left join pg_inherits as i on i.inhrelid = c.oid
   left join pg_class as p on p.oid = i.inhparent
-  cross join lateral (select jobledger.partition_month(c.relname) as month) as m
+  cross join lateral jobledger.partition_range(c.relname) as m
   cross join lateral (select case when p.relname = 'blocks' then substr(c.relname, 8)::bigint end as part) as b
   left join jobledger.retired as r on r.shard = p_shard and r.name = c.relname
-  left join lateral (select x.* from jobledger.partition_holds(p_shard, jobledger.first_id_at(m.month), jobledger.first_id_at(m.month + interval '1 month')) as x where m.month is not null) as h on true
-  where c.relnamespace = 'jobledger'::regnamespace and c.relkind = 'r' and (p.relname in ('events', 'blocks') or (i.inhrelid is null and m.month is not null))
-  order by coalesce(p.relname::text, 'events') desc, m.month nulls last, b.part, c.relname;
+  left join lateral (select x.* from jobledger.partition_holds(p_shard, m.first, m.last) as x where m.lower is not null) as h on true
+  where c.relnamespace = 'jobledger'::regnamespace and c.relkind = 'r' and (p.relname in ('events', 'blocks') or (i.inhrelid is null and m.lower is not null))
+  order by coalesce(p.relname::text, 'events') desc, m.lower nulls last, b.part, c.relname;
 end
 $$;

@@ -4,25 +4,24 @@
 -- The copy of the live tables forgets the partition's jobs: they have ended since it was taken, and recovery would know that only from events that go. A copy that is being taken
 -- is waited for; a later one finds none.
 create or replace function jobledger.retire(p_shard smallint, p_name text, p_actor text) returns text
-language plpgsql
+language plpgsql set timezone = 'UTC'
 as $$
 declare
-  v_month timestamptz := jobledger.partition_month(p_name);
   v_now timestamptz := jobledger.now();
-  v_lower uuid := jobledger.first_id_at(v_month);
-  v_upper uuid := jobledger.first_id_at(v_month + interval '1 month');
+  v_range record;
   v_end record;
   v_held record;
   v_copied bigint;
 begin
   perform jobledger.check_words(p_shard, p_actor, null);
-  if v_month is null or to_regclass('jobledger.' || p_name) is null then
+  select * into v_range from jobledger.partition_range(p_name);
+  if v_range.lower is null or to_regclass('jobledger.' || p_name) is null then
     perform jobledger.refuse('JL101', 'The log has no such partition that could be dropped.', '`jobledger partitions list` names them.');
   end if;
-  if v_month + interval '1 month' > date_trunc('month', v_now, 'UTC') - interval '1 month' then
+  if v_range.upper > date_trunc('month', v_now, 'UTC') - interval '1 month' then
     return 'recent';
   end if;
-  select * into v_held from jobledger.partition_holds(p_shard, v_lower, v_upper);
+  select * into v_held from jobledger.partition_holds(p_shard, v_range.first, v_range.last);
   if v_held.live + v_held.workers > 0 then
     return case when v_held.live > 0 then 'live' else 'workers' end;
   end if;
@@ -31,13 +30,13 @@ begin
   if v_end.block is null then
     return 'unsealed';
   end if;
-  insert into jobledger.retired (shard, name, lower, upper, begun_at, begun_by) values (p_shard, p_name, v_lower, v_upper, v_now, p_actor) on conflict do nothing;
+  insert into jobledger.retired (shard, name, lower, upper, begun_at, begun_by) values (p_shard, p_name, v_range.first, v_range.last, v_now, p_actor) on conflict do nothing;
   if found then
     update jobledger.horizon as h set generation = h.generation + 1 where h.shard = p_shard;
   end if;
   update jobledger.horizon as h set block = v_end.block, position = v_end.position, epoch = v_end.epoch, generation = h.generation + 1, moved_at = v_now
   where h.shard = p_shard and (h.block, h.position) < (v_end.block, v_end.position);
-  delete from jobledger.queue_snapshot_rows as q where q.shard = p_shard and q.id >= v_lower and q.id < v_upper;
+  delete from jobledger.queue_snapshot_rows as q where q.shard = p_shard and q.id >= v_range.first and q.id < v_range.last;
   get diagnostics v_copied = row_count;
   update jobledger.queue_snapshots as q set rows = q.rows - v_copied where q.shard = p_shard and v_copied > 0;
   return null;

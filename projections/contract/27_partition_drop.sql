@@ -8,7 +8,7 @@ declare
   v_held record;
 begin
   select * into r from jobledger.retired as t where t.shard = p_shard and t.name = p_name and t.dropped_at is null for update;
-  if not found or jobledger.partition_month(p_name) is null then
+  if not found then
     perform jobledger.refuse('JL101', 'The log has no retired partition of that name.', '`jobledger partitions list` names them.');
   end if;
   if exists (select from pg_inherits as i where i.inhrelid = to_regclass('jobledger.' || p_name)) then

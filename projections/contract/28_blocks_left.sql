@@ -1,5 +1,5 @@
--- The rows of `blocks` after `p_after` up to `p_upto`, one epoch's and none of them cut, with what is left of their events: how many, the bounds of their positions, and of the
--- transaction ids that the first row's `since` had not given yet.
+-- The rows of `blocks` after `p_after` up to `p_upto`, one epoch's and none of them cut, with what is left of their events: how many, and the bounds of their positions and of their
+-- transaction ids.
 drop function if exists jobledger.blocks_left;
 
 create function jobledger.blocks_left(p_shard smallint, p_after bigint, p_upto bigint, p_floor bigint)
@@ -22,8 +22,7 @@ begin
     union all
     select e.position, e.xid from jobledger.events as e where e.xid = any (v_late) and e.shard = p_shard and e.position > p_floor
   )
-  select b.block, b.last_position, count(l.position)::int, min(l.position), max(l.position),
-    min(l.xid) filter (where l.xid >= pg_snapshot_xmax(v_since)), max(l.xid) filter (where l.xid >= pg_snapshot_xmax(v_since))
+  select b.block, b.last_position, count(l.position)::int, min(l.position), max(l.position), min(l.xid), max(l.xid)
   from jobledger.blocks as b
   left join left_over as l on l.position between b.first_position and b.last_position and pg_visible_in_snapshot(l.xid, b.snapshot) and not pg_visible_in_snapshot(l.xid, b.since)
   where b.shard = p_shard and b.block > p_after and b.block <= p_upto

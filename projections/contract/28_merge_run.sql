@@ -19,8 +19,9 @@ begin
   n.late := array(select x from pg_snapshot_xip(n.since) as x where pg_visible_in_snapshot(x, n.snapshot));
   n.first_position := p_least;
   n.count := p_count;
-  n.first_xid := coalesce(p_least_xid, '0');
-  n.last_xid := coalesce(p_most_xid, '0');
+  -- What `since` saw in progress is among the late ones: not twice.
+  n.first_xid := greatest(p_least_xid, pg_snapshot_xmax(n.since));
+  n.last_xid := p_most_xid;
   n.merged_from := coalesce(v_first.merged_from, v_first.block);
   insert into jobledger.blocks values (n.*);
   return v_gone - 1;

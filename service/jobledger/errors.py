@@ -23,7 +23,8 @@
     │   ├── FeedReset                the log no longer has, or never had, what comes after a cursor
     │   ├── MomentLost               the log cannot answer for a moment of the past
     │   ├── SliceLost                a slice of a subscription is no longer this consumer's
-    │   └── SubscriptionDiffers      a subscription of this name exists, with another filter
+    │   ├── SubscriptionDiffers      a subscription of this name exists, with another filter
+    │   └── PartitionInUse           a partition of the log holds what is still needed
     ├── NotFound                     nothing of this id that the caller may see
     │   └── JobGone                  the job's history was dropped by retention
     ├── Forbidden                    the role may not do this
@@ -259,6 +260,13 @@ class SubscriptionDiffers(Conflict):
 
     code = "subscription_differs"
     sqlstate = "JL211"
+
+
+class PartitionInUse(Conflict):
+    """A partition of the log holds what is still needed; it was kept."""
+
+    code = "partition_in_use"
+    sqlstate = "JL212"
 
 
 class NotFound(JobledgerError):

@@ -270,6 +270,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "subscriptions remove": _subscription({}, WORDS),
     "subscriptions set-aside": _subscription({}, {"--limit": ("10001", *_COUNTS)}),
     "subscriptions retry": _subscription({"2": "{job}"}, {"2": NO_ID, **WORDS}),
+    "partitions list": _PLACE,
+    "partitions add": Command({"--ahead": "3"}, {"--ahead": ("0", "25", *NO_NUMBER)}),
+    "partitions drop": Command(
+        {"--keep": "36500"}, {"--keep": ("-1", "36501", *NO_NUMBER), "--before": NO_MOMENT, "--actor": WORDS["--actor"]}
+    ),
     "migrate": _PLACE,
     "migrate print": Command({"--pending": ""}, {}, as_json=False),
     "migrate check": _PLACE,

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jobledger.order.log import seal
-from jobledger.order.retention import drop_partitions, list_partitions
-from jobledger.store.recovery import compare, rebuild
+import asyncpg
+import pytest
 
-from .stress import seal_all, whole_log
+from jobledger import Client
+from jobledger.errors import FeedReset, Forbidden, Unavailable
+from jobledger.observations import PartitionDropped, observing
+from jobledger.order.cursor import Place
+from jobledger.order.log import log_end, read_page, seal
+from jobledger.order.retention import add_partitions, drop_partitions, list_partitions
+from jobledger.store.recovery import compare, open_store, rebuild
+
+from .stress import facts, inversions, seal_all, whole_log
+from .test_epochs import moved_elsewhere
 
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from jobledger.order.log import Sealed
     from jobledger.store.pool import Connection, Store
     from jobledger.testing.clock import Clock
 
 ACTED = "select verdict from jobledger.act(0::smallint, $1, null, array[$2::uuid], 'ada', 'why')"
+BLOCKS = "select count(*) from jobledger.blocks"
 KEEP = timedelta(days=30)
 
 
-async def finished_jobs(connection: Connection, count: int) -> list[UUID]:
-    """Enqueue and cancel so many jobs, sealed one by one."""
+async def finished_jobs(connection: Connection, count: int, *, sealed: bool = True) -> list[UUID]:
+    """Enqueue and cancel so many jobs, each sealed by itself."""
     jobs = []
     for _ in range(count):
         jobs.append(await connection.fetchval("select jobledger.enqueue('noop', key => gen_random_uuid()::text)"))
         await connection.fetchval(ACTED, "cancel", jobs[-1])
-        await seal(connection, 0)
+        if sealed:
+            await seal(connection, 0)
     return jobs
 
 
@@ -37,31 +49,296 @@ async def later(connection: Connection, clock: Clock, days: int = 100) -> None:
     await connection.fetchval("select jobledger.tick()")
 
 
+async def dropped(connection: Connection) -> dict[str, str | None]:
+    """Drop what is old, and return what became of each partition."""
+    done = await drop_partitions(connection, 0, KEEP, actor="ada", patience_s=0.3)
+    return {one.name: one.kept for one in done.partitions}
+
+
+async def read_on(connection: Connection, place: Place, limit: int = 2) -> list[Sealed]:
+    """Read to the end in small pages."""
+    found: list[Sealed] = []
+    while True:
+        page = await read_page(connection, 0, place, limit=limit)
+        if page.reached == place:
+            return found
+        found += page.events
+        place = page.reached
+
+
 async def test_an_old_partition_goes_with_everything_in_it(store: Store, clock: Clock) -> None:
-    """Its finished jobs, keys and events; a retry is told `job_gone`; the tables stay what the log says, also rebuilt."""
+    """Its jobs, keys and events; a retry is told `job_gone`; the tables stay what the log says, also rebuilt."""
     async with store.connection() as connection:
         old = await finished_jobs(connection, 3)
         await later(connection, clock)
         young = await finished_jobs(connection, 2)
-        await seal_all(connection)
-        names = [one.name for one in await list_partitions(connection, 0)]
-        done = await drop_partitions(connection, 0, KEEP, actor="ada")
-        assert done.partitions
-        assert {one.kept for one in done.partitions} == {None}
-        gone = {one.name for one in done.partitions}
-        left = await list_partitions(connection, 0)
-        assert {one.name for one in left} == set(names) - gone
+        names = {one.name for one in await list_partitions(connection, 0)}
+        with observing(PartitionDropped) as seen:
+            kept = await dropped(connection)
+        assert set(kept.values()) == {None}
+        assert {one.name for one in seen} == set(kept)
+        assert sum(one.rows for one in seen) == 3
+        assert {one.name for one in await list_partitions(connection, 0)} == names - set(kept)
         assert await connection.fetchval(ACTED, "retry", old[0]) == "job_gone"
         assert await connection.fetchval(ACTED, "cancel", young[0]) == "wrong_state"
         assert await connection.fetchval("select count(*) from jobledger.finished") == 2
         assert await connection.fetchval("select count(*) from jobledger.idempotency") == 2
         await seal_all(connection)
         order = await whole_log(connection)
-        assert {one.event.stream_id for one in order} & set(old) == set()
-        dropped = [one.event for one in order if one.event.type == "store.partition_dropped"]
-        assert {(event.data or {})["name"] for event in dropped} == gone
+        assert not {one.event.stream_id for one in order} & set(old)
+        told = [one.event for one in order if one.event.type == "store.partition_dropped"]
+        assert {(event.data or {})["name"] for event in told} == set(kept)
+        assert {event.actor for event in told} == {"ada"}
         assert await compare(connection, 0) == []
+        assert await dropped(connection) == {}
     await rebuild(store, "status")
     await rebuild(store, "queue")
     async with store.connection() as connection:
         assert await compare(connection, 0) == []
+        assert await connection.fetchval("select count(*) from jobledger.finished") == 2
+
+
+async def test_a_reader_in_the_dropped_range_is_told_and_the_others_go_on(store: Store, clock: Clock) -> None:
+    """Before the horizon a cursor of before is reset, one of after goes on; behind it nothing has changed."""
+    async with Client(store, strict=False) as client, store.connection() as connection:
+        await finished_jobs(connection, 6)
+        await connection.execute("select jobledger.pause(0::smallint, 'queue', 'q', 'ada', 'why')")
+        await seal_all(connection)
+        before = await whole_log(connection)
+        await later(connection, clock)
+        await finished_jobs(connection, 3)
+        after = (await whole_log(connection))[len(before) :]
+        await dropped(connection)
+        # The last event of the old jobs is that before the pause.
+        end = before[-2].place
+        for stood in (before[0].place, before[-3].place):
+            with pytest.raises(FeedReset) as told:
+                await anext(client.events(after=stood.text(), live=False))
+            assert told.value.detail["reason"] == "below_horizon"
+            rest = client.events(after=told.value.detail["cursor"], live=False)
+            assert [event.position for event in [one async for one in rest]][: len(after) + 1] == [
+                one.event.position for one in [before[-1], *after]
+            ]
+        assert facts(await read_on(connection, end))[: len(after) + 1] == facts([before[-1], *after])
+        assert facts(await read_on(connection, before[-1].place))[: len(after)] == facts(after)
+        left = await whole_log(connection)
+        assert facts(left)[: len(after) + 1] == facts([before[-1], *after])
+        # Who begins anew reads what is left in pages of any size, and goes on by its cursors.
+        for limit in (1, 2, 3):
+            assert facts(await read_on(connection, Place(), limit)) == facts(left)
+
+
+async def test_an_open_job_keeps_its_partition_and_is_named(store: Store, clock: Clock) -> None:
+    """So does one that is retried before its row is gone, also by a transaction that is not over."""
+    async with store.connection() as connection, store.connection() as other:
+        job, *_ = await finished_jobs(connection, 3)
+        await later(connection, clock)
+        assert await connection.fetchval(ACTED, "retry", job) == "done"
+        done = await drop_partitions(connection, 0, KEEP)
+        (kept,) = [one for one in done.partitions if one.kept is not None]
+        assert (kept.kept, kept.facts["live"], kept.facts["jobs"]) == ("live", 1, [str(job)])
+        assert await connection.fetchval("select count(*) from jobledger.finished") == 2
+        assert await connection.fetchval(ACTED, "cancel", job) == "done"
+        await other.execute("begin")
+        assert await other.fetchval(ACTED, "retry", job) == "done"
+        # Its transaction is waited for; the other jobs' rows stay until then.
+        assert (await dropped(connection))[kept.name] == "writers"
+        await other.execute("commit")
+        assert (await dropped(connection))[kept.name] == "live"
+        assert await compare(connection, 0) == []
+        await connection.fetchval(ACTED, "cancel", job)
+        assert (await dropped(connection))[kept.name] is None
+        assert await connection.fetchval(ACTED, "retry", job) == "job_gone"
+        assert await compare(connection, 0) == []
+
+
+async def test_a_retry_between_the_steps_keeps_the_partition(store: Store, clock: Clock) -> None:
+    """Of the jobs of a partition that is being given up those without a row are gone, the others can be retried."""
+    async with store.connection() as connection:
+        jobs = await finished_jobs(connection, 3)
+        await later(connection, clock)
+        name = await connection.fetchval("select 'events_' || to_char(jobledger.time_of($1), 'YYYY_MM')", jobs[0])
+        assert await connection.fetchval("select jobledger.retire(0::smallint, $1, 'ada')", name) is None
+        assert await connection.fetchval("select jobledger.retire_rows(0::smallint, $1, 1)", name) == 1
+        assert await connection.fetchval(ACTED, "retry", jobs[0]) == "job_gone"
+        assert await connection.fetchval(ACTED, "retry", jobs[1]) == "done"
+        assert (await dropped(connection))[name] == "live"
+        assert await compare(connection, 0) == []
+        await connection.fetchval(ACTED, "cancel", jobs[1])
+        assert (await dropped(connection))[name] is None
+
+
+class Mortal:
+    """A connection whose session is ended by the server behind its n-th statement."""
+
+    def __init__(self, connection: Connection, admin: Connection, statements: int) -> None:
+        """Let it live for so many statements."""
+        self._connection = connection
+        self._admin = admin
+        self._left = statements
+
+    def __getattr__(self, name: str) -> Any:
+        """Give the connection's own, but count what is sent."""
+        found = getattr(self._connection, name)
+        if name not in ("execute", "fetch", "fetchrow", "fetchval"):
+            return found
+
+        async def sent(*words: Any) -> Any:
+            if self._left == 0:
+                pid = self._connection.get_server_pid()
+                await self._admin.execute("select pg_terminate_backend($1, 5000)", pid)
+            self._left -= 1
+            return await found(*words)
+
+        return sent
+
+
+@pytest.mark.slow
+async def test_a_drop_that_is_killed_between_any_two_steps_goes_on(store: Store, clock: Clock, database: str) -> None:
+    """Each run is ended one statement later than the one before it; at each end the tables are what the log says."""
+    async with store.connection() as connection:
+        await finished_jobs(connection, 4)
+        await later(connection, clock)
+        await finished_jobs(connection, 2)
+        runs = 0
+        while True:
+            runs += 1
+            session = await asyncpg.connect(database)
+            try:
+                mortal: Any = Mortal(session, connection, runs)
+                done = await drop_partitions(mortal, 0, KEEP)
+                break
+            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError):
+                assert await compare(connection, 0) == []
+            finally:
+                await session.close()
+        assert runs > 10
+        assert {one.kept for one in done.partitions} == {None}
+        assert await dropped(connection) == {}
+        assert await connection.fetchval("select count(*) from jobledger.finished") == 2
+        await seal_all(connection)
+        told = [one.event for one in await whole_log(connection) if one.event.type == "store.partition_dropped"]
+        assert len({(event.data or {})["name"] for event in told}) == len(told) == 3
+
+
+@pytest.mark.slow
+async def test_open_readers_neither_wait_nor_are_waited_for_by_who_enqueues(
+    store: Store, clock: Clock, database: str
+) -> None:
+    """Months are added and dropped beside one; the detaching that it holds up is brought to its end by the next run."""
+    async with store.connection() as connection, store.connection() as other:
+        await finished_jobs(connection, 3)
+        await later(connection, clock)
+        reader = await asyncpg.connect(database)
+        await reader.execute("begin isolation level repeatable read")
+        counted = await reader.fetchval("select count(*) from jobledger.events")
+        assert await add_partitions(connection, 0, ahead=5) == 2
+        dropping = asyncio.create_task(dropped(connection))
+        longest = 0.0
+        while not dropping.done():
+            began = asyncio.get_running_loop().time()
+            await other.execute("select jobledger.enqueue('noop')")
+            longest = max(longest, asyncio.get_running_loop().time() - began)
+        first, *_ = sorted((await dropping).items())
+        assert first[1] == "readers"
+        assert longest < 1.0
+        assert await reader.fetchval("select count(*) from jobledger.events") == counted
+        with pytest.raises(Unavailable):
+            await dropped(connection)
+        assert "detach pending" in {one.state for one in await list_partitions(connection, 0)}
+        await reader.execute("rollback")
+        await reader.close()
+        assert (await dropped(connection))[first[0]] is None
+        assert await compare(connection, 0) == []
+
+
+async def test_blocks_behind_the_horizon_are_merged_in_their_order(store: Store, clock: Clock) -> None:
+    """Few events that are left become few blocks; a job's own keep their order, a straggler's and what is above."""
+    async with store.connection() as connection, store.connection() as straggler:
+        for round_ in range(2):
+            await finished_jobs(connection, 5)
+            # A straggler's event comes into a later block with a lower position: no run goes over it.
+            await straggler.execute("begin; select jobledger.pause(0::smallint, 'kind', 'slow', 'ada')")
+            for number in range(8):
+                await connection.execute(f"select jobledger.pause(0::smallint, 'queue', 'q{round_}{number}', 'ada')")
+                await seal(connection, 0)
+            await straggler.execute("commit; select jobledger.resume(0::smallint, 'kind', 'slow', 'ada')")
+            await finished_jobs(connection, 5)
+        await later(connection, clock)
+        await finished_jobs(connection, 2)
+        await dropped(connection)
+        await seal_all(connection)
+        left = await whole_log(connection)
+        assert inversions(left) == 0
+        assert len(left) > 20
+        assert await connection.fetchval(BLOCKS) < 15
+        await later(connection, clock)
+        # Nothing was merged yet when this reader came here.
+        await connection.fetchval("select jobledger.merge_blocks(0::smallint, 0, 1000)")
+        for stood in [one.place for one in left if one.place.block > left[-1].place.block - 8]:
+            assert facts(await read_on(connection, stood)) == facts([one for one in left if one.place > stood])
+
+
+async def test_merging_leaves_every_reader_where_it_stands(store: Store, clock: Clock) -> None:
+    """A cursor of a page's end or of any event goes on behind it, whatever was merged over it."""
+    async with store.connection() as connection:
+        for number in range(12):
+            await finished_jobs(connection, 1)
+            await connection.execute(f"select jobledger.pause(0::smallint, 'queue', 'q{number}', 'ada')")
+            await seal(connection, 0)
+        await later(connection, clock)
+        await finished_jobs(connection, 1)
+        done = await connection.fetch(
+            "select jobledger.retire(0::smallint, p.name, null) as way from jobledger.partitions() as p"
+            " where p.upper < jobledger.now()"
+        )
+        assert None in {row["way"] for row in done}
+        stood = []
+        for limit in (1, 2, 5):
+            place = Place()
+            while True:
+                page = await read_page(connection, 0, place, limit=limit)
+                if page.reached == place:
+                    break
+                place = page.reached
+                stood.append(place)
+        left = await whole_log(connection)
+        rows = await connection.fetchval(BLOCKS)
+        assert await connection.fetchval("select gone from jobledger.merge_blocks(0::smallint, 0, 1000)") > 20
+        assert await connection.fetchval(BLOCKS) < rows - 20
+        for place in stood:
+            assert facts(await read_on(connection, place)) == facts([one for one in left if one.place > place])
+
+
+async def test_a_partition_of_an_earlier_epoch_goes_too(store: Store, clock: Clock) -> None:
+    """Its transaction ids mean nothing any more; what was carried over, or sealed before, lies before the horizon."""
+    async with store.connection() as connection:
+        await finished_jobs(connection, 3)
+        await finished_jobs(connection, 2, sealed=False)
+        await moved_elsewhere(connection)
+        await open_store(store)
+        await seal_all(connection)
+        await later(connection, clock)
+        young = await finished_jobs(connection, 2)
+        end = await log_end(connection, 0)
+        assert set((await dropped(connection)).values()) == {None}
+        await seal_all(connection)
+        left = await whole_log(connection)
+        assert set(young) <= {one.event.stream_id for one in left}
+        assert facts(await read_on(connection, end)) == facts([one for one in left if one.place > end])
+        assert await compare(connection, 0) == []
+
+
+async def test_only_the_owner_drops_and_one_at_a_time(store: Store, clock: Clock) -> None:
+    """Another role is refused before anything; a second session is told that there is a first."""
+    async with store.connection() as connection, store.connection() as other:
+        await later(connection, clock)
+        await other.fetchval("select pg_advisory_lock(hashtextextended('jobledger.partitions', 0))")
+        with pytest.raises(Unavailable):
+            await dropped(connection)
+        await other.fetchval("select pg_advisory_unlock_all()")
+        await connection.execute("set role jobledger_operator")
+        with pytest.raises(Forbidden):
+            await dropped(connection)
+        await connection.execute("reset role")
+        assert set((await dropped(connection)).values()) == {None}

@@ -16,6 +16,7 @@ from jobledger.cli import (
     jobs,
     migrate,
     operate,
+    partitions,
     projections,
     replay,
     simulate,
@@ -74,5 +75,6 @@ for _panel, _functions in _COMMANDS.items():
         application.command(_function.__name__.rstrip("_"), rich_help_panel=_panel)(_function)
 application.add_typer(migrate.application, name="migrate", rich_help_panel="Database")
 application.add_typer(projections.application, name="projections", rich_help_panel="Database")
+application.add_typer(partitions.application, name="partitions", rich_help_panel="Database")
 application.add_typer(subscriptions.application, name="subscriptions", rich_help_panel="Control")
 application.add_typer(following.application, name="bench", rich_help_panel="Run")

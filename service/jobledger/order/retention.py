@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
@@ -105,7 +105,6 @@ async def add_partitions(
     made: int = 0
     until = time.monotonic() + patience_s
     async with _maintaining(connection):
-        await _finish_pending(connection, shard)
         while True:
             made += await connection.fetchval(statement("order/partitions_ahead"), shard, ahead)
             there: int = await connection.fetchval(statement("order/partitions_there"))
@@ -144,13 +143,41 @@ async def drop_partitions(
         Unavailable: another session is at it.
     """
     async with _maintaining(connection) as now:
-        await _finish_pending(connection, shard)
+        await connection.execute(statement("order/partition_actor"), shard, actor)
+        await _finish_pending(connection, shard, patience_s)
         outcomes = []
         before = now - before if isinstance(before, timedelta) else before
         for one in candidates(await list_partitions(connection, shard), before):
             work = _Dropping(connection, shard, one, actor, patience_s, progress)
             outcomes.append(await work.run())
+            if outcomes[-1].kept == "readers":
+                # While one is being detached no other can be.
+                break
         return Maintenance(outcomes, await _merge(connection, shard, progress))
+
+
+async def intended(connection: Connection, shard: int, before: datetime | timedelta) -> Maintenance:
+    """Say what `drop_partitions` would do as things are now, and change nothing.
+
+    Raises:
+        Forbidden: the role does not own the log.
+    """
+    outcomes = []
+    async with _maintaining(connection) as now:
+        before = now - before if isinstance(before, timedelta) else before
+        for one in candidates(await list_partitions(connection, shard), before):
+            row = await connection.fetchrow(statement("order/partition_holds"), shard, one.name)
+            facts = {} if row is None else {**row, "jobs": [str(job) for job in row["jobs"] or ()]}
+            kept = next((what for what in ("live", "workers") if facts.get(what)), None)
+            recent = one.upper is not None and one.upper > _month_before(now)
+            outcomes.append(Outcome(one.name, "recent" if recent else kept, facts, 0))
+    return Maintenance(outcomes, 0)
+
+
+def _month_before(now: datetime) -> datetime:
+    """Return the beginning of the month before that of a time: from there on partitions are kept."""
+    month = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return (month - timedelta(days=1)).replace(day=1)
 
 
 @asynccontextmanager
@@ -170,12 +197,18 @@ async def _maintaining(connection: Connection) -> AsyncIterator[datetime]:
                 await connection.fetchval(statement("order/partition_unlock"))
 
 
-async def _finish_pending(connection: Connection, shard: int) -> None:
+async def _finish_pending(connection: Connection, shard: int, patience_s: float) -> None:
     """Bring a detaching to its end that was interrupted: until then no other partition can be detached."""
     for one in await list_partitions(connection, shard):
         if one.state == "detach pending":
-            await connection.fetchval(statement("order/partition_patience"), f"{PATIENCE_S:.0f}s")
-            await connection.execute(_written("order/partition_finalize", one.name, one.of))
+            try:
+                await connection.fetchval(statement("order/partition_patience"), _milliseconds(patience_s))
+                await connection.execute(_written("order/partition_finalize", one.name, one.of))
+            except asyncpg.LockNotAvailableError:
+                raise Unavailable(
+                    f"Transactions that are older than the detaching of {one.name} are still open.",
+                    hint="End the long transactions that `jobledger doctor` lists, then drop again.",
+                ) from None
 
 
 class _Dropping:
@@ -269,7 +302,7 @@ class _Dropping:
 
     async def _detach(self) -> str | None:
         """Detach it beside readers; who has the log open is waited for, and where that lasts the next run ends it."""
-        await self._connection.fetchval(statement("order/partition_patience"), f"{self._patience_s:.0f}s")
+        await self._connection.fetchval(statement("order/partition_patience"), _milliseconds(self._patience_s))
         try:
             await self._connection.execute(_written("order/partition_detach", self._name, "events"))
         except asyncpg.LockNotAvailableError:
@@ -294,7 +327,7 @@ async def _merge(connection: Connection, shard: int, progress: Progress | None) 
     """
     for row in await connection.fetch(statement("order/empty_block_partitions"), shard):
         if row["attached"]:
-            await connection.fetchval(statement("order/partition_patience"), f"{PATIENCE_S:.0f}s")
+            await connection.fetchval(statement("order/partition_patience"), _milliseconds(PATIENCE_S))
             await connection.execute(_written("order/partition_detach", row["name"], "blocks"))
         await connection.execute(_written("order/block_partition_drop", row["name"]))
     after: int | None = 0
@@ -305,6 +338,11 @@ async def _merge(connection: Connection, shard: int, progress: Progress | None) 
         if progress is not None and after is not None:
             progress("blocks merged", merged, merged)
     return merged
+
+
+def _milliseconds(seconds: float) -> str:
+    """Write a time-out as the server reads it; 0 would be none at all."""
+    return f"{max(1, round(seconds * 1000))}ms"
 
 
 def _written(name: str, partition: str, of: str = "") -> str:

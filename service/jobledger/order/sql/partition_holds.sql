@@ -1,4 +1,4 @@
 -- What still needs a partition: $1 shard, $2 its name.
 select h.live, h.jobs, h.workers, h.finished
-from jobledger.retired as r cross join lateral jobledger.partition_holds(r.shard, r.lower, r.upper) as h
-where r.shard = $1::smallint and r.name = $2
+from jobledger.partition_range($2) as r cross join lateral jobledger.partition_holds($1::smallint, r.first, r.last) as h
+where r.first is not null
