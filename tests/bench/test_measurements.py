@@ -56,6 +56,8 @@ def test_drain_counts_whole_histories(database: str, tmp_path: Path) -> None:
     assert found["events_per_job"] == 3
     assert found["jobs_per_s"] > 0
     assert found["paused_jobs_held"] == 5
+    assert 0 <= found["sealer_behind_s"]["max"] < 60
+    assert found["sealed_after_s"] >= 0
     assert found["wal_bytes_per_job"] > 0
     assert found["drain_wal_images_by"] in {"pg_walinspect", "estimate"}
     assert found["postgres_cpu_us_per_job"] > 0
@@ -242,3 +244,14 @@ def test_catchup_reads_everything_and_one_tenant(database: str) -> None:
     assert (found["events"], found["tenant_events"]) == (30_000, 300)
     assert found["ratio_to_floor"] == pytest.approx(found["events_per_s"] / found["floor_rows_per_s"], abs=1e-3)
     assert 0 < found["tenant_s"] <= found["tenant_slowest_s"]
+
+
+@pytest.mark.slow
+def test_order_finds_nothing_amiss_and_what_it_costs(database: str) -> None:
+    """What is written is sealed and read by every reader, once and in order."""
+    few = ("--seconds", "1", "--writers", "6", "--readers", "2", "--straggle", "0.2")
+    found = _bench("order", *few, "--dsn", database)
+    assert found["events_written"] == found["events_sealed"] == found["events_read"] / 2 > 10
+    assert [found[name] for name in ("lost", "repeated", "inverted", "readers_that_differ")] == [0, 0, 0, 0]
+    assert found["blocks"] > 0
+    assert found["seal_lag_ms"]["p50"] <= found["seal_lag_ms"]["p99"]

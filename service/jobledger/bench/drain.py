@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 from jobledger.bench.backlog import clients, enqueue_all
 from jobledger.bench.beside import prepare
 from jobledger.bench.database import settle
+from jobledger.bench.lag import watching
 from jobledger.bench.meter import CLIENTS, Meter
 from jobledger.bench.plot import Lines
 from jobledger.bench.quantiles import spread
 from jobledger.bench.workers import drainers, working
 from jobledger.errors import CheckFailed, Unavailable
+from jobledger.settings import Settings
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from jobledger.bench.lag import Lag
     from jobledger.bench.measurement import Bench
     from jobledger.bench.workers import Process
 
@@ -63,10 +66,11 @@ async def _emptied(bench: Bench, costs: dict[str, Any]) -> Series:
     async with drainers(bench, setup.processes) as workers:
         meter = Meter(bench, setup.jobs, workers)
         await meter.start()
-        async with working(workers) as check:
+        async with working(workers) as check, _sealing(bench) as lag:
             series = await _drained(bench, workers, check)
             elapsed_s = meter.stop()
             costs |= await meter.cost("drain_")
+            sealed = await _sealed(lag)
             times = [await worker.times() for worker in workers]
     await check_history(bench)
     bench.figures |= {
@@ -78,6 +82,7 @@ async def _emptied(bench: Bench, costs: dict[str, Any]) -> Series:
         "worker_cpu_us_per_job": costs["drain_worker_cpu_us_per_job"],
         "claim_ms": spread([ms for one in times for ms in one.get("claims_ms", ())]),
         "report_ms": spread([ms for one in times for ms in one.get("reports_ms", ())]),
+        **sealed,
         **costs,
         "events_per_job": _EVENTS_PER_JOB,
     }
@@ -111,6 +116,18 @@ async def _drained(bench: Bench, workers: Sequence[Process], check: Callable[[],
             if not await bench.connection.fetchval(statement("bench/open_jobs")):
                 return series
         await asyncio.sleep(_POLL_S)
+
+
+def _sealing(bench: Bench) -> AbstractAsyncContextManager[Lag | None]:
+    """Watch how far the workers' sealers are behind, unless they are told to leave sealing (`JOBLEDGER_SEAL`)."""
+    return watching(bench) if Settings().seal else nullcontext()
+
+
+async def _sealed(lag: Lag | None) -> dict[str, Any]:
+    if lag is None:
+        return {"sealer_behind_s": None, "sealed_after_s": None}
+    after_s = await lag.caught_up()
+    return {**lag.figures(), "sealed_after_s": round(after_s, 3)}
 
 
 async def check_history(bench: Bench) -> None:

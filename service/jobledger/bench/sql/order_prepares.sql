@@ -1,0 +1,2 @@
+-- Whether this server prepares transactions.
+select current_setting('max_prepared_transactions')::int > 0
