@@ -327,6 +327,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
         {}, dict.fromkeys(("--events", "--batch", "--turns"), _COUNTS) | {"--tenant-share": _SPANS}
     ),
     "bench recovery": Command({}, {"--open": _COUNTS}),
+    "bench order": Command(
+        {},
+        {"--writers": _COUNTS, "--readers": _COUNTS, "--plot": NO_FILE}
+        | {"--seconds": ("0", "-1", "nan", "inf", "long", ""), "--straggle": ("-1", "nan", "inf", "long", "")},
+    ),
 }
 
 EVERYWHERE: Final = {"--dsn": NO_DSN, "--no-such-option": ("", "5")}

@@ -16,6 +16,7 @@ from jobledger.cli import (
     jobs,
     migrate,
     operate,
+    ordering,
     partitions,
     projections,
     replay,
@@ -77,4 +78,4 @@ application.add_typer(migrate.application, name="migrate", rich_help_panel="Data
 application.add_typer(projections.application, name="projections", rich_help_panel="Database")
 application.add_typer(partitions.application, name="partitions", rich_help_panel="Database")
 application.add_typer(subscriptions.application, name="subscriptions", rich_help_panel="Control")
-application.add_typer(following.application, name="bench", rich_help_panel="Run")
+application.add_typer(ordering.application, name="bench", rich_help_panel="Run")
