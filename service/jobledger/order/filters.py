@@ -24,6 +24,7 @@ _AT_ONCE: Final = 10_000
 _NAME_MAX: Final = 1_000
 _HEARTBEAT: Final = "worker.heartbeat"
 _REJECTED: Final = "worker.report_rejected"
+_COUNTING: Final = frozenset({_HEARTBEAT, "job.claimed"})
 SHARED: Final = frozenset({_HEARTBEAT, _REJECTED})
 """Events of workers, which name jobs of many tenants."""
 
@@ -49,7 +50,7 @@ class EventFilter:
 
     `types` are names of events. `job`, and `queue` and `owner` (as the job was enqueued), leave only events of jobs,
     and of heartbeats and rejected reports the entries of such jobs. So does `tenant`, beside the tenant's own control
-    events.
+    events; there a worker's numbers of calls and heartbeats are 0, since they count what it did for everybody.
     """
 
     tenant: str | None = None
@@ -143,7 +144,7 @@ async def select(wanted: EventFilter, events: Sequence[Sealed], origins: Origins
                 chosen.append(one._replace(event=_with(one.event, mine)))
         elif _is_wanted(wanted, one.event, known):
             chosen.append(one)
-    return chosen
+    return [_uncounted(one) for one in chosen] if wanted.tenant is not None else chosen
 
 
 def _is_wanted(wanted: EventFilter, event: Event, known: dict[UUID, Origin | None]) -> bool:
@@ -160,3 +161,12 @@ def _with(event: Event, jobs: Sequence[UUID]) -> Event:
         return event
     data: dict[str, Any] = {"beat": (event.data or {}).get("beat"), "held": [str(job) for job in jobs]}
     return event.model_copy(update={"data": data})
+
+
+def _uncounted(one: Sealed) -> Sealed:
+    """Return an event as its tenant sees it: a worker's numbers count what it did for others, too."""
+    event = one.event
+    if event.type not in _COUNTING or event.data is None:
+        return one
+    data = {name: 0 if name in ("call", "beat") else value for name, value in event.data.items()}
+    return one._replace(event=event.model_copy(update={"data": data}))

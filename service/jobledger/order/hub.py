@@ -144,20 +144,20 @@ class Hub:
             task.cancel()
         await asyncio.wait(tasks)
 
-    def after(self, place: Place) -> list[Batch] | None:
-        """Return what is kept after a place; None where the hub does not reach back to it, or was never there."""
-        if self._place is None:
+    def is_at(self, place: Place) -> bool:
+        """Say whether this is how far was read."""
+        return self._place == place
+
+    def first_after(self, place: Place) -> Batch | None:
+        """Return what is kept right after a place; None where nothing is, or the hub does not reach back to it."""
+        if self._place is None or not self._batches or not self._batches[0].after <= place < self._place:
             return None
-        if place == self._place:
-            return []
-        if not self._batches or place < self._batches[0].after or place > self._place:
-            return None
-        found: list[Batch] = []
+        found = self._batches[-1]
         for batch in reversed(self._batches):
             if batch.upto <= place:
                 break
-            found.append(batch)
-        return found[::-1]
+            found = batch
+        return found
 
     async def _follow(self) -> None:
         pause_s = _QUICK_S

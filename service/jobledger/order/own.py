@@ -43,8 +43,12 @@ class OwnStreams:
         self._from: Place | None = None
         self._walk_to: Place | None = None
 
-    async def page(self, connection: Connection, place: Place, limit: int) -> Page | None:
+    async def page(
+        self, connection: Connection, place: Place, limit: int, *, stretch: int | None = None
+    ) -> Page | None:
         """Return the next events after a place, at most `limit`; None: walk the blocks, which costs less here.
+
+        The places of `stretch` events are looked up at once.
 
         Raises:
             FeedReset: the log does not have this place.
@@ -57,7 +61,7 @@ class OwnStreams:
             if not await self._pays(connection, place):
                 return None
             try:
-                self._places = await self._look(connection, place)
+                self._places = await self._look(connection, place, min(stretch or STRETCH, STRETCH))
             except NotOpen:
                 self._walk_to = await log_end(connection, self._shard)
                 return None
@@ -92,12 +96,12 @@ class OwnStreams:
         self._walk_to = end
         return False
 
-    async def _look(self, connection: Connection, place: Place) -> Sequence[Any]:
+    async def _look(self, connection: Connection, place: Place, stretch: int) -> Sequence[Any]:
         wanted = self._wanted
         with translated():
             return await connection.fetch(
                 statement("order/read_own"),
-                *(self._shard, place.epoch, place.block, place.position, STRETCH),
+                *(self._shard, place.epoch, place.block, place.position, stretch),
                 *(wanted.tenant, wanted.types, wanted.job),
             )
 

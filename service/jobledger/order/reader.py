@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.errors import FeedReset, InvalidArgument
 from jobledger.order.cursor import Cursors, Place, cursors_for
@@ -12,7 +12,7 @@ from jobledger.order.log import PAGE, log_end, place_in, read_page
 from jobledger.order.own import OwnStreams
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
     from datetime import datetime
 
     from jobledger.events import Event
@@ -20,14 +20,18 @@ if TYPE_CHECKING:
     from jobledger.order.log import Page, Sealed
     from jobledger.store.pool import Store
 
-_ADVANCE_S = 1.0
+_ADVANCE_S: Final = 1.0
+_TOGETHER: Final = 50_000
+_PAGE_LEAST: Final = 50
+_STRETCH_LEAST: Final = 500
 
 
 class Feed:
     """The events after a cursor, as they are sealed: `async for event in feed`.
 
-    Nothing is read ahead of the loop's body but one page: a slow reader costs no memory. Close it (`aclose`, or
-    `async with`) where the loop is left early. With `live` false it ends where the log ended when it got there.
+    Nothing is read ahead of the loop's body but one page, and pages of many readers that catch up together are small
+    (50,000 events in all): a slow reader costs no memory. Close it (`aclose`, or `async with`) where the loop is left
+    early. With `live` false it ends where the log ended when it got there.
     """
 
     def __init__(
@@ -62,7 +66,8 @@ class Feed:
     def cursor(self) -> str | None:
         """Where to go on: behind the last event that was given, and behind whatever was passed over after it.
 
-        Encrypted where the feed is one tenant's. None before the first event was asked for.
+        Encrypted where the feed is one tenant's. None before the first event was asked for. Hand a tenant only those
+        that come with its events: one that moved on without any tells that others were busy.
         """
         if self._place is None or self._cursors is None:
             return self._after
@@ -116,16 +121,12 @@ class Feed:
         origins = Origins()
         try:
             while True:
-                kept = hub.after(place) if hub is not None else None
-                batches = [Batch(place, await self._page(place))] if kept is None else kept
-                for batch in batches:
-                    came = batch.of(self._wanted.tenant, after=place)
-                    for one in await select(self._wanted, came, origins, self._store):
-                        yield one
+                chosen, upto = await self._next(place, hub, origins)
+                for one in chosen:
+                    yield one
+                if upto != place:
                     # What was passed over is read, too: a filtered reader's cursor moves on.
-                    moved = batch.upto != place
-                    self._place = place = batch.upto
-                if batches and moved:
+                    self._place = place = upto
                     continue
                 if not self._live:
                     return
@@ -135,8 +136,26 @@ class Feed:
                 else:
                     await ear.wait(_ADVANCE_S)
         finally:
+            _behind.discard(self)
             if hub is not None:
                 await hub.leave(ear)
+
+    async def _next(self, place: Place, hub: Hub | None, origins: Origins) -> tuple[Sequence[Sealed], Place]:
+        """Return what is wanted of what comes next, and how far that goes: of what the hub keeps, or from the database.
+
+        A batch at a time, and of that no more than is wanted: what a slow reader holds is not kept from going by it.
+        """
+        batch = hub.first_after(place) if hub is not None else None
+        if batch is not None:
+            _behind.discard(self)
+        elif hub is not None and hub.is_at(place):
+            _behind.discard(self)
+            return [], place
+        else:
+            _behind.add(self)
+            batch = Batch(place, await self._page(place))
+        came = batch.of(self._wanted.tenant, after=place)
+        return await select(self._wanted, came, origins, self._store), batch.upto
 
     async def _begin(self) -> Place:
         async with self._store.connection(ours=True) as connection:
@@ -148,15 +167,20 @@ class Feed:
     async def _page(self, place: Place) -> Page:
         wanted = self._wanted
         async with self._store.connection(ours=True) as connection:
-            own = await self._own.page(connection, place, PAGE)
+            limit = max(_PAGE_LEAST, min(PAGE, _TOGETHER // len(_behind)))
+            own = await self._own.page(connection, place, limit, stretch=max(_STRETCH_LEAST, limit * 5))
             if own is not None:
                 return own
             return await read_page(
                 connection,
                 self._store.shard,
                 place,
-                limit=PAGE,
+                limit=limit,
                 tenant=wanted.tenant,
                 types=wanted.types,
                 stream=wanted.job,
             )
+
+
+_behind: set[Feed] = set()
+"""The feeds of this process that read the database by themselves: those that catch up."""
