@@ -35,7 +35,7 @@ begin
       v_looked := v_looked + 1;
       v_below := c.id;
       continue when (p_kind is not null and c.kind <> p_kind) or (p_owner is not null and c.owner is distinct from p_owner);
-      v_then := jobledger.job_then(c, p_moment);
+      v_then := jobledger.job_then(c, p_moment, p_states);
       if v_then.id is not null and v_then.state::text = any (p_states) and (p_queue is null or v_then.queue = p_queue) and (p_tag is null or exists (
         select from jobledger.events as e where e.shard = c.shard and e.stream_id = c.id and e.version = 1 and e.data -> 'tags' ? p_tag)) then
         v_got := v_got + 1;
