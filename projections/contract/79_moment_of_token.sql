@@ -1,7 +1,7 @@
 -- The moment of a live answer, by what `seen` said of it: exactly what that answer saw, named by its clock.
 -- The last event that it saw, or the last block where it saw none since, must still be what it was, and this very statement must see all that the answer saw: else it was given by another copy
--- of the database, or before a volume was set back or a crash took back what had not been flushed, or the caller's own REPEATABLE READ snapshot is older. What is missing where later blocks were
--- merged went with its partition.
+-- of the database, or before a volume was set back or a crash took back what had not been flushed, or the caller's own REPEATABLE READ snapshot is older. What is missing behind the
+-- horizon was merged, or went with its partition.
 -- One of an earlier epoch must also lie within what was sealed in it: its own blocks are all that is known of that cluster's ids. An answer given after the last of them is refused, since
 -- transactions that it saw may not have come along. Only for who sees every tenant.
 drop function if exists jobledger.moment_of_token;
@@ -26,7 +26,7 @@ begin
   select * into e from jobledger.events as x where x.xid = ((pg_snapshot_xmax(p_snapshot)::text::bigint - 1)::text::xid8) and x.position = p_position and x.shard = p_shard limit 1;
   select * into b from jobledger.blocks as x where x.shard = p_shard and x.block = p_block and p_position = 0;
   v_known := jobledger.mark(v_epoch, e, b) = p_mark or (jobledger.mark(v_epoch, e, b) >> 32 = p_mark >> 32 and case when p_position > 0 then e.position else b.block end is null
-    and (select to_jsonb(x) ->> 'merged_from' from jobledger.blocks as x where x.shard = p_shard and x.block > p_block order by x.block limit 1) is not null);
+    and exists (select from jobledger.horizon as h where h.shard = p_shard and h.block >= p_block));
   v_last := jobledger.last_block(p_shard, null, p_epoch);
   if v_known and exists (select from jobledger.epochs as x where x.shard = p_shard and x.epoch > p_epoch) then
     v_hwm := v_last.position_hwm;

@@ -33,8 +33,8 @@ begin
     select t.data from told as t where t.type = 'job.progressed' and t.version > coalesce((f.f).claim, 0) order by t.version desc limit 1
   ) as progress on true
   where (f.f).id is not null and (p_tenant is null or (f.f).tenant = p_tenant);
-  if not found and p_id < jobledger.least_id() then
-    perform jobledger.refuse('JL301', 'The log does not reach back to this job''s time: its partition was dropped.', 'What is kept of it was exported before, if at all.');
+  if not found and jobledger.is_gone(p_shard, p_id) then
+    perform jobledger.refuse('JL301', 'The job''s history was dropped by retention.', 'What was to be kept of it was exported before, if at all.');
   end if;
 end
 $$;

@@ -1,5 +1,5 @@
 -- The jobs that fitted at a moment, newest first below an id: at most `p_limit` of them, from at most `p_window` of the newest jobs, each looked at as it was then. The last row has no job and
--- says how many were looked at, the last of them, and from when on jobs are kept. Which jobs there are is taken from the tables of now (so they must be open), from ids up to six minutes after the moment: a client may
+-- says how many were looked at, the last of them, and from when on jobs are kept (null: all are). Which jobs there are is taken from the tables of now (so they must be open), from ids up to six minutes after the moment: a client may
 -- have made one that was five ahead. Stable: every part of it sees one snapshot, so that no job is missed that moves from table to table. Only for who sees every tenant.
 drop function if exists jobledger.jobs_as_of;
 
@@ -46,6 +46,6 @@ begin
     exit when v_came < v_chunk;
     v_chunk := v_chunk * 2;
   end loop;
-  return query select null::jobledger.jobs, v_looked, v_below, jobledger.time_of(jobledger.least_id());
+  return query select null::jobledger.jobs, v_looked, v_below, (select max(jobledger.time_of(x.upper)) from jobledger.retired as x where x.shard = p_shard);
 end
 $$;

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.contract.conftest import Desk
 
 from jobledger import Client
-from jobledger.errors import Forbidden, InvalidArgument, MomentLost, NotFound, NotOpen
+from jobledger.errors import Forbidden, InvalidArgument, JobGone, MomentLost, NotFound, NotOpen
 from jobledger.lifecycle import fold
 from jobledger.order.cursor import Place, cursors_for
 from jobledger.order.log import log_end, read_page, seal
@@ -25,6 +25,7 @@ from jobledger.store.seen import Seen
 from .record import ACTS, Acts, Record, look
 from .stress import seal_all
 from .test_epochs import moved_elsewhere
+from .test_retention import dropped, finished_jobs, later
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -288,3 +289,31 @@ def test_a_token_holds_what_was_seen(epoch: int, mark: int, block: int, ids: lis
         token = moments.token(seen)
         assert token is not None
         assert moments.read(token.moment) == seen
+
+
+async def test_what_a_dropped_partition_took_is_said(store: Store, desk: Desk, clock: Clock) -> None:
+    """Its jobs are gone by name, lists say from when on there are any, and what is kept is told as of any moment."""
+    client = Client(store, strict=False)
+    async with store.connection() as connection:
+        old = await finished_jobs(connection, 3)
+        answer = await client.jobs(token=True)
+        place = await log_end(connection, 0)
+        await seal_all(connection)
+        await later(connection, clock)
+        mine = await desk.enqueue()
+        await seal_all(connection)
+        now = await client.jobs(token=True)
+        assert answer.as_of is not None
+        assert now.as_of is not None
+        assert (await client.jobs(as_of=answer.as_of.moment)).jobs == answer.jobs
+        assert (await client.jobs(as_of=answer.as_of.moment)).horizon is None
+        await dropped(connection)
+    for moment in (answer.as_of.moment, now.as_of.moment, now.as_of.at):
+        with pytest.raises(JobGone):
+            await client.job(old[0], as_of=moment)
+        page = await client.jobs(as_of=moment)
+        assert page.horizon is not None
+        assert answer.as_of.at < page.horizon < now.as_of.at
+        assert [job.id for job in page.jobs] == ([mine] if moment != answer.as_of.moment else [])
+    with pytest.raises(MomentLost):
+        await client.jobs(as_of=Place(place.block - 1, place.position - 1, place.epoch).text())

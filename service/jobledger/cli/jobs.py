@@ -108,8 +108,8 @@ def _print(page: JobPage, wanted: JobFilter, token: bool, as_json: bool) -> None
         output.note(f"Looked at the newest {page.looked_at:,} jobs and stopped there; older ones may fit.")
     if page.next:
         output.note(f"There may be more: --cursor {page.next}")
-    if page.horizon is not None and page.as_of is not None and page.horizon > page.as_of.at:
-        output.note(f"The log reaches back to {output.moment(page.horizon)}: jobs of before are gone.")
+    if page.horizon is not None:
+        output.note(f"Jobs of before {output.moment(page.horizon)} are gone: retention dropped them.")
     if token or page.as_of is not None:
         moments.tell(page.as_of, token)
 

@@ -68,7 +68,7 @@ class JobPage(NamedTuple):
 
     `looked_at` rows were read for it; with `stopped` the search ended there although older jobs may fit: go on by
     `next`. `as_of` is the moment that it is of, where that was asked for. `horizon`, in a page of the past: jobs from
-    before it went with their partition of the log.
+    before it went with their partition of the log; None where none did.
     """
 
     jobs: list[JobRow]
