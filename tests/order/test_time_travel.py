@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.conftest import Desk
+from tests.faults.conftest import until
 
 from jobledger import Client
 from jobledger.errors import Forbidden, InvalidArgument, JobGone, MomentLost, NotFound, NotOpen
@@ -19,17 +20,20 @@ from jobledger.lifecycle import fold
 from jobledger.order.cursor import Place, cursors_for
 from jobledger.order.log import log_end, read_page, seal
 from jobledger.order.moment import Moments
+from jobledger.order.sealer import Sealer
+from jobledger.store.jobs_read import JobPage
 from jobledger.store.recovery import open_store
 from jobledger.store.seen import Seen
 
-from .record import ACTS, Acts, Record, look
-from .stress import seal_all
-from .test_epochs import moved_elsewhere
+from .record import ACTS, Acts, Record, look, said
+from .stress import Writers, seal_all
+from .test_epochs import moved_elsewhere, restored
 from .test_retention import dropped, finished_jobs, later
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from jobledger.embedded import Server
     from jobledger.store.pool import Store
     from jobledger.testing.clock import Clock
 
@@ -317,3 +321,46 @@ async def test_what_a_dropped_partition_took_is_said(store: Store, desk: Desk, c
         assert [job.id for job in page.jobs] == ([mine] if moment != answer.as_of.moment else [])
     with pytest.raises(MomentLost):
         await client.jobs(as_of=Place(place.block - 1, place.position - 1, place.epoch).text())
+
+
+@pytest.mark.slow
+async def test_tokens_after_a_restore_in_the_middle_of_a_run(two_phase: str, postgres: Server, template: str) -> None:
+    """By each token the restored database answers the very same, or says that it cannot; the one it came from, all."""
+    assert template, "whose migration made the roles on the other server"
+
+    async def ask_on(record: Record) -> None:
+        while True:
+            await record.page(tenant="t1", limit=5)
+            await record.page(tenant="t2", states=["ready"])
+            await asyncio.sleep(0.01)
+
+    async with Client(two_phase, strict=False) as client:
+        record = Record(client)
+        sealing = asyncio.create_task(Sealer(client.store).run())
+        asking = asyncio.create_task(ask_on(record))
+        writing = asyncio.create_task(Writers(two_phase, straggle_s=0.3).run(6, 3.0))
+        await until(lambda: len(record.answers) > 50)
+        dsn = await restored(two_phase, postgres)
+        await writing
+        asking.cancel()
+        sealing.cancel()
+        await asyncio.gather(asking, sealing, return_exceptions=True)
+        assert await record.differing() == []
+    async with Client(dsn, strict=False) as client:
+        with pytest.raises(NotOpen):
+            await client.jobs(as_of=datetime.now(UTC), tenant="t1")
+        await open_store(client.store)
+        await client.enqueue("noop", tenant="t1")
+        same, lost = 0, 0
+        for question, then in record.answers:
+            assert then.as_of is not None
+            assert isinstance(then, JobPage)
+            try:
+                now = await client.jobs(**question, as_of=then.as_of.moment)
+            except MomentLost:
+                lost += 1
+            else:
+                assert said(now) == said(then)
+                same += 1
+    assert same > 20
+    assert lost > 20
