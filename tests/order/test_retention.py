@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from tests.faults.conftest import until
 
 from jobledger import Client
 from jobledger.errors import FeedReset, Forbidden, Unavailable
@@ -15,6 +16,7 @@ from jobledger.observations import PartitionDropped, observing
 from jobledger.order.cursor import Place
 from jobledger.order.log import log_end, read_page, seal
 from jobledger.order.retention import add_partitions, drop_partitions, list_partitions
+from jobledger.store.doctor import examine
 from jobledger.store.recovery import compare, open_store, rebuild
 
 from .stress import facts, inversions, seal_all, whole_log
@@ -69,6 +71,8 @@ async def read_on(connection: Connection, place: Place, limit: int = 2) -> list[
 async def test_an_old_partition_goes_with_everything_in_it(store: Store, clock: Clock) -> None:
     """Its jobs, keys and events; a retry is told `job_gone`; the tables stay what the log says, also rebuilt."""
     async with store.connection() as connection:
+        # A calendar month is one of UTC, wherever who drops may be.
+        await connection.execute("set timezone = 'Pacific/Auckland'")
         old = await finished_jobs(connection, 3)
         await later(connection, clock)
         young = await finished_jobs(connection, 2)
@@ -152,6 +156,7 @@ async def test_an_open_job_keeps_its_partition_and_is_named(store: Store, clock:
         assert await compare(connection, 0) == []
 
 
+@pytest.mark.slow
 async def test_a_retry_between_the_steps_keeps_the_partition(store: Store, clock: Clock) -> None:
     """Of the jobs of a partition that is being given up those without a row are gone, the others can be retried."""
     async with store.connection() as connection:
@@ -166,6 +171,97 @@ async def test_a_retry_between_the_steps_keeps_the_partition(store: Store, clock
         assert await compare(connection, 0) == []
         await connection.fetchval(ACTED, "cancel", jobs[1])
         assert (await dropped(connection))[name] is None
+
+
+@pytest.mark.slow
+async def test_recovery_brings_nothing_back(store: Store, clock: Clock) -> None:
+    """The copy of the live tables forgets jobs that went since; an opening after a drop is what the log says."""
+    async with store.connection() as connection:
+        old = await connection.fetchval("select jobledger.enqueue('noop')")
+        assert await connection.fetchval("select jobledger.copy_queue(0::smallint)")
+        await connection.fetchval(ACTED, "cancel", old)
+        await later(connection, clock)
+        young = await connection.fetchval("select jobledger.enqueue('noop')")
+        assert set((await dropped(connection)).values()) == {None}
+        await connection.execute("truncate jobledger.ready, jobledger.waiting, jobledger.running, jobledger.live")
+        opened = await open_store(store)
+        assert (opened.rows, opened.copied) == (1, 0)
+        assert await connection.fetchval("select array_agg(id) from jobledger.jobs") == [young]
+        assert await compare(connection, 0) == []
+        assert await connection.fetchval("select count(*) from jobledger.queue_snapshots") == 1
+
+
+@pytest.mark.slow
+async def test_a_worker_that_is_alive_keeps_the_partition_it_began_in(store: Store, clock: Clock) -> None:
+    """Its events lie there; one whose lease is over goes with it. Doctor tells of what was not brought to its end."""
+    started = "select worker from jobledger.worker_start(0::smallint, null, null, array['noop'], null, 30)"
+    async with store.connection() as connection:
+        worker = await connection.fetchval(started)
+        await clock.advance(timedelta(days=100))
+        await connection.execute("select jobledger.partitions_ensure()")
+        renewed = "update jobledger.workers set lease_until = jobledger.now() + $2::interval where id = $1"
+        await connection.execute(renewed, worker, timedelta(seconds=30))
+        assert "workers" in (await dropped(connection)).values()
+        await connection.execute(renewed, worker, timedelta(seconds=-30))
+        await seal_all(connection)
+        name = await connection.fetchval("select 'events_' || to_char(jobledger.time_of($1), 'YYYY_MM')", worker)
+        assert await connection.fetchval("select jobledger.retire(0::smallint, $1, null)", name) is None
+        (told,) = [one for one in await examine(store, compared=False) if one.topic == "partitions"]
+        assert (told.severity, told.facts["retiring"]) == ("warning", [name])
+        assert (await dropped(connection))[name] is None
+        assert not await connection.fetchval("select count(*) from jobledger.workers")
+        (told,) = [one for one in await examine(store, compared=False) if one.topic == "partitions"]
+        assert told.severity == "good"
+
+
+@pytest.mark.slow
+async def test_an_enqueue_that_was_open_all_the_time_keeps_its_partition(store: Store, clock: Clock) -> None:
+    """Nobody sees its job before it commits: its transaction is waited for, and then the job is found."""
+    async with store.connection() as connection, store.connection() as other:
+        await finished_jobs(connection, 1)
+        await other.execute("begin")
+        job = await other.fetchval("select jobledger.enqueue('noop')")
+        await later(connection, clock)
+        name = await connection.fetchval("select 'events_' || to_char(jobledger.time_of($1), 'YYYY_MM')", job)
+        assert (await dropped(connection))[name] == "writers"
+        dropping = asyncio.create_task(drop_partitions(connection, 0, KEEP))
+        await until(lambda: store_has(store, "select exists (select from jobledger.retired where dropped_at is null)"))
+        await other.execute("commit")
+        kept = {one.name: one.kept for one in (await dropping).partitions}
+        assert kept[name] == "live"
+        assert await compare(connection, 0) == []
+
+
+async def store_has(store: Store, question: str) -> bool:
+    """Ask something of the database beside what goes on in it."""
+    async with store.connection() as connection:
+        return bool(await connection.fetchval(question))
+
+
+@pytest.mark.slow
+async def test_partitions_of_blocks_go_when_nothing_is_left_in_them(store: Store, clock: Clock) -> None:
+    """Those that merging has emptied are dropped by the next run; their space is given back where much went."""
+    async with store.connection() as connection:
+        await finished_jobs(connection, 3)
+        for table in ("blocks", "blocks_0", "blocks_1"):
+            await connection.execute(f"alter table jobledger.{table} disable trigger blocks_only_append")
+        await connection.execute("update jobledger.blocks set block = 999999 where block = 3")
+        await finished_jobs(connection, 2)
+        await connection.execute("update jobledger.blocks set block = 2000005 where block = 1000001")
+        await connection.fetchval("select jobledger.blocks_ensure(0::smallint)")
+        await finished_jobs(connection, 2)
+        for table in ("blocks", "blocks_0", "blocks_1"):
+            await connection.execute(f"alter table jobledger.{table} enable trigger blocks_only_append")
+        await later(connection, clock)
+        young = await finished_jobs(connection, 2)
+        assert set((await dropped(connection)).values()) == {None}
+        assert await dropped(connection) == {}
+        names = {one.name for one in await list_partitions(connection, 0) if one.of == "blocks"}
+        assert not names & {"blocks_0", "blocks_1"}
+        assert "blocks_2" in names
+        left = await whole_log(connection)
+        assert {one.event.stream_id for one in left if one.event.type.startswith("job.")} == set(young)
+        assert facts(await read_on(connection, Place(), 1)) == facts(left)
 
 
 class Mortal:
@@ -252,6 +348,7 @@ async def test_open_readers_neither_wait_nor_are_waited_for_by_who_enqueues(
         assert await compare(connection, 0) == []
 
 
+@pytest.mark.slow
 async def test_blocks_behind_the_horizon_are_merged_in_their_order(store: Store, clock: Clock) -> None:
     """Few events that are left become few blocks; a job's own keep their order, a straggler's and what is above."""
     async with store.connection() as connection, store.connection() as straggler:
@@ -310,6 +407,7 @@ async def test_merging_leaves_every_reader_where_it_stands(store: Store, clock: 
             assert facts(await read_on(connection, place)) == facts([one for one in left if one.place > place])
 
 
+@pytest.mark.slow
 async def test_a_partition_of_an_earlier_epoch_goes_too(store: Store, clock: Clock) -> None:
     """Its transaction ids mean nothing any more; what was carried over, or sealed before, lies before the horizon."""
     async with store.connection() as connection:
@@ -329,6 +427,7 @@ async def test_a_partition_of_an_earlier_epoch_goes_too(store: Store, clock: Clo
         assert await compare(connection, 0) == []
 
 
+@pytest.mark.slow
 async def test_only_the_owner_drops_and_one_at_a_time(store: Store, clock: Clock) -> None:
     """Another role is refused before anything; a second session is told that there is a first."""
     async with store.connection() as connection, store.connection() as other:

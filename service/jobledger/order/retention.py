@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from collections import Counter
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -35,6 +36,8 @@ PATIENCE_S: Final = 30.0
 _BATCH: Final = 5_000
 _PAUSE_S: Final = 0.1
 _SEALS_MOST: Final = 10_000
+BLOCKS_A_PARTITION: Final = 1_000_000
+_WORTH_A_VACUUM: Final = 50_000
 
 
 class Partition(NamedTuple):
@@ -331,13 +334,21 @@ async def _merge(connection: Connection, shard: int, progress: Progress | None) 
             await connection.execute(_written("order/partition_detach", row["name"], "blocks"))
         await connection.execute(_written("order/block_partition_drop", row["name"]))
     after: int | None = 0
-    merged = 0
+    merged: Counter[int] = Counter()
     while after is not None:
-        after, gone = await connection.fetchrow(statement("order/merge_blocks"), shard, after, 1000)  # type: ignore[misc]
-        merged += gone
-        if progress is not None and after is not None:
-            progress("blocks merged", merged, merged)
-    return merged
+        looked = await connection.fetchrow(statement("order/merge_blocks"), shard, after, 1000)
+        after = looked["next"] if looked is not None else None
+        if looked is not None and after is not None:
+            merged[after // BLOCKS_A_PARTITION] += looked["gone"]
+            if progress is not None:
+                progress("blocks merged", merged.total(), merged.total())
+    for part, gone in merged.items():
+        if gone >= _WORTH_A_VACUUM:
+            # Nobody waits behind it for long; where it cannot have the table at once, the space is left to a later run.
+            await connection.fetchval(statement("order/partition_patience"), "200ms")
+            with suppress(asyncpg.LockNotAvailableError):
+                await connection.execute(_written("order/block_partition_vacuum", f"blocks_{part}"))
+    return merged.total()
 
 
 def _milliseconds(seconds: float) -> str:

@@ -79,7 +79,7 @@ async def _openness(connection: Connection, shard: int) -> list[Finding]:
 async def _partitions(connection: Connection) -> list[Finding]:
     row = await connection.fetchrow(statement("doctor_partitions"))
     assert row is not None  # noqa: S101 - the statement has no from clause, so it returns one row
-    facts = {"ahead": row["ahead"], "attached": row["attached"]}
+    facts: dict[str, Any] = {"ahead": row["ahead"], "attached": row["attached"]}
     found: list[Finding] = []
     if row["ahead"] < PARTITIONS_AHEAD_LEAST:
         if listeners:
@@ -90,8 +90,12 @@ async def _partitions(connection: Connection) -> list[Finding]:
         )
     if row["attached"] > PARTITIONS_ATTACHED_MOST:
         said = f"{row['attached']} partitions of the log are attached; every plan and lock grows with them."
-        way = "Drop the oldest that have no open jobs, by retention."
+        way = "Drop the oldest that have no open jobs: `jobledger partitions drop`."
         found.append(Finding("alarm", "partitions", said, way, facts))
+    if row["retiring"]:
+        said = f"{len(row['retiring'])} partitions are being given up, and are not dropped yet: {row['retiring'][0]}."
+        way = "Run `jobledger partitions drop` again; it goes on where it stood, and names what stands in the way."
+        found.append(Finding("warning", "partitions", said, way, facts | {"retiring": row["retiring"]}))
     said = f"{row['attached']} partitions are attached, {row['ahead']} of them ahead of this month."
     return found or [Finding("good", "partitions", said, facts=facts)]
 

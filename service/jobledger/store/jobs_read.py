@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from jobledger.errors import InvalidArgument, NotFound
+from jobledger.errors import InvalidArgument, JobGone, NotFound
 from jobledger.events import Event
 from jobledger.store.failures import translated
 from jobledger.store.filters import OPEN_STATES, JobFilter
@@ -160,11 +160,12 @@ async def show_job(
 
     Raises:
         NotFound: no such job, or it is another tenant's.
+        JobGone: retention dropped the jobs of that time.
     """
     with translated():
         row = await connection.fetchrow(statement("job_show"), shard, id, tenant, told is not None)
-    if row is None:
-        raise unknown_job()
+        if row is None:
+            raise await _missing(connection, shard, id)
     return detail_in(dict(row), told(seen_in(dict(row))) if told is not None else None)
 
 
@@ -199,13 +200,14 @@ async def job_history(
 
     Raises:
         NotFound: no such job, or it is another tenant's.
+        JobGone: retention dropped the jobs of that time.
     """
     limit = min(limit, HISTORY_MAX)
     with translated():
         rows = await connection.fetch(statement("job_history"), shard, id, tenant, after, limit)
         events = [Event.from_row(dict(row)) for row in rows]
         if not events and after == 0:
-            raise unknown_job()
+            raise await _missing(connection, shard, id)
         if heartbeats:
             for claimed, ended_at in _claims(events):
                 beat = (claimed.data or {}).get("beat", 0)
@@ -312,6 +314,13 @@ def _read_cursor(cursor: str | None) -> UUID:
         return _TOP if cursor is None else UUID(cursor)
     except (ValueError, AttributeError, TypeError):
         raise InvalidArgument("The cursor is not one of a list of jobs.") from None
+
+
+async def _missing(connection: Connection, shard: int, id: UUID) -> NotFound:  # noqa: A002 - the domain's word
+    """Return what is raised for a job that is not there: by the time in its id it may have been dropped."""
+    if await connection.fetchval(statement("is_gone"), shard, id):
+        return JobGone(hint="Jobs of that time are no longer kept.")
+    return unknown_job()
 
 
 def unknown_job() -> NotFound:
