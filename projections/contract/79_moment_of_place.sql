@@ -16,7 +16,7 @@ begin
   if p_block = 0 then
     return (select row(0, 0, null, e.opened_at, 0, 0, 0, '1:1:', '1:1:')::jobledger.moment from jobledger.epochs as e where e.shard = p_shard order by e.epoch limit 1);
   end if;
-  select * into b from jobledger.blocks as x where x.shard = p_shard and x.block = p_block and x.epoch = p_epoch;
+  select * into b from jobledger.blocks as x where x.shard = p_shard and x.block = p_block and x.epoch + 0 = p_epoch;
   if not found or (p_position < b.last_position and b.merged_from is not null) then
     perform jobledger.refuse('JL208', 'The log has no such place: its block was merged behind the horizon, or lost with the server that had it.',
       'Ask as of a time: the answer is of the last block sealed by then.');

@@ -18,7 +18,7 @@ begin
     group by s.tenant, s.stream_id;
     return;
   end if;
-  select * into b from jobledger.blocks as x where x.shard = p_shard and x.block = m.block and x.epoch = m.epoch and x.first_position > m.floor;
+  select * into b from jobledger.blocks as x where x.shard = p_shard and x.block = m.block and x.epoch + 0 = m.epoch and x.first_position > m.floor;
   v_since := coalesce(b.since, (select e.since from jobledger.epochs as e where e.shard = p_shard and e.epoch = m.epoch));
   v_from := pg_snapshot_xmax(v_since);
   v_to := pg_snapshot_xmax(m.snapshot);

@@ -227,6 +227,11 @@ async def test_a_cursor_beyond_the_end_is_told_where_to_go_on(store: Store) -> N
             with pytest.raises(FeedReset) as told:
                 await anext(client.events(after=place.text(), live=False))
             assert told.value.detail["reason"] == "beyond_end"
+        # The number of a block was given anew, and others are in it: all of that epoch comes again.
+        with pytest.raises(FeedReset) as told:
+            await anext(client.events(after=Place(1, end.position + 1, 1).text(), live=False))
+        again = client.events(after=told.value.detail["cursor"], live=False)
+        assert [event async for event in again] == [one.event for one in await whole_log(connection)]
         with pytest.raises(FeedReset) as told:
             await anext(client.events(after=lost.text(), live=False))
         rest = client.events(after=told.value.detail["cursor"], live=False)
