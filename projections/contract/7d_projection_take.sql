@@ -12,10 +12,12 @@ as $$
 #variable_conflict use_column
 declare
   v_row jobledger.projections;
+  b record;
   v_upto bigint;
-  v_events bigint;
+  v_events bigint := 0;
+  v_epoch int;
+  v_sealed_at timestamptz;
   v_more boolean;
-  v_end jobledger.blocks;
 begin
   perform jobledger.check_projection(p_shard, p_name);
   if p_shadow is null or p_events is null or p_events not between 1 and 100000 then
@@ -27,19 +29,19 @@ begin
     return;
   end if;
   perform jobledger.check_projection_place(p_shard, v_row);
-  select max(s.block), max(s.events) into v_upto, v_events from (
-    select b.block, sum(b.count) over w as events, row_number() over w as n
-    from (select x.block, x.count from jobledger.blocks as x where x.shard = p_shard and x.block > v_row.block order by x.block limit 10000) as b window w as (order by b.block)
-  ) as s where s.n = 1 or s.events <= p_events;
-  if v_upto is not null then
-    select * into v_end from jobledger.blocks as b where b.shard = p_shard and b.block = v_upto;
-    v_more := exists (select from jobledger.blocks as b where b.shard = p_shard and b.block > v_upto);
-  end if;
+  for b in select x.block, x.count, x.epoch, x.sealed_at from jobledger.blocks as x where x.shard = p_shard and x.block > v_row.block order by x.block limit 10000 loop
+    exit when v_upto is not null and v_events + b.count > p_events;
+    v_upto := b.block;
+    v_events := v_events + b.count;
+    v_epoch := b.epoch;
+    v_sealed_at := b.sealed_at;
+  end loop;
+  v_more := exists (select from jobledger.blocks as b where b.shard = p_shard and b.block > v_upto);
   if v_upto is not null or (v_row.state = 'rebuilding' and not v_row.shadow) then
-    update jobledger.projections as p set block = coalesce(v_upto, p.block), epoch = coalesce(jobledger.told_epoch(p_shard, v_upto, v_end.epoch), p.epoch), as_of = coalesce(v_end.sealed_at, p.as_of), events = p.events + coalesce(v_events, 0),
-      updated_at = jobledger.now(), state = case when p.state = 'rebuilding' and not p.shadow and v_more is not true then 'running' else p.state end
+    update jobledger.projections as p set block = coalesce(v_upto, p.block), epoch = coalesce(jobledger.told_epoch(p_shard, v_upto, v_epoch), p.epoch), as_of = coalesce(v_sealed_at, p.as_of), events = p.events + v_events,
+      updated_at = jobledger.now(), state = case when p.state = 'rebuilding' and not p.shadow and not v_more then 'running' else p.state end
     where p.shard = p_shard and p.name = p_name and p.shadow = p_shadow;
   end if;
-  return query select v_row.version, v_row.block, v_upto, coalesce(v_events, 0), v_end.sealed_at, v_row.state = 'rebuilding', coalesce(v_more, false);
+  return query select v_row.version, v_row.block, v_upto, v_events, v_sealed_at, v_row.state = 'rebuilding', v_more;
 end
 $$;

@@ -29,6 +29,8 @@ _log = logging.getLogger("jobledger.order")
 
 BUSY_S: Final = 0.1
 IDLE_S: Final = 0.25
+_AT_ONCE: Final = 4
+"""Projections that are folded at a time, each over a connection of the worker's pool; a fold has 60 s for a batch."""
 _STANDBY_S: Final = 1.0
 _BACKOFF_S: Final = 1.0
 _BLOCKED_MAX: Final = 20
@@ -53,6 +55,7 @@ class Runner:
             self._known.setdefault(one.name, {})[one.version] = one
         self._busy_s = busy_s
         self._idle_s = idle_s
+        self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._later: dict[_Key, float] = {}
         self._alone: dict[_Key, int] = {}
@@ -151,7 +154,8 @@ class Runner:
         key = (row.name, row.shadow)
         try:
             try:
-                await self._work(row)
+                async with self._room:
+                    await self._work(row)
             except FeedReset as reset:
                 await self._reset(row, str(reset.detail.get("reason")))
             except FoldFailed as failed:
