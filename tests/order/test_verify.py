@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ import pytest
 from tests.contract.conftest import Desk
 
 from jobledger.errors import Forbidden, NotOpen
-from jobledger.order import audit
+from jobledger.order import audit, audit_pages
 from jobledger.order.audit import verify
 from jobledger.order.log import seal
 from jobledger.order.retention import drop_partitions
@@ -193,17 +194,24 @@ async def test_only_what_is_asked_for_is_looked_at(store: Store, sql: Sql) -> No
     assert not (await verify(store, fold=False)).sound
 
 
+def _stopped_halfway(_what: str, done: int, _whole: int) -> None:
+    if done > 500:
+        raise ArithmeticError
+
+
 async def test_pages_cut_no_stream(store: Store, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the size of a page: streams longer than one, that end with one, and what lies beyond the last."""
+    """Whatever the size of a page: streams longer than one, those that end with one, what lies beyond the last."""
     await _jobs_in_every_state(store, sql)
     whole = await verify(store)
     for page in (1, 2, 3, 5, whole.events - 1, whole.events):
-        monkeypatch.setattr(audit, "EVENTS_PAGE", page)
+        monkeypatch.setattr(audit_pages, "EVENTS_PAGE", page)
         monkeypatch.setattr(audit, "KEYS_PAGE", page)
         seen = await verify(store)
         assert (seen.events, seen.streams, seen.faults) == (whole.events, whole.streams, []), page
     await sql.execute("delete from jobledger.running")
-    monkeypatch.setattr(audit, "EVENTS_PAGE", 1)
+    monkeypatch.setattr(audit_pages, "EVENTS_PAGE", 1)
+    with pytest.raises(ArithmeticError):
+        await asyncio.wait_for(verify(store, progress=_stopped_halfway), 20)
     assert [one.code for one in (await verify(store)).faults] == ["row_missing"]
 
 

@@ -96,6 +96,8 @@ async def _follow(
                         await _show(feed, lines, kinds)
                     return
                 except FeedReset as reset:
+                    if reset.detail.get("cursor") in (None, cursor):
+                        raise
                     output.note(f"{reset.message} Going on behind it.")
                     cursor = str(reset.detail["cursor"])
                     continue

@@ -1,18 +1,20 @@
 """Verifying: the whole log through the pure fold beside the tables, and the blocks beside the log.
 
 The log is read once by its primary key, stream after stream, in pages; each page and what the tables say of its streams
-are read in one snapshot of their own. So it needs the memory of a page, holds nothing up, and the system goes on.
+are read in one snapshot of their own. So it needs the memory of some pages, holds nothing up, and the system goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from jobledger.errors import NotOpen
 from jobledger.order.audit_blocks import Blocks
+from jobledger.order.audit_pages import chunks, read_ahead
 from jobledger.order.audit_streams import Stream, judged, orphans, rows_by_id
 from jobledger.order.fault import Fault, Faults
 from jobledger.order.log import log_end
@@ -24,18 +26,16 @@ from jobledger.store.statements import statement
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jobledger.store.pool import Connection, Store
+    from jobledger.order.audit_pages import Chunk
+    from jobledger.store.pool import Store
 
     Progress = Callable[[str, int, int], None]
 
-EVENTS_PAGE: Final = 5_000
 KEYS_PAGE: Final = 5_000
 _WHOLE: Final = 1_000
 _LOOKS: Final = 3
 BETWEEN_LOOKS_S: Final = 1.0
-_NONE: Final = UUID(int=0)
-_ALL: Final = UUID(int=2**128 - 1)
-_END: Final = 2**31 - 1
+_TURN: Final = 200
 
 
 class Verified(NamedTuple):
@@ -113,52 +113,21 @@ class _Audit:
         )
 
     async def _whole_log(self, expected: int) -> None:
-        after = _NONE
-        while after != _ALL:
-            async with self._store.connection(ours=True) as connection:
-                after = await self._page(connection, after, _ALL, self._faults, count=True)
-            self._tell("events", self._events, expected)
+        stream: Stream | None = None
+        async with aclosing(read_ahead(chunks(self._store, lean=not self._fold))) as source:
+            async for chunk in source:
+                stream = await self._take(chunk, stream)
+                self._tell("events", self._events, expected)
         self._progress("events", _WHOLE, _WHOLE)
 
     def _tell(self, what: str, done: int, expected: int) -> None:
         # What was appended meanwhile comes on top, so the end is told apart.
         self._progress(what, min(done * _WHOLE // max(expected, done, 1), _WHOLE - 1), _WHOLE)
 
-    async def _page(self, connection: Connection, after: UUID, upto: UUID, faults: Faults, *, count: bool) -> UUID:
-        """Verify the streams after one, as many as a page holds, and return the last of them."""
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            with translated():
-                events = await self._read(connection, after, _END, upto)
-                reached, long = upto, False
-                if len(events) == EVENTS_PAGE:
-                    cut = events[-1]["stream_id"]
-                    whole = next((at for at in range(len(events) - 1, -1, -1) if events[at]["stream_id"] != cut), None)
-                    long = whole is None
-                    reached = cut if whole is None else events[whole]["stream_id"]
-                    events = events if whole is None else events[: whole + 1]
-                streams = self._folded(events, None, count)
-                while long:
-                    more = await self._read(connection, reached, events[-1]["version"], reached)
-                    self._folded(more, streams[-1], count)
-                    long, events = len(more) == EVENTS_PAGE, more
-                if self._fold:
-                    await self._compare(connection, after, reached, streams, faults)
-        if count:
-            self._streams += len(streams)
-            self._jobs += sum(one.job is not None for one in streams)
-        return reached
-
-    async def _read(self, connection: Connection, after: UUID, version: int, upto: UUID) -> list[Any]:
-        return await connection.fetch(
-            statement("order/verify_events"),
-            *(self._store.shard, after, version, upto, EVENTS_PAGE, not self._fold),
-        )
-
-    def _folded(self, events: Sequence[Any], going_on: Stream | None, count: bool) -> list[Stream]:
-        """Fold a page of events stream by stream; the first events may go on a stream."""
-        stream = going_on
-        streams: list[Stream] = []
-        for row in events:
+    async def _take(self, chunk: Chunk, stream: Stream | None, *, count: bool = True) -> Stream | None:
+        """Fold a chunk, of which the first events may go on a stream; return the stream that goes on in the next."""
+        streams = [stream] if stream is not None else []
+        for at, row in enumerate(chunk.events):
             id = row["stream_id"]  # noqa: A001 - the domain's word
             if stream is None or stream.id != id:
                 stream = Stream(id)
@@ -167,7 +136,16 @@ class _Audit:
                 stream.add(row)
             if count:
                 self._meet(row["position"], id, row["version"])
-        return streams
+            if at % _TURN == 0:
+                await asyncio.sleep(0)
+        if chunk.rows is None:
+            return stream
+        if self._fold:
+            self._compare(chunk, streams)
+        if count:
+            self._streams += len(streams)
+            self._jobs += sum(one.job is not None for one in streams)
+        return None
 
     def _meet(self, position: int, stream: UUID, version: int) -> None:
         self._events += 1
@@ -176,18 +154,15 @@ class _Audit:
         if self._order:
             self._blocks.met(position, stream, version)
 
-    async def _compare(
-        self, connection: Connection, after: UUID, reached: UUID, streams: Sequence[Stream], faults: Faults
-    ) -> None:
-        bounds = (self._store.shard, after, reached)
-        rows = rows_by_id(await connection.fetch(statement("order/verify_rows"), *bounds))
+    def _compare(self, chunk: Chunk, streams: Sequence[Stream]) -> None:
+        rows = rows_by_id(chunk.rows or ())
         for stream in streams:
             for fault in judged(stream, rows.pop(stream.id, ())):
-                faults.add(fault)
+                self._faults.add(fault)
         for fault in orphans(rows):
-            faults.add(fault)
-        for row in await connection.fetch(statement("order/verify_views"), *bounds):
-            faults.add(Fault("view_differs", row["id"], f"{row['view']}: {row['found']}", row["expected"]))
+            self._faults.add(fault)
+        for row in chunk.views:
+            self._faults.add(Fault("view_differs", row["id"], f"{row['view']}: {row['found']}", row["expected"]))
 
     async def _keys(self, what: str) -> None:
         tenant = key = ""
@@ -212,9 +187,10 @@ class _Audit:
             if look:
                 await asyncio.sleep(BETWEEN_LOOKS_S)
             for stream in again:
-                async with self._store.connection(ours=True) as connection:
-                    before = UUID(int=max(stream.int - 1, 0))
-                    await self._page(connection, before, stream, self._faults, count=False)
+                going_on: Stream | None = None
+                async with aclosing(chunks(self._store, UUID(int=max(stream.int - 1, 0)), stream)) as source:
+                    async for chunk in source:
+                        going_on = await self._take(chunk, going_on, count=False)
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
