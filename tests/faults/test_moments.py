@@ -119,22 +119,23 @@ async def test_answers_of_a_run_with_kills_are_given_again(
 async def by_time(client: Client, record: Record, log: list[Sealed], chance: random.Random) -> None:
     """Compare lists as of times of the run with the pure fold of what was sealed up to the block that each names."""
     begun = min(one.sealed_at for one in log)
-    answers = [answer for _, answer in record.answers if answer.as_of is not None and answer.as_of.at >= begun]
-    for answer in chance.sample(answers, 30):
-        assert answer.as_of is not None
-        page = await client.jobs(tenant="t1", as_of=answer.as_of.at, limit=1_000)
-        everybodys = await client.jobs(as_of=answer.as_of.at, limit=1)
+    times = [
+        answer.as_of.at for _, answer in record.answers if answer.as_of is not None and answer.as_of.at is not None
+    ]
+    for at in chance.sample([at for at in times if at >= begun], 30):
+        page = await client.jobs(tenant="t1", as_of=at, limit=1_000)
+        everybodys = await client.jobs(as_of=at, limit=1)
         assert page.as_of is not None
         assert page.as_of.block is None
         assert everybodys.as_of is not None
         block = everybodys.as_of.block
         assert block is not None
         assert everybodys.as_of.sealed_at is not None
-        assert everybodys.as_of.sealed_at <= answer.as_of.at
+        assert everybodys.as_of.sealed_at <= at
         streams: dict[UUID, list[Event]] = defaultdict(list)
         for one in log:
             if one.place.block <= block and one.event.tenant == "t1" and one.event.type.startswith("job."):
                 streams[one.event.stream_id].append(one.event)
         jobs = [job for stream in streams.values() if (job := fold(stream)) is not None]
-        expected = {job.id: (state_at(job, answer.as_of.at).value, job.head, job.attempt, job.queue) for job in jobs}
+        expected = {job.id: (state_at(job, at).value, job.head, job.attempt, job.queue) for job in jobs}
         assert {job.id: (job.state, job.head, job.attempt, job.queue) for job in page.jobs} == expected

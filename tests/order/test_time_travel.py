@@ -23,7 +23,7 @@ from jobledger.order.moment import Moments
 from jobledger.order.sealer import Sealer
 from jobledger.store.jobs_read import JobPage
 from jobledger.store.recovery import open_store
-from jobledger.store.seen import Seen
+from jobledger.store.seen import AsOf, Seen
 
 from .record import ACTS, Acts, Record, look, said
 from .stress import Writers, seal_all
@@ -132,6 +132,11 @@ async def test_a_time_means_the_last_block_sealed_by_then(store: Store, desk: De
     assert mine.as_of is not None
     assert (mine.as_of.block, mine.as_of.sealed_at) == (None, None)
     assert [one.state for one in (await client.jobs(tenant="acme", as_of=between)).jobs] == ["ready"]
+    feed = client.events(tenant="acme", live=False)
+    async for _ in feed:
+        pass
+    assert feed.cursor is not None
+    assert (await client.job(job, tenant="acme", as_of=feed.cursor)).as_of == AsOf(feed.cursor, None)
     for moment in (datetime.now(UTC) + timedelta(hours=1), "2026-01-01", "t", "0"):
         with pytest.raises(InvalidArgument):
             await client.job(job, as_of=moment)
@@ -204,6 +209,7 @@ async def test_a_token_of_another_copy_or_of_what_was_lost_is_refused(store: Sto
         await desk.sql.execute("begin; select pg_current_xact_id(); rollback")
         same = await client.job(job, token=True)
         assert same.as_of is not None
+        assert same.as_of.at is not None
         assert Moments().read(same.as_of.moment) == seen._replace(at=same.as_of.at)
         ahead = f"{10**9}:{10**9}:"
         others = (
@@ -234,22 +240,26 @@ async def test_a_token_of_another_copy_or_of_what_was_lost_is_refused(store: Sto
             assert (await Client(connection).job(job, token=True)).as_of is None
 
 
-async def test_tokens_of_tenants_tell_nothing_and_are_their_own(store: Store, desk: Desk) -> None:
+async def test_tokens_of_tenants_tell_nothing_and_are_their_own(store: Store, desk: Desk, database: str) -> None:
     """Encrypted, of one length beside a silent and a busy neighbour, good for one tenant; refused to a bound role."""
     client = Client(store, strict=False)
     job = await desk.enqueue(tenant="acme")
     silent = await client.job(job, tenant="acme", token=True)
-    writers = [await asyncpg.connect(desk.store.dsn) for _ in range(8)] if hasattr(desk.store, "dsn") else []
+    writers = [await asyncpg.connect(database) for _ in range(8)]
     for writer in writers:
         await writer.execute("begin; select pg_current_xact_id()")
     for _ in range(20):
         await desk.enqueue(tenant="other")
     busy = await client.job(job, tenant="acme", token=True)
+    open_to_operators = await client.job(job, token=True)
     for writer in writers:
         await writer.close()
     assert silent.as_of is not None
     assert busy.as_of is not None
     assert len(silent.as_of.moment) == len(busy.as_of.moment)
+    assert open_to_operators.as_of is not None
+    assert isinstance(seen := Moments().read(open_to_operators.as_of.moment), Seen)
+    assert seen.snapshot.count(",") == 7
     assert silent.as_of.moment[:1] == "u"
     assert (await client.job(job, tenant="acme", as_of=silent.as_of.moment)).job == silent.job
     plain = await client.job(job, token=True)
@@ -300,6 +310,7 @@ async def test_what_a_dropped_partition_took_is_said(store: Store, desk: Desk, c
     client = Client(store, strict=False)
     async with store.connection() as connection:
         old = await finished_jobs(connection, 3)
+        began = await clock.now()
         answer = await client.jobs(token=True)
         place = await log_end(connection, 0)
         await seal_all(connection)
@@ -312,12 +323,14 @@ async def test_what_a_dropped_partition_took_is_said(store: Store, desk: Desk, c
         assert (await client.jobs(as_of=answer.as_of.moment)).jobs == answer.jobs
         assert (await client.jobs(as_of=answer.as_of.moment)).horizon is None
         await dropped(connection)
+    assert now.as_of.at is not None
     for moment in (answer.as_of.moment, now.as_of.moment, now.as_of.at):
         with pytest.raises(JobGone):
             await client.job(old[0], as_of=moment)
         page = await client.jobs(as_of=moment)
         assert page.horizon is not None
-        assert answer.as_of.at < page.horizon < now.as_of.at
+        assert began < page.horizon
+        assert page.horizon < now.as_of.at
         assert [job.id for job in page.jobs] == ([mine] if moment != answer.as_of.moment else [])
     with pytest.raises(MomentLost):
         await client.jobs(as_of=Place(place.block - 1, place.position - 1, place.epoch).text())

@@ -107,4 +107,4 @@ def tell(as_of: AsOf | None, token: bool) -> None:
         output.note(f"Ask again: --as-of {as_of.moment}")
     else:
         sealed = f", block {as_of.block:,}, sealed {output.moment(as_of.sealed_at)}" if as_of.sealed_at else ""
-        output.note(f"As of {output.moment(as_of.at)}{sealed}.")
+        output.note(f"As of {output.moment(as_of.at) if as_of.at else 'the cursor'}{sealed}.")

@@ -90,11 +90,11 @@ class Moments:
         except (ValueError, OverflowError, binascii.Error, struct.error, InvalidTag, IndexError, BadCursor):
             raise InvalidArgument("This is no moment that can be asked for.", hint=_HINT) from None
 
-    def named(self, moment: str | datetime, row: Mapping[str, Any]) -> AsOf:
-        """Return what an answer says of its moment; a tenant is told no block."""
+    def named(self, moment: str | datetime, wanted: Seen | Place | datetime, row: Mapping[str, Any]) -> AsOf:
+        """Return what an answer says of its moment; a tenant is told no block, nor when one was sealed."""
         text = moment.astimezone(UTC).isoformat() if isinstance(moment, datetime) else moment
         if self.tenant is not None:
-            return AsOf(text, row["at"])
+            return AsOf(text, None if isinstance(wanted, Place) else row["at"])
         return AsOf(text, row["at"], row["block"], row["sealed_at"])
 
     def _read_token(self, text: str) -> Seen:
@@ -137,7 +137,7 @@ async def resolve(connection: Connection, shard: int, moments: Moments, moment: 
         else:
             row = await connection.fetchrow(statement("order/moment_of_time"), shard, wanted)
     assert row is not None  # noqa: S101 - a function that returns one row
-    return Resolved(row["moment"], moments.named(moment, dict(row)))
+    return Resolved(row["moment"], moments.named(moment, wanted, dict(row)))
 
 
 def _packed(seen: Seen) -> bytes:

@@ -28,11 +28,12 @@ class AsOf(NamedTuple):
 
     `moment` asks for it again: a token of a live answer, else what was asked for. `block` is the last one of the log
     that lies in the moment whole, or the one that a cursor points into, with the time at which it was sealed; both are
-    None in a live answer and in a tenant's.
+    None in a live answer and in a tenant's. `at` is the clock by which states are named; None where a tenant asked by a
+    cursor, whose clock is that block's.
     """
 
     moment: str
-    at: datetime
+    at: datetime | None
     block: int | None = None
     sealed_at: datetime | None = None
 
