@@ -12,6 +12,7 @@ declare
   v_waits jsonb;
 begin
   with job as materialized (
+    select o.* from (
     (select 'ready'::jobledger.job_state as state, r.queue, r.kind, r.run_at, null::text as reason from jobledger.ready as r
       where (r.shard = p_shard) is true and r.tenant = p_tenant order by r.tenant, r.id limit p_most + 1)
     union all
@@ -19,6 +20,7 @@ begin
       where (w.shard = p_shard) is true and w.tenant = p_tenant order by w.tenant, w.state, w.id limit p_most + 1)
     union all
     (select 'running', g.queue, g.kind, g.run_at, null from jobledger.running as g where (g.shard = p_shard) is true and g.tenant = p_tenant order by g.tenant, g.id limit p_most + 1)
+    ) as o limit p_most + 1
   )
   select (select count(*) from job),
     (select jsonb_agg(jsonb_build_object('state', c.state, 'queue', c.queue, 'kind', c.kind, 'jobs', c.jobs) order by c.state, c.queue, c.kind)

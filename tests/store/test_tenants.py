@@ -163,9 +163,12 @@ async def test_a_tenant_with_very_many_open_jobs_is_told_what_was_counted(
     store: Store, desk: Desk, clock: Clock
 ) -> None:
     """Beyond 5,000 the counts are those of the projection, as of its own moment, equal to the live ones here."""
-    await desk.sql.fetch(MANY, 5_100, "acme")
     oldest = await clock.now()
+    await desk.enqueue("noop", tenant="acme", priority=2)
+    await clock.advance(seconds=1)
+    await desk.sql.fetch(MANY, 5_100, "acme")
     await counted(store)
+    assert (await status(store, "acme")).open.oldest_ready == oldest
     await clock.advance(seconds=95)
     await desk.sql.fetch("select jobledger.pause(0::smallint, 'tenant', 'acme', 'ada', 'why')")
     await desk.tick()
@@ -173,7 +176,7 @@ async def test_a_tenant_with_very_many_open_jobs_is_told_what_was_counted(
     assert (found.open.source, found.open.oldest_ready, found.token) == ("counted", oldest, None)
     assert found.open.as_of < found.at
     assert of(found) == {(r["state"], r["queue"], r["kind"]): r["jobs"] for r in await desk.sql.fetch(EXACT, "acme")}
-    assert found.open.by_state == {"ready": 4_599, "scheduled": 501}
+    assert found.open.by_state == {"ready": 4_600, "scheduled": 501}
     assert [p.scope for p in found.open.paused] == ["tenant"]
     assert [(w.state, w.reason) for w in found.open.waits] == [("ready", "tenant_paused")]
 
