@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -161,6 +162,12 @@ def declarations() -> dict[str, Attack]:
 
         return App().job(**parts)(handler)
 
+    async def fold(_events: Any, _connection: Any) -> None:
+        """Do nothing."""
+
+    def project(function: Any, **parts: Any) -> Any:
+        return App().projection(**parts)(function)
+
     number = [*NO_NUMBER, -1]
     delays = [value for value in number if value not in (1.5, 2**31)] + [10**9]
     return {
@@ -180,6 +187,22 @@ def declarations() -> dict[str, Attack]:
                 "retry": ["{mark}", 5, OBJECT],
                 "isolation": ["{mark}", 5, "fibre", None],
             },
+        ),
+        "App.projection": Attack(
+            project,
+            {"name": "waits", "function": fold},
+            {
+                "name": [*NO_NAME, "Waits", "waits_next", "9waits"],
+                "version": [*NO_NUMBER, 0],
+                "tables": [5, b"{mark}", OBJECT, [5], Path("/no/such/{mark}"), {"a": 1}],
+                "effects": [5, "yes{mark}", None, OBJECT],
+                "function": [5, None, "{mark}", OBJECT, print],
+            },
+        ),
+        "App.sql_projection": Attack(
+            lambda **parts: App().sql_projection(**parts),
+            {"folder": "."},
+            {"folder": ["", "/no/such/{mark}", "a\0{mark}", "\ud800{mark}", LONG, Path("/"), *NO_TEXT, None]},
         ),
         "App.kind": Attack(lambda name: App().kind(name), {}, {"name": ["{mark}", "", 5, OBJECT, []]}),
         "App.secret_resolver": Attack(

@@ -7,13 +7,15 @@ every other line must give none.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import assert_type
 
 from pydantic import SecretStr
 
 from jobledger import App, Client, Context, Handle, Park, Retry, Secret, Snooze
+from jobledger.events import Event
 from jobledger.jobs.kind import AsyncContextJob, AsyncJob, SyncContextJob, SyncJob
+from jobledger.order.replay import Replayed
 
 app = App("typing")
 
@@ -52,6 +54,19 @@ async def nothing() -> None:
 @app.job()
 async def secretive(key: SecretStr) -> None:
     """Take a secret."""
+
+
+@app.projection("waits", version=2, tables="create table waits (n int)")
+async def waits(events: list[Event], connection: object, rebuilding: bool) -> None:
+    """Fold in Python."""
+
+
+@app.projection("sync")  # type: ignore[type-var]
+def sync_fold(events: list[Event], connection: object) -> None:
+    """A fold that is not async."""
+
+
+app.sql_projection("waits", name="others")
 
 
 @app.job(quue="mail")  # type: ignore[call-arg]
@@ -116,3 +131,11 @@ async def results_are_of_the_declared_type(client: Client) -> None:
     assert_type(await client.enqueue_many([plain.call(1), plain.call(2)]), list[Handle[str]])
     await client.enqueue("by.name", {"a": 1}, tenant="acme")
     await client.enqueue("by.name", {"a": 1}, tennant="acme")  # type: ignore[call-arg]
+
+
+async def what_happened_is_typed(client: Client) -> None:
+    """Each step has its event and the time between."""
+    async for one in client.replay(tenant="acme", after="p", until=datetime(2026, 1, 1, tzinfo=UTC)):
+        assert_type(one, Replayed)
+        assert_type((one.event, one.after, one.cursor), tuple[Event, timedelta | None, str | None])
+    client.replay(since="p")  # type: ignore[call-arg]

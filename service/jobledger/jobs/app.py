@@ -163,6 +163,8 @@ class App:
         """
 
         def add(function: F) -> F:
+            if not callable(function):
+                raise InvalidArgument("A fold is an async function of events and connection.")
             self._add_projection(Projection(name, version, table_texts(tables), function, effects))
             return function
 

@@ -33,6 +33,7 @@ VERSION: Final = "version.txt"
 NAME_MAX: Final = 40
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _VERSION_MAX: Final = 2**31 - 1
+_DIGITS_MAX: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Projection:
             )
         if type(self.version) is not int or not 1 <= self.version <= _VERSION_MAX:
             raise InvalidArgument("A projection's version is a whole number from 1 on.")
+        if type(self.effects) is not bool:
+            raise InvalidArgument("Whether a fold has effects is true or false.")
         if self.fold is not None and not inspect.iscoroutinefunction(self.fold):
             raise InvalidArgument("A fold is an async function of events and connection.")
 
@@ -126,10 +129,10 @@ def from_folder(folder: Traversable | str, name: str | None = None) -> Projectio
         InvalidArgument: the folder is not there or lacks one of them, or the version is no number.
     """
     place = Path(folder) if isinstance(folder, str) else folder
-    if not place.is_dir() or not (place / FOLD).is_file() or not (place / VERSION).is_file():
+    if not hasattr(place, "is_dir") or not _is_there(place):
         raise InvalidArgument(f"A projection in SQL is a folder with {FOLD} and {VERSION}.")
-    number = (place / VERSION).read_text(encoding="utf-8").strip()
-    if not (number.isascii() and number.isdigit()):
+    number = _read(place / VERSION).strip()
+    if not (number.isascii() and number.isdigit() and len(number) < _DIGITS_MAX):
         raise InvalidArgument(f"{VERSION} holds a whole number and nothing else.")
     return Projection(place.name if name is None else name, int(number), (*_texts(place), _read(place / FOLD)))
 
@@ -229,6 +232,13 @@ def named(what: str, *schemas: str) -> str:
     for number, schema in enumerate(schemas, start=1):
         text = text.replace(f"${number}", schema)
     return text
+
+
+def _is_there(folder: Traversable) -> bool:
+    try:
+        return folder.is_dir() and (folder / FOLD).is_file() and (folder / VERSION).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _texts(folder: Traversable) -> Iterator[str]:
