@@ -294,6 +294,29 @@ async def test_a_strict_one_holds_back_what_comes_after_of_the_same_job(client: 
     assert [kind for stream, kind in seen.events if stream == first] == ["job.enqueued"] + ["job.reprioritised"] * 3
 
 
+async def test_a_checkpoint_never_passes_what_is_still_out(client: Client) -> None:
+    """Neither while an event is handled, nor while it waits to be tried again, nor within what was read ahead."""
+    jobs = await _jobs(client, 3)
+    await client.subscription("s").create(slices=1, types=["job.enqueued"], backoff_s=600)
+    async with client.store.connection() as connection:
+        (one,) = await checkpoints.listed(connection, 0)
+    async with Consumer(client.store, one) as consumer:
+
+        async def stored() -> Place:
+            await consumer.checkpoint()
+            return (await client.subscription("s").slices())[0].place
+
+        for at, job in enumerate(jobs):
+            (out,) = await consumer.next()
+            assert out.event.stream_id == job
+            assert await stored() < out.sealed.place
+            if at < 2:
+                await consumer.done([out])
+                assert out.sealed.place <= await stored() < Place(at + 2, at + 2, 1)
+        await consumer.failed(out, ValueError())
+        assert await stored() < out.sealed.place
+
+
 async def test_a_batch_that_fails_comes_again_event_by_event(client: Client) -> None:
     """So the one at fault is found, and the others of the batch are not set aside with it."""
     jobs = await _jobs(client, 5)
