@@ -32,9 +32,10 @@ begin
   end if;
   insert into jobledger.retired (shard, name, lower, upper, begun_at, begun_by) values (p_shard, p_name, v_range.first, v_range.last, v_now, p_actor) on conflict do nothing;
   if found then
-    update jobledger.horizon as h set generation = h.generation + 1 where h.shard = p_shard;
+    -- 2,047 fit a cursor: 170 years of months.
+    update jobledger.horizon as h set generation = least(h.generation + 1, 2047), moved_at = v_now where h.shard = p_shard;
   end if;
-  update jobledger.horizon as h set block = v_end.block, position = v_end.position, epoch = v_end.epoch, generation = h.generation + 1, moved_at = v_now
+  update jobledger.horizon as h set block = v_end.block, position = v_end.position, epoch = v_end.epoch, moved_at = v_now
   where h.shard = p_shard and (h.block, h.position) < (v_end.block, v_end.position);
   delete from jobledger.queue_snapshot_rows as q where q.shard = p_shard and q.id >= v_range.first and q.id < v_range.last;
   get diagnostics v_copied = row_count;
