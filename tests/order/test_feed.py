@@ -14,7 +14,7 @@ from jobledger.errors import BadCursor, InvalidArgument
 from jobledger.order import hub as hubs
 from jobledger.order.cursor import Place
 from jobledger.order.log import seal
-from jobledger.order.sealer import Sealer
+from jobledger.order.sealer import FOLLOWED_S, Sealer
 from jobledger.store.workers import heartbeat, start_worker
 
 from .stress import Writers, facts, seal_all, whole_log
@@ -108,6 +108,34 @@ async def test_one_hub_reads_each_block_once_however_many_listen(client: Client)
     for feed in feeds:
         await feed.aclose()
     assert not hubs._hubs
+
+
+async def test_live_feeds_are_told_of_a_seal(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hint wakes the hub, whose timer is long; without its connection it polls; a followed sealer looks often."""
+    monkeypatch.setattr(hubs, "_HEARING_S", 600.0)
+    feed = client.events(from_end=True)
+    waiting = asyncio.create_task(anext(feed))
+    (hub,) = await _hub_of(1)
+    await until(lambda: hub._ear is not None and hub._ear.stands)
+    first = await client.enqueue("noop")
+    await _seal(client.store)
+    assert (await waiting).stream_id == first.id
+    sealer = Sealer(client.store, busy_s=0.01, idle_s=5.0)
+    sealing = asyncio.create_task(sealer.run())
+    await until(lambda: sealer.pause_s == FOLLOWED_S)
+    sealing.cancel()
+    async with client.store.connection() as connection:
+        # One that was made again meanwhile would be told of the seal.
+        monkeypatch.setattr("jobledger.order.listen._BACKOFF_S", (600.0, 600.0))
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'jobledger reader' and datname = current_database()"
+        )
+    await until(lambda: hub._ear is not None and not hub._ear.stands)
+    second = await client.enqueue("noop")
+    await _seal(client.store)
+    assert (await anext(feed)).stream_id == second.id
+    await feed.aclose()
 
 
 async def _hub_of(ears: int) -> list[Hub]:

@@ -17,7 +17,7 @@ import asyncpg
 from jobledger.errors import FeedReset, JobledgerError
 from jobledger.observations import ConnectionLost, emit
 from jobledger.order.filters import SHARED, Origins, named_jobs
-from jobledger.order.listen import SealedEar
+from jobledger.order.listen import SealedEar, listen_dsn
 from jobledger.order.log import log_end, read_page
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ class Hub:
         if self._task is None:
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._follow(), name="jobledger-hub")
-            # Behind a transaction pooler nobody can listen: polling does.
-            if ear.store.dsn is not None and ear.store.pooler == "none":
-                self._ear = SealedEar(ear.store.dsn, self._shard, self._hint.set)
+            dsn = listen_dsn(ear.store)
+            if dsn is not None:
+                self._ear = SealedEar(dsn, self._shard, self._hint.set)
                 self._listening = loop.create_task(self._ear.run(), name="jobledger-hub-listen")
 
     async def leave(self, ear: Ear) -> None:

@@ -15,6 +15,7 @@ import asyncpg
 
 from jobledger.errors import JobledgerError
 from jobledger.observations import ConnectionLost, emit
+from jobledger.settings import Settings
 from jobledger.store.failures import translated
 from jobledger.store.pool import connect
 from jobledger.store.statements import statement
@@ -22,11 +23,23 @@ from jobledger.store.statements import statement
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from jobledger.store.pool import Store
+
 _log = logging.getLogger("jobledger.order")
 
 _BACKOFF_S: Final = (0.1, 10.0)
 _CHECK_S: Final = 30.0
 _PATIENCE_S: Final = 10.0
+
+
+def listen_dsn(store: Store) -> str | None:
+    """Return where to listen: behind a transaction pooler only at an address past it. None: poll."""
+    settings = Settings()
+    if settings.notify == "off" or store.dsn is None:
+        return None
+    if settings.listen_dsn is not None:
+        return settings.listen_dsn.get_secret_value()
+    return store.dsn if store.pooler == "none" else None
 
 
 class SealedEar:
