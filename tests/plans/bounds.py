@@ -44,6 +44,10 @@ BUFFERS: dict[str, int] = {
     "hold_untakeable": 30,
     "unhold": 40,
     "tick": 4,
+    "seal": 2,
+    "seal, a little": 300,
+    "read_log": 3,
+    "read_log, filtered": 3,
 }
 """About one and a half times what was measured; a plan gone wrong costs ten times and more."""
 

@@ -11,6 +11,7 @@ from tests.contract.conftest import Desk
 from tests.plans.recorder import Call, Recorder
 from tests.plans.states import LEASE_S, TENANTS
 
+from jobledger.order.log import log_end, read_page
 from jobledger.store.filters import JobFilter
 from jobledger.store.jobs_read import job_history, list_jobs, show_job
 from jobledger.store.pool import Store
@@ -83,6 +84,7 @@ class HotPath:
             await self.desk.act("cancel", ids)
             await self._read(ids[0])
             await self.sql.fetch(statement("repair"), 0, ids)
+            await self._sealed()
             await self.desk.tick()
         self.runs.clear()
 
@@ -101,6 +103,7 @@ class HotPath:
         await self._held(2 * batch)
         await self._acts(batch)
         await self._placed(batch)
+        await self._ordered(2 * batch)
         await self._clockwork(batch)
         return self.runs
 
@@ -178,6 +181,28 @@ class HotPath:
             await self.sql.execute("delete from jobledger.ready where id = any($1)", ids)
             async with self._recorded("place_streams", batch):
                 assert await self.sql.fetchval("select jobledger.place_streams(0::smallint, $1)", ids) == batch
+
+    async def _ordered(self, count: int) -> None:
+        """Seal what is there, then a block with some before and behind it; and read it."""
+        await self._sealed()
+        await self._many(count)
+        place = await log_end(self.sql, 0)
+        async with self._recorded("seal", count):
+            await self.sql.fetchrow(statement("order/seal"), 0)
+        await self._many(2)
+        async with self._recorded("seal, a little", 1):
+            await self.sql.fetchrow(statement("order/seal"), 0)
+        async with self._recorded("read_log", count):
+            assert len((await read_page(self.sql, 0, place, limit=count)).events) == count
+        async with self._recorded("read_log, filtered", count):
+            assert (await read_page(self.sql, 0, place, limit=count, tenant="t01")).events
+
+    async def _sealed(self) -> None:
+        while (await self.sql.fetchrow(statement("order/seal"), 0))["block"] is not None:  # type: ignore[index]
+            pass
+        place = await log_end(self.sql, 0)
+        for _ in range(2):
+            place = (await read_page(self.sql, 0, place)).reached
 
     async def _clockwork(self, batch: int) -> None:
         """Run the parts of the tick with something to do for each: they are told a later time, the clock stays."""
