@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import asyncpg
 import pytest
 from tests.contract.conftest import Desk
 
+from jobledger import Client
 from jobledger.errors import Forbidden, NotOpen
 from jobledger.order import audit, audit_pages
 from jobledger.order.audit import verify
@@ -248,5 +250,7 @@ async def test_what_retention_took_is_no_fault(store: Store, sql: Sql, clock: Cl
     seen = await verify(store)
     assert seen.faults == []
     assert seen.jobs == before.jobs - len(old)
+    async with Client(store).replay(after=datetime(2000, 1, 1, tzinfo=UTC), types=["job.enqueued"]) as steps:
+        assert not {one.event.stream_id async for one in steps} & set(old)
     await _spoilt(sql, "delete from jobledger.events where type = 'job.cancelled'")
     assert {"block_count", "row_differs"} <= {one.code for one in (await verify(store)).faults}

@@ -16,7 +16,7 @@ from jobledger.order.kinds import Kinds
 from jobledger.order.log import log_end
 from jobledger.order.reader import Feed
 from jobledger.store.failures import translated
-from jobledger.store.jobs_read import job_history
+from jobledger.store.jobs_read import HISTORY_MAX, job_history
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
@@ -175,13 +175,20 @@ class Replay:
         return isinstance(self._after, str) or isinstance(self._until, str)
 
     async def _of_job(self, job: UUID) -> AsyncGenerator[tuple[Event, str | None]]:
-        async with self._store.connection() as connection:
-            events = await job_history(
-                connection, self._store.shard, job, tenant=self._wanted.tenant, heartbeats=self._heartbeats
-            )
-        for event in events:
-            if self._wanted.types is None or event.type in self._wanted.types:
-                yield await self._masked(event), None
+        read, more = 0, True
+        while more:
+            async with self._store.connection() as connection:
+                events = await job_history(
+                    *(connection, self._store.shard, job),
+                    tenant=self._wanted.tenant,
+                    heartbeats=self._heartbeats,
+                    after=read,
+                )
+            versions = [event.version for event in events if event.stream_id == job]
+            read, more = max(versions, default=read), len(versions) == HISTORY_MAX
+            for event in events:
+                if self._wanted.types is None or event.type in self._wanted.types:
+                    yield await self._masked(event), None
 
     async def _own(self) -> AsyncGenerator[tuple[Event, str | None]]:
         wanted = self._wanted
