@@ -336,7 +336,7 @@ class ProjectionSwapped(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ProjectionStopped(Observation):
-    """A projection's fold failed (or its `shadow`'s): it stands still until it is resumed; `error` is what it raised."""
+    """A projection's fold failed (or its `shadow`'s): it stands until it is resumed; `error` is what it raised."""
 
     name: str
     shadow: bool
@@ -345,7 +345,7 @@ class ProjectionStopped(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ProjectionReset(Observation):
-    """The log does not have what a projection was folded up to; `reason` is `beyond_end` or `below_horizon`."""
+    """A projection cannot go on where it stood: `beyond_end`, `below_horizon`, `merged`, or `tables_missing`."""
 
     name: str
     shadow: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -17,6 +18,7 @@ from jobledger.order.projections import Projection, from_folder
 from jobledger.order.runner import Runner
 from jobledger.settings import Settings
 from jobledger.store.doctor import examine
+from jobledger.store.pool import Store
 from jobledger.worker.worker import Worker
 
 from .stress import seal_all
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from jobledger.events import Event
     from jobledger.order.projections import Standing
-    from jobledger.store.pool import Connection, Store
+    from jobledger.store.pool import Connection
 
 TABLE = "create table seen (stream_id uuid not null, version int not null, primary key (stream_id, version))"
 LATER = "alter table seen add column late boolean not null default true"
@@ -265,15 +267,18 @@ async def test_a_checkpoint_that_the_log_does_not_have_is_told_and_mended(store:
     await enqueue(store, 3)
     await Runner(store, [in_sql()]).settle()
     async with store.connection() as connection:
-        # As behind logical replication: the register reached further than the log that came over.
-        await connection.execute("update jobledger.projections set block = 9")
-    await enqueue(store, 7)
+        # As behind logical replication: the register came over and the tables did not, or not all of the log.
+        await connection.execute("drop schema jobledger_seen cascade")
+    await enqueue(store, 9)
     with observing(ProjectionReset) as seen:
-        await value(store, "update jobledger.projections set block = 12 returning 1")
-        await enqueue(store, 3)
-        await value(store, "update jobledger.projections set epoch = 7 returning 1")
         await Runner(store, [in_sql()]).settle()
-    assert [(one.name, one.reason) for one in seen] == [("seen", "beyond_end")]
+        assert await value(store, MISSING) == 0
+        await value(store, "update jobledger.projections set epoch = 7 returning 1")
+        await enqueue(store, 1)
+        await Runner(store, [in_sql()]).settle()
+        await value(store, "update jobledger.projections set block = 99 returning 1")
+        await Runner(store, [in_sql()]).settle()
+    assert [one.reason for one in seen] == ["tables_missing", "beyond_end", "beyond_end"]
     assert [(one.state, one.block, one.events) for one in await standing(store)] == [("running", 13, 13)]
     assert await value(store, MISSING) == 0
     async with store.connection() as connection:
@@ -331,7 +336,7 @@ async def test_a_worker_folds_what_its_app_declares(store: Store) -> None:
 
 
 async def test_a_folder_is_a_projection_if_it_has_what_one_needs(tmp_path: Path, store: Store) -> None:
-    """Version, tables in the order of their names, fold; what is missing is named, and so is a role that may not."""
+    """Version, tables in the order of their names, fold; what is missing is named."""
     folder = tmp_path / "seen"
     folder.mkdir()
     with pytest.raises(InvalidArgument):
@@ -351,8 +356,26 @@ async def test_a_folder_is_a_projection_if_it_has_what_one_needs(tmp_path: Path,
             Projection(name, 1)
     await enqueue(store, 1)
     await Runner(store, app.projections).settle()
-    async with store.connection() as connection, connection.transaction():
-        await connection.execute("create role bound_runner; grant jobledger_worker to bound_runner")
-        await connection.execute("set local role bound_runner")
-        with pytest.raises(Forbidden):
-            await register.due(connection, 0)
+
+
+async def test_a_role_that_may_not_leaves_projections_to_others(store: Store, database: str) -> None:
+    """One that is bound to tenants sees nothing of them; one that may not write the tables does not stop them."""
+    await enqueue(store, 1)
+    await Runner(store, [in_sql()]).settle()
+    await enqueue(store, 1)
+    lesser = f"lesser_{uuid4().hex[:8]}"
+    await value(store, f"create role {lesser} in role jobledger_worker")
+    pool = await asyncpg.create_pool(database, min_size=1, max_size=2, server_settings={"role": lesser})
+    theirs = Store(pool)
+    with pytest.raises(Forbidden):
+        await Runner(theirs, [in_sql()]).settle()
+    await value(store, f"grant jobledger_every_tenant to {lesser}")
+    await Runner(theirs, [in_sql(), in_sql(name="other")]).settle()
+    assert [(one.name, one.state, one.block) for one in await standing(store)] == [
+        ("other", "rebuilding", 0),
+        ("seen", "running", 1),
+    ]
+    await Runner(store, [in_sql(), in_sql(name="other")]).settle()
+    assert {(one.state, one.block) for one in await standing(store)} == {("running", 2)}
+    await pool.close()
+    await value(store, f"drop role {lesser}")

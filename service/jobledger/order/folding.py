@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+import asyncpg
 
 from jobledger.events import Event
 from jobledger.order.projections import named, schema_of
@@ -23,6 +27,7 @@ _PARSED: Final = 250
 _FOLD_S: Final = 60
 _SWAP_MS: Final = 200
 _NO_LIMIT: Final = "0"
+_MESSAGE_MAX: Final = 300
 
 
 class Step(NamedTuple):
@@ -146,3 +151,18 @@ async def _in_python(
             # The loop is the worker's: its jobs turn in between.
             await asyncio.sleep(0)
         await projection.fold(page, connection, **more)
+
+
+def what_failed(error: BaseException) -> str:
+    """Return what is kept of a fold's error: its type, the first 300 characters of what it says, and where it was.
+
+    What the server says beside its message, which may quote whole rows, is left out.
+    """
+    said = error.args[0] if error.args and isinstance(error.args[0], str) else ""
+    said = said.splitlines()[0][:_MESSAGE_MAX] if said else ""
+    state = getattr(error, "sqlstate", None)
+    where = ""
+    if not isinstance(error, asyncpg.PostgresError):
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{f' {state}' if state else ''}: {said}{where}"

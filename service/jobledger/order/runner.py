@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -17,7 +15,8 @@ import asyncpg
 from jobledger.errors import FeedReset, Forbidden, JobledgerError, Unavailable, Unreachable
 from jobledger.observations import ConnectionLost, ProjectionReset, ProjectionStopped, ProjectionSwapped, emit
 from jobledger.order import projections as register
-from jobledger.order.folding import BATCH, BATCH_PYTHON, FoldFailed, make, note_version, step, swap
+from jobledger.order.folding import BATCH, BATCH_PYTHON, FoldFailed, make, note_version, step, swap, what_failed
+from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,9 +34,13 @@ _STANDBY_S: Final = 1.0
 _BACKOFF_S: Final = 1.0
 _BLOCKED_MAX: Final = 20
 """So often in a row a swap tries again at once, before it waits for the next look."""
-_MESSAGE_MAX: Final = 300
 # Connection, collision, resources, lock, the operator's intervention: the fold is not at fault, and is tried again.
 _PASSING: Final = ("08", "40", "53", "57P", "55P03", "58")
+
+# Another process may run as the role that owns the tables, so a role that may not is no reason to stop them.
+_NOT_MINE: Final = "42501"
+_NOT_MINE_S: Final = 30.0
+_MISSING: Final = ("3F000", "42P01", "42883")
 
 _Key = tuple[str, bool]
 
@@ -144,7 +147,7 @@ class Runner:
         if not row.made:
             return self._newest(row.name).version >= row.version
         return self._version(row) is not None and (
-            row.block < row.last_block or row.shadow or (row.state == "rebuilding" and not row.shadow)
+            row.block != row.last_block or row.shadow or (row.state == "rebuilding" and not row.shadow)
         )
 
     # ---- doing it
@@ -219,6 +222,18 @@ class Runner:
             self._put_off(key, _BACKOFF_S)
             emit(ConnectionLost(where="projections", error=type(error).__name__))
             return
+        if state == _NOT_MINE:
+            self._put_off(key, _NOT_MINE_S)
+            if (row.name, 0) not in self._told:
+                self._told.add((row.name, 0))
+                _log.warning(
+                    "this role may not make or write the tables of projection %s: it is left to others", row.name
+                )
+            return
+        if state in _MISSING and row.made and not await self._has_tables(row):
+            emit(ProjectionReset(row.name, row.shadow, "tables_missing"))
+            await self._begin_again(row)
+            return
         if failed.upto > failed.after + 1 and key not in self._alone:
             self._alone[key] = failed.upto
             return
@@ -241,12 +256,23 @@ class Runner:
                 await register.stop(connection, shard, row.name, block=row.block)
                 await register.resume(connection, shard, row.name, skip=True)
             elif row.shadow:
-                await register.drop(connection, shard, row.name, shadow_only=True)
-                await register.begin(connection, shard, row.name, row.version, shadow=True)
+                await self._begin_again(row)
             else:
                 told = "The log no longer has the place up to which it was folded; it is being made anew."
                 await register.stop(connection, shard, row.name, error=told, shadow=False, block=row.block)
                 await register.begin(connection, shard, row.name, None, shadow=True)
+
+    async def _has_tables(self, row: Due) -> bool:
+        async with self._store.connection(ours=True) as connection:
+            schema = register.schema_of(row.name, shadow=row.shadow)
+            return bool(await connection.fetchval(statement("order/projection_schema_there"), schema))
+
+    async def _begin_again(self, row: Due) -> None:
+        """Forget it (a rebuild: and enter that again); the next look begins what is declared and not there."""
+        async with self._store.connection(ours=True) as connection:
+            await register.drop(connection, self._store.shard, row.name, shadow_only=row.shadow)
+            if row.shadow:
+                await register.begin(connection, self._store.shard, row.name, row.version, shadow=True)
 
     async def _stop(self, row: Due, told: str, block: int | None) -> None:
         async with self._store.connection(ours=True) as connection:
@@ -255,18 +281,3 @@ class Runner:
             )
         if count:
             emit(ProjectionStopped(row.name, row.shadow, told))
-
-
-def what_failed(error: BaseException) -> str:
-    """Return what is kept of a fold's error: its type, the first 300 characters of what it says, and where it was.
-
-    What the server says beside its message, which may quote whole rows, is left out.
-    """
-    said = error.args[0] if error.args and isinstance(error.args[0], str) else ""
-    said = said.splitlines()[0][:_MESSAGE_MAX] if said else ""
-    state = getattr(error, "sqlstate", None)
-    where = ""
-    if not isinstance(error, asyncpg.PostgresError):
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{f' {state}' if state else ''}: {said}{where}"
