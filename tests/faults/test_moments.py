@@ -53,7 +53,7 @@ async def ask_on(record: Record, load: Load, chance: random.Random) -> None:
                 await record.page(states=states, limit=10)
                 if jobs:
                     await record.job(chance.choice(jobs))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 
 async def act_on(client: Client, load: Load, chance: random.Random) -> None:
@@ -93,7 +93,7 @@ async def test_answers_of_a_run_with_kills_are_given_again(
             for kill in range(KILLS):
                 asked = len(record.answers)
                 await asyncio.gather(*(hand.ends_more(8) for hand in hands))
-                await until(lambda more=asked + 20: len(record.answers) >= more)  # type: ignore[misc]
+                await until(lambda more=asked + 10: len(record.answers) >= more)  # type: ignore[misc]
                 if kill % 2:
                     hands[kill // 2].kill()
                     hands[kill // 2] = crew.hire("--queue", "default", "--queue", "other")
@@ -108,7 +108,7 @@ async def test_answers_of_a_run_with_kills_are_given_again(
             await client.resume("tenant", tenant, reason="over", actor="ada")
         await ledger.all_over()
         await crew.dismiss()
-        assert len(record.answers) > 20 * KILLS
+        assert len(record.answers) > 10 * KILLS
         assert await record.differing() == []
         async with store.connection() as connection:
             await seal_all(connection)
