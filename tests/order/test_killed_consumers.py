@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 SLICES = 4
-KILLS = 6
+KILLS = 4
 
 
 def _consumer(dsn: str) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from jobledger.errors import FeedReset, Forbidden, NotFound
+from jobledger.errors import BadInput, FeedReset, Forbidden, NotFound, SliceLost
 from jobledger.ids import new_id
 from jobledger.observations import SubscriptionReset, emit
 from jobledger.order.checkpoints import slice_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from jobledger.errors import JobledgerError
     from jobledger.events import Event
-    from jobledger.order.checkpoints import Registered, Taken
+    from jobledger.order.checkpoints import Registered
     from jobledger.order.holding import Share
     from jobledger.order.log import Sealed
     from jobledger.store.pool import Connection, Store
@@ -46,7 +46,7 @@ class Delivery(NamedTuple):
 
     event: Event
     sealed: Sealed
-    held: Taken
+    share: Share
     again: bool
 
 
@@ -132,11 +132,14 @@ class Consumer:
             await self._settled(batch[0], None)
         elif batch:
             if conn is not None:
-                await self._holding.advance_on(conn, {one.held.slice: one.sealed.place for one in batch})
+                if not all(map(self._is_ours, batch)):
+                    raise SliceLost(hint="Roll back: others handle these events.")
+                await self._holding.advance_on(conn, {one.share.taken.slice: one.sealed.place for one in batch})
             self._holding.came_to(batch[-1].sealed.place)
             for one in batch:
-                if (share := self._mine(one)) is not None:
-                    share.tried, share.careful = False, max(0, share.careful - 1)
+                # Also of a slice that is to be given back, which flows no longer.
+                one.share.handled = max(one.share.handled, one.sealed.place)
+                one.share.tried, one.share.careful = False, max(0, one.share.careful - 1)
         self._out = []
         self._since += len(batch)
         if self._since >= CHECKPOINT_EVENTS:
@@ -145,12 +148,11 @@ class Consumer:
     async def failed(self, one: Delivery, error: BaseException) -> None:
         """Say that this event was not handled: it comes again after a back-off, or is set aside."""
         said = f"{type(error).__name__}: {error}"
-        share = self._mine(one)
         if one.again:
             await self._settled(one, said)
-        elif share is not None:
+        elif self._is_ours(one):
             # It is still out meanwhile: what was read behind it is not taken as handled.
-            await self._count(share, one.sealed, "tried" if share.tried else "failed", said)
+            await self._count(one.share, one.sealed, "tried" if one.share.tried else "failed", said)
         self._out = []
 
     def split(self, batch: Sequence[Delivery]) -> None:
@@ -211,7 +213,7 @@ class Consumer:
                     continue
                 limit = 1
             inlet.pop()
-            batch.append(Delivery(sealed.event, sealed, share.taken, again=False))
+            batch.append(Delivery(sealed.event, sealed, share, again=False))
         return batch
 
     async def _may_hand_out(self, share: Share, sealed: Sealed) -> bool:
@@ -232,19 +234,19 @@ class Consumer:
         for number, sealed in await self._holding.tried_again(_AGAIN):
             shown = await select(self._of.wanted, [sealed], Origins(), self._store)
             one = shown[0] if shown else sealed
-            return [Delivery(one.event, one, self._holding.shares[number].taken, again=True)]
+            return [Delivery(one.event, one, self._holding.shares[number], again=True)]
         self._holding.again = False
         return []
 
     async def _settled(self, one: Delivery, said: str | None) -> None:
         try:
-            await self._holding.settled(one.held.slice, one.event.stream_id, one.sealed.place.position, said)
+            await self._holding.settled(one.share.taken.slice, one.event.stream_id, one.sealed.place.position, said)
         except LOST as error:
             told_of(error)
 
-    def _mine(self, one: Delivery) -> Share | None:
-        share = self._holding.shares.get(one.held.slice)
-        return share if share is not None and share.taken.taken == one.held.taken else None
+    def _is_ours(self, one: Delivery) -> bool:
+        """Say whether its slice is ours still, without having been another's or moved in between."""
+        return self._holding.shares.get(one.share.taken.slice) is one.share
 
     async def _restart(self) -> None:
         """Read anew, from where the slice is that is furthest behind of those that do not wait."""
@@ -307,7 +309,7 @@ class Consumer:
             why = reason or (str(fault.detail.get("reason")) if fault is not None else None)
             if why is not None:
                 emit(SubscriptionReset(self._of.name, self._of.tenant, why, moved))
-        elif isinstance(fault, LOST):
+        elif isinstance(fault, LOST) and not isinstance(fault, BadInput | Forbidden):
             told_of(fault)
             await self._wait(_RETRY_S)
         else:

@@ -113,6 +113,8 @@ class Holding:
                 share = self.shares.get(row.slice)
                 if share is not None and share.taken.taken == row.taken and row.place in (share.stored, share.before):
                     share.taken = row
+                    # What is to be given back is handed out no more, so that nobody else is at it at the same time.
+                    share.flows &= not row.surrender
                     kept[row.slice] = share
                 else:
                     kept[row.slice] = Share(row, row.place, row.place, careful=CAREFUL_EVENTS if row.deaths else 0)

@@ -12,7 +12,7 @@ from jobledger.order.log import Sealed
 from jobledger.order.reader import Feed
 
 if TYPE_CHECKING:
-    from jobledger.order.cursor import Cursors, Place
+    from jobledger.order.cursor import Place
     from jobledger.order.filters import EventFilter
     from jobledger.store.pool import Store
 
@@ -22,10 +22,9 @@ _AHEAD: Final = 1_000
 class Inlet:
     """Follows the log from a place and holds at most 1,000 events that nobody has taken yet."""
 
-    def __init__(self, feed: Feed, cursors: Cursors, kinds: Kinds) -> None:
+    def __init__(self, feed: Feed, kinds: Kinds | None) -> None:
         """Begin reading; `Inlet.at` makes one."""
         self._feed = feed
-        self._cursors = cursors
         self._kinds = kinds
         self._judging = False
         self._held: deque[Sealed] = deque()
@@ -38,7 +37,7 @@ class Inlet:
         """Read on after a place; with a kind events of its jobs only."""
         async with store.connection(ours=True) as connection:
             cursors = await cursors_for(connection, wanted.tenant)
-        return cls(Feed(store, wanted, after=cursors.write(place)), cursors, Kinds(store, kind))
+        return cls(Feed(store, wanted, after=cursors.write(place)), None if kind is None else Kinds(store, kind))
 
     @property
     def fault(self) -> BaseException | None:
@@ -50,10 +49,7 @@ class Inlet:
     @property
     def passed(self) -> Place | None:
         """How far the reader has come, where nothing that it gave is still to be taken."""
-        cursor = self._feed.cursor
-        if self._held or self._judging or cursor is None:
-            return None
-        return self._cursors.read(cursor)
+        return None if self._held or self._judging else self._feed.place
 
     def peek(self) -> Sealed | None:
         """Return the next event, and leave it."""
@@ -80,15 +76,16 @@ class Inlet:
     async def _fill(self) -> None:
         try:
             async for event in self._feed:
-                # Nothing is awaited unless it is marked: what the feed's cursor is behind is in here, or was taken.
-                self._judging = True
-                fits = await self._kinds.fits(event)
-                self._judging = False
-                if not fits:
-                    continue
-                cursor, sealed_at = self._feed.cursor, self._feed.sealed_at
-                assert cursor is not None and sealed_at is not None  # noqa: PT018, S101 - after an event both are there
-                self._held.append(Sealed(self._cursors.read(cursor), event, sealed_at))
+                # Nothing is awaited unless it is marked: what the feed's place is behind is in here, or was taken.
+                if self._kinds is not None:
+                    self._judging = True
+                    fits = await self._kinds.fits(event)
+                    self._judging = False
+                    if not fits:
+                        continue
+                place, sealed_at = self._feed.place, self._feed.sealed_at
+                assert place is not None and sealed_at is not None  # noqa: PT018, S101 - after an event both are there
+                self._held.append(Sealed(place, event, sealed_at))
                 if self._wakes is not None:
                     self._wakes.set()
                 if len(self._held) >= _AHEAD:

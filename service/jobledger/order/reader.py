@@ -74,6 +74,11 @@ class Feed:
         return self._cursors.write(self._place)
 
     @property
+    def place(self) -> Place | None:
+        """The place that `cursor` stands for, for the service's own checkpoints."""
+        return self._place
+
+    @property
     def sealed_at(self) -> datetime | None:
         """When the last event that was given was sealed."""
         return self._sealed_at

@@ -34,7 +34,8 @@ _AT_ONCE = 1_000
 class Status(NamedTuple):
     """A subscription as it stands. `cursor` is where its slowest slice is, `lag` how far that is behind.
 
-    The cursor of a tenant's subscription is encrypted; the lag counts everybody's events, so it is for operators only.
+    For operators only: the lag counts everybody's events, and the cursor moves with them. That of a tenant's
+    subscription is encrypted, and good for that tenant's feeds.
     """
 
     name: str
