@@ -1,5 +1,5 @@
 -- What happened to a tenant's jobs between two minutes, from what the projection has counted: how often each event, and how long jobs waited, ran and lived, in all and by queue and kind.
--- The quantiles are the middles of buckets (see bucket_of). Bounded by the minutes and what happened in each, never by how many jobs there were.
+-- Where minutes are no longer kept, whole hours. The quantiles are the middles of buckets (see bucket_of). Bounded by the minutes and what happened in each, never by how many jobs there were.
 create or replace function jobledger.tenant_history(p_shard smallint, p_tenant text, p_since timestamptz, p_until timestamptz) returns jsonb
 language plpgsql stable set enable_seqscan = off set jit = off
 as $$
@@ -10,7 +10,7 @@ begin
       where m.shard = p_shard and m.tenant = p_tenant and m.minute >= p_since and m.minute < p_until
       union all
       select h.queue, h.kind, h.state, h.measure, h.bucket, h.count from jobledger_tenants.hours as h
-      where h.shard = p_shard and h.tenant = p_tenant and h.minute >= p_since and h.minute < p_until
+      where h.shard = p_shard and h.tenant = p_tenant and h.minute >= date_bin('1 hour', p_since, 'epoch') and h.minute < p_until
     ), bucketed as (
       select h.queue, h.kind, h.measure, h.bucket, sum(h.count) as count from happened as h where h.measure in ('wait', 'run', 'age')
       group by grouping sets ((h.queue, h.kind, h.measure, h.bucket), (h.measure, h.bucket))

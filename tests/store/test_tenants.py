@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from tests.contract.conftest import Desk
 from tests.order.stress import seal_all
+from tests.order.test_epochs import moved_elsewhere
 
 from jobledger.errors import InvalidArgument, InvalidTenant
 from jobledger.jobs.client import Client
@@ -16,12 +17,13 @@ from jobledger.order import projections as register
 from jobledger.order.counts import counts_as_of
 from jobledger.order.projections import built_in
 from jobledger.order.runner import Runner
+from jobledger.store.pool import Store
+from jobledger.store.recovery import open_store
 from jobledger.store.tenants import tenant_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobledger.store.pool import Store
     from jobledger.store.tenants import TenantStatus
     from jobledger.testing.clock import Clock
 
@@ -33,6 +35,10 @@ select * from jobledger.enqueue_many((select jsonb_agg(jsonb_build_object('kind'
 EXACT = """
 select state::text as state, queue, kind, count(*) as jobs from jobledger.jobs where tenant = $1 and finished_at is null
 group by 1, 2, 3
+"""
+KEPT = """
+select (select max(minute) - min(minute) from jobledger_tenants.minutes) as minutes,
+  (select count(*) from jobledger_tenants.hours) as hours, (select count(*) from jobledger_tenants.slices) as slices
 """
 SAME = """
 select
@@ -209,6 +215,63 @@ async def test_rebuilt_from_the_log_the_counts_are_the_same(store: Store, desk: 
 
 async def _ids(desk: Desk) -> list[Any]:
     return [row["id"] for row in await desk.sql.fetch("select id from jobledger.jobs order by id")]
+
+
+async def test_minutes_become_hours_and_old_levels_go_without_changing_an_answer(
+    store: Store, desk: Desk, clock: Clock, database: str
+) -> None:
+    """Folded into hours the outcomes are the same, and counts of any moment are, before the cut and after it."""
+    name = await desk.sql.fetchval("select current_database()")
+    await desk.sql.execute(f"alter database {name} set jobledger.minutes_kept = '1 hour'")
+    await desk.sql.execute(f"alter database {name} set jobledger.levels_kept = '30 minutes'")
+    began = await clock.now()
+    expected = {}
+    async with await Store.connect(database) as other:
+        for hour in range(9):
+            await desk.start(lease_s=3000)
+            await desk.tick()
+            for _ in range(3):
+                await desk.enqueue("noop", tenant="acme", run_at=await clock.now() + timedelta(minutes=50))
+            jobs = await desk.claim(2)
+            await desk.report(jobs[:1])
+            await clock.advance(minutes=30)
+            await counted(other)
+            if hour in {1, 4, 7}:
+                past = await counts_as_of(desk.sql, 0, await clock.now(), tenant="acme")
+                expected[await clock.now()] = past.counts
+    history = (await status(store, "acme", since=began)).history
+    assert history is not None
+    assert sum(e.count for e in history.events if e.event == "enqueued") == 27
+    done = await desk.sql.fetchval("select count(*) from jobledger.finished where state = 'succeeded'")
+    assert (history.outcomes, done > 5) == ({"succeeded": done}, True)
+    kept = await desk.sql.fetchrow(KEPT)
+    assert kept is not None
+    assert (kept["minutes"] < timedelta(hours=2, minutes=1), kept["hours"] > 0, kept["slices"]) == (True, True, 2)
+    for at, counts in expected.items():
+        assert (await counts_as_of(desk.sql, 0, at, tenant="acme")).counts == counts
+
+
+async def test_counts_go_on_where_transaction_ids_begin_anew(store: Store, desk: Desk, clock: Clock) -> None:
+    """Answers of an earlier epoch, and those of the new one before and after it was counted, are the same by token."""
+    answers = []
+    for epoch in (1, 2):
+        for _ in range(3):
+            await desk.enqueue("noop", tenant="acme", run_at=await clock.now() + timedelta(seconds=40))
+            await desk.report(await desk.claim(1))
+            answers.append(await status(store, "acme"))
+            await clock.advance(seconds=45)
+            await desk.tick()
+            if len(answers) != 4:
+                await counted(store)
+        await desk.enqueue("noop", tenant="acme")
+        if epoch == 1:
+            await moved_elsewhere(desk.sql)
+            await open_store(store)
+            await desk.start(lease_s=3000)
+    assert len({found.token for found in answers}) == 6
+    for found in answers:
+        past = await Client(store).counts(str(found.token), tenant="acme")
+        assert {(c.state, c.queue, c.kind): c.jobs for c in past.counts if c.state != "succeeded"} == of(found)
 
 
 async def test_a_tenants_status_tells_nothing_of_its_neighbours(
