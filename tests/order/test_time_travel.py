@@ -107,10 +107,11 @@ async def test_any_acts_are_told_as_of_any_of_their_moments(
         assert {each.id for each in (await client.jobs(tenant=tenant, as_of=cursors.write(one.place))).jobs} == earlier
 
 
-async def test_a_time_means_the_last_block_sealed_by_then(store: Store, desk: Desk) -> None:
+async def test_a_time_means_the_last_block_sealed_by_then(store: Store, desk: Desk, database: str) -> None:
     """The answer names the block, is what was sealed up to it and no more, and stays so; a tenant is told no block."""
     client = Client(store, strict=False)
     job = await desk.enqueue(tenant="acme")
+    late = await desk.enqueue(tenant="other", run_at=datetime.now(UTC) + timedelta(hours=1))
     async with store.connection() as connection:
         with pytest.raises(MomentLost):
             await client.jobs(as_of=datetime.now(UTC))
@@ -137,6 +138,13 @@ async def test_a_time_means_the_last_block_sealed_by_then(store: Store, desk: De
         pass
     assert feed.cursor is not None
     assert (await client.job(job, tenant="acme", as_of=feed.cursor)).as_of == AsOf(feed.cursor, None)
+    # Where times are written in a way that is not read as it was meant.
+    other = await asyncpg.connect(database, server_settings={"DateStyle": "SQL, DMY", "TimeZone": "Asia/Kolkata"})
+    assert (await Client(other, strict=False).job(late, as_of=between)).job == (
+        await client.job(late, as_of=between)
+    ).job
+    assert (await client.job(late, as_of=between)).job.state == "scheduled"
+    await other.close()
     for moment in (datetime.now(UTC) + timedelta(hours=1), "2026-01-01", "t", "0"):
         with pytest.raises(InvalidArgument):
             await client.job(job, as_of=moment)

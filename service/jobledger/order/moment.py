@@ -40,7 +40,7 @@ _HINT: Final = "Give an answer's token, a cursor of the feed, or a time with its
 
 
 class Resolved(NamedTuple):
-    """A moment as the database takes it: `row` is the text of a `jobledger.moment`."""
+    """A moment as the database takes it: `row` is a `jobledger.moment` as JSON, the same by any settings."""
 
     row: str
     as_of: AsOf
