@@ -3,6 +3,7 @@
 -- as candidates, what names many jobs: the heartbeats of each claim's worker from the claim until the claim's end was sealed, and rejected reports of its jobs.
 -- A last row whose stream is null: everything up to its place was looked at; without it the limit was met. `named`: of a heartbeat, which of them it lists. A row may come twice where live tables are poisoned.
 -- Refused with JL501 where a tenant's jobs cannot be told (see own_streams): then the blocks are to be read. One statement, so one snapshot: what is sealed in it is complete in it.
+-- Plans: `is true` keeps primary keys away from the tables that are read by tenant: never analysed, all of them would be read.
 -- A heartbeat lists a job whose row it saw as running, so it began before the claim's end was committed, and that was before the end was sealed; a clock that is set
 -- back meanwhile is allowed five seconds.
 drop function if exists jobledger.read_own;
@@ -50,10 +51,10 @@ begin
     from jobledger.epochs as x where x.shard = p_shard window w as (order by x.epoch)
   ), job as (
     select p_job as id where p_job is not null
-    union all select f.id from jobledger.finished as f where p_job is null and f.tenant = p_tenant and f.shard = p_shard
-    union all select r.id from jobledger.ready as r where p_job is null and r.tenant = p_tenant and r.shard = p_shard
-    union all select w.id from jobledger.waiting as w where p_job is null and w.tenant = p_tenant and w.shard = p_shard
-    union all select r.id from jobledger.running as r where p_job is null and r.tenant = p_tenant and r.shard = p_shard
+    union all select f.id from jobledger.finished as f where p_job is null and f.tenant = p_tenant and (f.shard = p_shard) is true
+    union all select r.id from jobledger.ready as r where p_job is null and r.tenant = p_tenant and (r.shard = p_shard) is true
+    union all select w.id from jobledger.waiting as w where p_job is null and w.tenant = p_tenant and (w.shard = p_shard) is true
+    union all select r.id from jobledger.running as r where p_job is null and r.tenant = p_tenant and (r.shard = p_shard) is true
   ), claim as materialized (
     select j.id as job, c.worker, c.beat, c.at, coalesce(case when x.position <= x.hwm and b.first_position > x.low and pg_visible_in_snapshot(x.xid, b.snapshot) then b.sealed_at
       else (select y.sealed_at from jobledger.blocks as y where y.shard = p_shard and y.block = jobledger.block_of(p_shard, x.xid, x.position)) end + interval '5 s', 'infinity') as until
@@ -79,8 +80,8 @@ begin
     select e.position, e.xid, e.stream_id, e.version, null::uuid[] as named from job as j
     cross join lateral (select x.* from jobledger.events as x where x.shard = p_shard and x.stream_id = j.id and (v_types is null or x.type = any (v_types)) offset 0) as e
     union all
-    select e.position, e.xid, e.stream_id, e.version, null from jobledger.events as e
-    where e.stream_id >= 'ffffffff-0000-0000-0000-000000000000' and e.tenant = v_tenant and e.shard = p_shard and (v_types is null or e.type = any (v_types))
+    select e.position, e.xid, e.stream_id, e.version, null from jobledger.events_control as e
+    where e.tenant = v_tenant and (e.shard = p_shard) is true and (v_types is null or e.type = any (v_types))
       and (p_job is null or e.type = 'worker.report_rejected' and e.data ->> 'job' = p_job::text)
     union all
     select s.position, s.xid, s.stream_id, s.version, array_agg(distinct c.job) from said as s cross join lateral jsonb_array_elements_text(s.held) as h (id)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ADVANCE_S: Final = 1.0
 _TOGETHER: Final = 50_000
 _PAGE_LEAST: Final = 50
-_STRETCH_LEAST: Final = 500
+_STRETCH_LEAST: Final = 1_000
 
 
 class Feed:
@@ -173,7 +173,7 @@ class Feed:
         wanted = self._wanted
         async with self._store.connection(ours=True) as connection:
             limit = max(_PAGE_LEAST, min(PAGE, _TOGETHER // len(_behind)))
-            own = await self._own.page(connection, place, limit, stretch=max(_STRETCH_LEAST, limit * 5))
+            own = await self._own.page(connection, place, limit, stretch=max(_STRETCH_LEAST, limit * 10))
             if own is not None:
                 return own
             return await read_page(

@@ -31,7 +31,7 @@ _log = logging.getLogger("jobledger.order")
 BUSY_S: Final = 0.02
 IDLE_S: Final = 0.25
 FOLLOWED_S: Final = 0.05
-_ASK_S: Final = 1.0
+_ASK_S: Final = 5.0
 _STANDBY_S: Final = 1.0
 _STALLED_S: Final = 5.0
 
