@@ -434,6 +434,30 @@ async def test_a_checkpoint_that_the_log_does_not_have_is_moved(client: Client) 
     assert [(event.type, (event.data or {}).get("slices")) for event in resets] == [("subscription.reset", 2)]
 
 
+async def test_who_consumes_while_the_server_falls_back_goes_on_from_its_checkpoint(client: Client) -> None:
+    """After a failover that lost the last blocks what came in them comes again, and that is told."""
+    jobs = await _jobs(client, 3)
+    subscription = client.subscription("s")
+    await subscription.create(types=["job.enqueued"], slices=2)
+    seen = Seen()
+    async with _consuming(subscription, seen):
+        await until(lambda: seen.streams == jobs)
+        await _until(lambda: _stored(subscription), {3})
+        with observing(SubscriptionReset) as told:
+            async with client.store.transaction() as connection:
+                await connection.execute("alter table jobledger.blocks disable trigger all")
+                await connection.execute("delete from jobledger.blocks where block > 1")
+                await connection.execute("update jobledger.subscription_slices set block = 1, position = 1")
+            await _seal(client)
+            await until(lambda: len(seen.events) == 5, 10)
+    assert seen.streams == [*jobs, *jobs[1:]]
+    assert {one.reason for one in told} == {"beyond_end"}
+
+
+async def _stored(subscription: Subscription) -> set[int]:
+    return {one.place.block for one in await subscription.slices()}
+
+
 async def test_a_checkpoint_can_be_one_with_the_consumers_own_writes(client: Client) -> None:
     """Written in one transaction an event takes effect once, however often it is given."""
     jobs = await _jobs(client, 3)
