@@ -12,8 +12,10 @@ import pytest
 from tests.order.test_epochs import moved_elsewhere
 
 from jobledger import Client
+from jobledger.errors import FeedReset
 from jobledger.order import own
-from jobledger.order.cursor import cursors_for
+from jobledger.order.cursor import Place, cursors_for
+from jobledger.order.filters import EventFilter
 from jobledger.store.recovery import open_store
 from jobledger.store.workers import heartbeat, start_worker
 
@@ -176,3 +178,20 @@ async def test_a_closed_database_is_read_by_its_blocks(
         await connection.execute("truncate jobledger.ready")
         await connection.execute("insert into jobledger.late (shard, xid, noted_at) values (0, '3', now())")
     assert [event["stream_id"] for _, event in await _all(client.events(tenant="a", live=False))] == [job.id]
+
+
+async def test_what_retention_took_meanwhile_is_told(client: Client, store: Store) -> None:
+    """Events that went after their places were looked up are not passed over: the reader is told where to go on."""
+    jobs = [(await client.enqueue("noop", tenant="a")).id for _ in range(3)]
+    async with store.connection() as connection:
+        await seal_all(connection)
+        reading = own.OwnStreams(EventFilter("a"), 0)
+        reading._walk_to, reading._from, reading._places = None, Place(), await reading._look(connection, Place(), 10)
+        first = await reading.page(connection, Place(), 1)
+        assert first is not None
+        assert [one.event.stream_id for one in first.events] == jobs[:1]
+        await connection.execute("alter table jobledger.events disable trigger user")
+        await connection.execute("delete from jobledger.events where stream_id = $1", jobs[1])
+        await connection.execute("update jobledger.horizon set block = 1, position = 3, epoch = 1, generation = 1")
+        with pytest.raises(FeedReset):
+            await reading.page(connection, first.reached, 1)

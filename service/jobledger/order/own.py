@@ -28,6 +28,7 @@ WORTH: Final = 20_000
 _JOB_COSTS: Final = 40
 """Looking up the events of one job costs as much as passing over so many events of others."""
 _EVENTS_A_JOB: Final = 3
+_LOOKS: Final = 3
 _COUNTED_MOST: Final = 10_000_000
 
 
@@ -56,22 +57,27 @@ class OwnStreams:
         wanted = self._wanted
         if wanted.tenant is None and wanted.job is None:
             return None
-        if self._from != place or self._at >= len(self._places):
-            self._places, self._at = (), 0
-            if not await self._pays(connection, place):
-                return None
+        if self._from == place and self._at < len(self._places):
+            page = await self._read(connection, place, limit)
+            if page is not None:
+                return page
+        elif not await self._pays(connection, place):
+            return None
+        for _ in range(_LOOKS):
+            self._at = 0
             try:
                 self._places = await self._look(connection, place, min(stretch or STRETCH, STRETCH))
             except NotOpen:
-                self._walk_to = await log_end(connection, self._shard)
-                return None
+                break
             if not self._places:
                 return Page([], place, 0)
-        chosen = self._places[self._at : self._at + limit]
-        self._at += len(chosen)
-        page = await self._read(connection, chosen)
-        self._from = page.reached
-        return page
+            page = await self._read(connection, place, limit)
+            if page is not None:
+                return page
+            # Retention has taken events since their places were looked up; looking anew raises what the reader is told.
+        self._places = ()
+        self._walk_to = await log_end(connection, self._shard)
+        return None
 
     async def _pays(self, connection: Connection, place: Place) -> bool:
         """Say whether the own streams are fewer than what lies between here and the end."""
@@ -105,11 +111,10 @@ class OwnStreams:
                 *(wanted.tenant, wanted.types, wanted.job),
             )
 
-    async def _read(self, connection: Connection, chosen: Sequence[Any]) -> Page:
-        reached = Place(chosen[-1]["block"], chosen[-1]["position"], chosen[-1]["epoch"])
+    async def _read(self, connection: Connection, after: Place, limit: int) -> Page | None:
+        """Read the next of the events whose places are known; None where some are there no more."""
+        chosen = self._places[self._at : self._at + limit]
         keys = [row for row in chosen if row["stream_id"] is not None]
-        if not keys:
-            return Page([], reached, 0)
         with translated():
             rows = await connection.fetch(
                 statement("order/read_events"),
@@ -117,17 +122,22 @@ class OwnStreams:
                 [row["stream_id"] for row in keys],
                 [row["version"] for row in keys],
             )
+        if len(rows) < len(keys):
+            return None
         events: list[Sealed] = []
         for row in rows:
             key = keys[row["ord"]]
             place = Place(key["block"], key["position"], key["epoch"])
-            if events and events[-1].place == place:
+            if place <= after:
                 continue  # a job that lies in two live tables: the doctor's affair, and no reader's
+            after = place
             event = Event.from_columns(row[1:])
             if key["named"] is not None:
                 event = _listing(event, {str(job) for job in key["named"]})
             events.append(Sealed(place, event, key["sealed_at"]))
-        return Page(events, reached, sum(len(row["data"] or "") for row in rows))
+        self._at += len(chosen)
+        self._from = Place(chosen[-1]["block"], chosen[-1]["position"], chosen[-1]["epoch"])
+        return Page(events, self._from, sum(len(row["data"] or "") for row in rows))
 
 
 def _listing(event: Event, own: set[str]) -> Event:
