@@ -31,9 +31,8 @@ IDLE_S: Final = 0.25
 _AT_ONCE: Final = 4
 """Projections that are folded at a time, each over a connection of the worker's pool; a fold has 60 s for a batch."""
 _STANDBY_S: Final = 1.0
+_SELDOM: Final = 10
 _BACKOFF_S: Final = 1.0
-_BLOCKED_MAX: Final = 20
-"""So often in a row a swap tries again at once, before it waits for the next look."""
 # Connection, collision, resources, lock, the operator's intervention: the fold is not at fault, and is tried again.
 _PASSING: Final = ("08", "40", "53", "57P", "55P03", "58")
 
@@ -62,6 +61,7 @@ class Runner:
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._later: dict[_Key, float] = {}
         self._alone: dict[_Key, int] = {}
+        self._blocked: set[str] = set()
         self._told: set[tuple[str, int]] = set()
 
     async def run(self) -> None:
@@ -91,8 +91,11 @@ class Runner:
 
     async def settle(self) -> None:
         """Fold until nothing waits and nothing is to be swapped, or what is left is stopped or another runner's."""
-        while await self.look():
-            await asyncio.wait(self._tasks.values())
+        while await self.look() or self._blocked:
+            if self._tasks:
+                await asyncio.wait(self._tasks.values())
+            else:
+                await asyncio.sleep(self._busy_s)
 
     async def look(self) -> bool:
         """Look once at the register, and begin whatever is to be done; whether anything is being done."""
@@ -198,14 +201,14 @@ class Runner:
         return versions[max(versions)]
 
     async def _swap(self, row: Due) -> None:
-        for _ in range(_BLOCKED_MAX):
-            try:
-                if await swap(self._store, self._store.shard, row.name):
-                    emit(ProjectionSwapped(row.name, row.version))
-                return
-            except (asyncpg.LockNotAvailableError, Unavailable):
-                # Whoever reads the old tables goes first; those behind it must not wait for long.
-                await asyncio.sleep(self._busy_s)
+        self._blocked.discard(row.name)
+        try:
+            if await swap(self._store, self._store.shard, row.name):
+                emit(ProjectionSwapped(row.name, row.version))
+        except (asyncpg.LockNotAvailableError, Unavailable):
+            # Whoever reads the old tables goes first. Those behind it wait while this one does, so that is seldom.
+            self._blocked.add(row.name)
+            self._put_off((row.name, True), _SELDOM * self._busy_s)
 
     def _put_off(self, key: _Key, for_s: float) -> None:
         self._later[key] = asyncio.get_running_loop().time() + for_s
