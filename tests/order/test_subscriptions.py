@@ -115,6 +115,31 @@ async def test_it_goes_on_where_it_was_left(client: Client) -> None:
     assert not hubs._hubs
 
 
+async def test_it_gives_what_it_wants_and_moves_past_the_rest(client: Client) -> None:
+    """By kind, queue and owner as the job was enqueued; what nobody wants does not hold the checkpoint back."""
+    wanted = await client.enqueue("mail", queue="q", owner="ada")
+    for kind, options in (
+        ("mail", {"queue": "q"}),
+        ("noop", {"queue": "q", "owner": "ada"}),
+        ("mail", {"owner": "ada"}),
+    ):
+        await client.enqueue(kind, **options)  # type: ignore[arg-type]
+        await _seal(client)
+    await client.cancel(wanted.id, reason="r")
+    await client.cancel((await client.enqueue("noop", queue="q")).id, reason="r")
+    await _seal(client)
+    subscription = client.subscription("s")
+    await subscription.create(kind="mail", queue="q", owner="ada", slices=3)
+    seen = Seen()
+    async with _consuming(subscription, seen):
+        await _until(lambda: _stored(subscription), {4})
+    assert seen.events == [(wanted.id, "job.enqueued"), (wanted.id, "job.cancelled")]
+    async with client.store.connection() as connection:
+        for slices in (1, 7, 256):
+            sliced = f"select ('x' || right($1::text, 7))::bit(28)::int % {slices}"
+            assert await connection.fetchval(sliced, str(wanted.id)) == slice_of(wanted.id, slices)
+
+
 async def test_what_was_done_with_it_is_on_record(client: Client) -> None:
     """Created, reset, disabled and removed are events on its own stream, with who and why."""
     feed = client.subscription("feed", tenant="acme")
