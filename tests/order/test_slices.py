@@ -105,7 +105,7 @@ def sql(database: str, clock: Clock) -> Iterator[psycopg.Connection[Any]]:  # no
         yield connection
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_slices_are_never_two_consumers_and_always_somebodys(sql: psycopg.Connection[Any], steps: list[Any]) -> None:
     """In any order of events a stale consumer moves nothing, and the living soon have everything, fairly."""
