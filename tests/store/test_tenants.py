@@ -242,7 +242,9 @@ async def test_minutes_become_hours_and_old_levels_go_without_changing_an_answer
             await counted(other)
             if hour in {1, 4, 7}:
                 past = await counts_as_of(desk.sql, 0, await clock.now())
-                assert sorted((c.tenant, c.state, c.jobs) for c in past.counts) == sorted(await desk.sql.fetch(ALL))
+                assert sorted((c.tenant, c.state, c.jobs) for c in past.counts) == sorted(
+                    tuple(row) for row in await desk.sql.fetch(ALL)
+                )
                 expected[await clock.now()] = past.counts
     history = (await status(store, "acme", since=began)).history
     assert history is not None
