@@ -12,7 +12,8 @@ begin
     from jobledger.sealed_between(p_shard, p_after, p_upto) as s
     where s.type <= 'job.moved' and s.type not in ('job.progressed', 'job.cancel_requested', 'job.reprioritised')
   ), lined as (
-    select b.*, lag(b.version) over (partition by b.id order by b.version) is null as leads, bool_or(b.type = 'job.moved') over (partition by b.id) as moves from batch as b
+    select b.*, lag(b.version) over w is null as leads, bool_or(b.type = 'job.moved') over w as moves from batch as b
+    window w as (partition by b.id order by b.version rows between unbounded preceding and unbounded following)
   ), known as (
     select l.block, l.id, l.version, l.type, l.at, l.tenant, l.leads, l.moves, coalesce(l.kind, f.kind) as kind, coalesce(l.queue, m.queue, f.queue) as queue,
       coalesce(f.at, l.at) as born, coalesce(l.state, p.state, 'ready') as state, case when l.type = 'job.moved' then coalesce(p.due, f.due) else l.due end as due,
