@@ -244,6 +244,7 @@ def test_catchup_reads_everything_and_one_tenant(database: str) -> None:
     assert (found["events"], found["tenant_events"]) == (30_000, 300)
     assert found["ratio_to_floor"] == pytest.approx(found["events_per_s"] / found["floor_rows_per_s"], abs=1e-3)
     assert 0 < found["tenant_s"] <= found["tenant_slowest_s"]
+    assert found["projection_ratio_to_floor"] > 0
 
 
 @pytest.mark.slow

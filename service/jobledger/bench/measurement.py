@@ -111,6 +111,7 @@ async def measured(
         figures["ratio_to_floor"] = round(figures["jobs_per_s"] / floor, 4)
     if "catchup_s" in figures:
         figures["ratio_to_floor"] = round(figures["events_per_s"] / floor, 4)
+        figures["projection_ratio_to_floor"] = round(figures["projection_per_s"] / floor, 4)
     result = {
         "bench": name,
         **figures,
