@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from jobledger.errors import JobledgerError, SliceLost
-from jobledger.observations import ConnectionLost, LimitMet, SubscriptionSetAside, SubscriptionSlicesLost, emit
+from jobledger.observations import (
+    ConnectionLost,
+    LimitMet,
+    SubscriptionReset,
+    SubscriptionSetAside,
+    SubscriptionSlicesLost,
+    emit,
+)
 from jobledger.order import checkpoints
 from jobledger.order.checkpoints import Move, Taken
 from jobledger.store.pool import COLLISIONS
@@ -120,10 +127,20 @@ class Holding:
                     kept[row.slice] = Share(row, row.place, row.place, careful=CAREFUL_EVENTS if row.deaths else 0)
                     self.stale = True
             gone = [number for number, share in self.shares.items() if kept.get(number) is not share]
+            # Nobody took it since, and yet its checkpoint lies behind what was stored: the server lost the last of it.
+            fallen = [
+                number
+                for number in gone
+                if number in kept
+                and kept[number].taken.taken <= self.shares[number].taken.taken
+                and kept[number].stored < self.shares[number].stored
+            ]
             self.shares = kept
             self.again = any(row.again for row in rows)
             self.stale |= bool(self.surplus)
-        self._tell_lost(gone)
+        if fallen:
+            emit(SubscriptionReset(self._of.name, self._of.tenant, "beyond_end", len(fallen)))
+        self._tell_lost([number for number in gone if number not in fallen])
 
     async def checkpoint(self) -> None:
         """Store how far everything was handled, by compare-and-set; slices that were lost are let go."""
