@@ -66,6 +66,7 @@ def test_the_application_of_the_tutorial_is_one() -> None:
     assert getattr(names["app"], "names", None) == ["charge", "receipt"]
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_testing_page_pass(tmp_path: Path, postgres: Server) -> None:
     """An application's own project, with nothing but the page's two files, is tested by pytest as the page says."""
     for code in CODE.findall((ROOT / "docs" / "howto" / "testing.md").read_text()):

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.M | re.S)
 MARK = "@@@ block"
 
+pytestmark = pytest.mark.slow
+
 
 class Block(NamedTuple):
     """One code block of the page."""

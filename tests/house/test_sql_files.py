@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 PROJECTIONS = sorted(ROOT.glob("projections/**/*.sql"))
 SENT = sorted(ROOT.glob("service/jobledger/**/sql/**/*.sql"))
@@ -28,36 +26,35 @@ def _id(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def statements(text: str) -> list[str]:
     """Return the statements of a file, without comments and what is quoted."""
     return [part.strip() for part in ASIDE.sub(" ", text).split(";") if part.strip()]
 
 
-@pytest.mark.parametrize("path", ALL, ids=_id)
-def test_a_file_begins_with_what_it_is_for(path: Path) -> None:
+def test_a_file_begins_with_what_it_is_for() -> None:
     """The first line is a comment that says something."""
-    first = path.read_text(encoding="utf-8").splitlines()[0]
-    assert re.match(r"-- \S+ \S+", first), first
+    assert len(ALL) > 100
+    assert not [_id(path) for path in ALL if not re.match(r"-- \S+ \S+", _text(path))]
 
 
-@pytest.mark.parametrize("path", ALL, ids=_id)
-def test_sql_is_written_in_lower_case(path: Path) -> None:
+def test_sql_is_written_in_lower_case() -> None:
     """Key words are not shouted."""
-    text = re.sub(r"--[^\n]*|'(?:[^']|'')*'", " ", path.read_text(encoding="utf-8"))
-    assert not SHOUTED.findall(text)
+    assert not [_id(path) for path in ALL if SHOUTED.search(re.sub(r"--[^\n]*|'(?:[^']|'')*'", " ", _text(path)))]
 
 
-@pytest.mark.parametrize("path", SENT, ids=_id)
-def test_what_python_sends_is_one_statement(path: Path) -> None:
+def test_what_python_sends_is_one_statement() -> None:
     """A prepared statement cannot be two."""
-    assert len(statements(path.read_text(encoding="utf-8"))) == 1
+    assert not [_id(path) for path in SENT if len(statements(_text(path))) != 1]
 
 
-@pytest.mark.parametrize("path", PROJECTIONS, ids=_id)
-def test_a_projections_file_makes_one_object(path: Path) -> None:
+def test_a_projections_file_makes_one_object() -> None:
     """One table, view, type or function a file; its indexes, triggers and rights stand beside it."""
-    text = ASIDE.sub(" ", path.read_text(encoding="utf-8"))
-    assert len({name for _, name in OBJECT.findall(text)}) <= 1
+    objects = {_id(path): {name for _, name in OBJECT.findall(ASIDE.sub(" ", _text(path)))} for path in PROJECTIONS}
+    assert not {path: names for path, names in objects.items() if len(names) > 1}
 
 
 def test_statements_are_told_apart_by_their_own_semicolons() -> None:
