@@ -60,7 +60,7 @@ def test_a_projection_is_run_listed_rebuilt_stopped_resumed_and_dropped(
     assert cli("projections", "drop", "counted", "--rebuild-only", "--dsn", database).status == 0
     assert cli("projections", "drop", "counted", "--dsn", database, "--json").document["dropped"] == 1
     assert cli("projections", "drop", "counted", "--dsn", database).status == 3
-    assert cli("projections", "list", "--dsn", database, "--json").document["projections"] == []
+    assert "counted" not in cli("projections", "list", "--dsn", database).out
 
 
 def _listed(cli: Run, database: str) -> tuple[str, int, int]:
