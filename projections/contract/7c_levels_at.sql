@@ -1,7 +1,7 @@
 -- How many jobs were in each state at the end of a slice, as a clock that shows p_now names the states: what is due later is scheduled. Of one tenant, or of all (null).
 -- Each class of delays is read only as far as it reaches: a delay of at most 2^class seconds is of no interest to a moment further away.
 create or replace function jobledger.levels_at(p_shard smallint, p_tenant text, p_slice bigint, p_now timestamptz) returns table (tenant text, queue text, kind text, state jobledger.job_state, jobs bigint)
-language plpgsql stable set plan_cache_mode = force_custom_plan set enable_seqscan = off set jit = off
+language plpgsql stable set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 begin

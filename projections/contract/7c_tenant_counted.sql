@@ -1,7 +1,7 @@
 -- The open jobs of a tenant as the projection has counted them, by state, queue and kind, named by the clock: what is due later is scheduled. Bounded by how many queues, kinds and
 -- minutes there are, not by the jobs; only those due in this very minute are looked at one by one.
 create or replace function jobledger.tenant_counted(p_shard smallint, p_tenant text, p_now timestamptz) returns jsonb
-language plpgsql stable set enable_seqscan = off set jit = off
+language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 declare
   v_minute timestamptz := date_bin('1 minute', p_now, 'epoch');

@@ -4,7 +4,7 @@
 drop function if exists jobledger.counts_as_of;
 
 create function jobledger.counts_as_of(p_shard smallint, p_tenant text, p_moment jobledger.moment) returns table (tenant text, queue text, kind text, state text, jobs bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare

@@ -1,7 +1,7 @@
 -- What happened to a tenant's jobs between two minutes, from what the projection has counted: how often each event, and how long jobs waited, ran and lived, in all and by queue and kind.
 -- Where minutes are no longer kept, whole hours. The quantiles are the middles of buckets (see bucket_of). Bounded by the minutes and what happened in each, never by how many jobs there were.
 create or replace function jobledger.tenant_history(p_shard smallint, p_tenant text, p_since timestamptz, p_until timestamptz) returns jsonb
-language plpgsql stable set enable_seqscan = off set jit = off
+language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set jit = off
 as $$
 begin
   return (
