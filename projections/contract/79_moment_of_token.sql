@@ -19,7 +19,7 @@ declare
 begin
   perform jobledger.check_words(p_shard, null, null);
   perform jobledger.must_see_order();
-  if num_nulls(p_epoch, p_mark, p_block, p_position, p_snapshot, p_at) > 0 or not isfinite(p_at) then
+  if num_nulls(p_epoch, p_mark, p_block, p_position, p_snapshot, p_at) > 0 or not isfinite(p_at) or pg_snapshot_xmax(p_snapshot) > '9223372036854775807' then
     perform jobledger.refuse('JL101', 'A token names an epoch, a block, a position, a snapshot and a time.', 'Give one that an answer carried.');
   end if;
   select * into v_epoch from jobledger.epochs as x where x.shard = p_shard and x.epoch = p_epoch;
