@@ -11,6 +11,7 @@ import asyncpg
 from jobledger import App, Client
 from jobledger.errors import FeedReset, JobledgerError
 from jobledger.order.cursor import Cursors, Place
+from jobledger.settings import Settings
 from jobledger.worker.worker import Worker
 
 from .stress import facts
@@ -129,7 +130,9 @@ async def service(dsn: str, *, enqueuers: int = 2) -> AsyncIterator[Client]:
                 await client.enqueue("noop", tenant=TENANTS[number % len(TENANTS)])
             await asyncio.sleep(0.002)
 
-    async with Client(dsn, app=app, strict=False) as client, Worker(app, dsn, concurrency=20):
+    # Its server may be gone when it stops: what it has to report then is for nobody.
+    brief = Settings(stop_grace_s=1)
+    async with Client(dsn, app=app, strict=False) as client, Worker(app, dsn, concurrency=20, settings=brief):
         tasks = [asyncio.create_task(enqueue_on(client, number)) for number in range(enqueuers)]
         try:
             yield client
