@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
     from tests.cli.conftest import Answer
 
     Run = Callable[..., Answer]
@@ -21,6 +22,7 @@ $$
 """
 
 
+@pytest.mark.slow
 def test_a_projection_is_run_listed_rebuilt_stopped_resumed_and_dropped(
     cli: Run, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
