@@ -383,6 +383,19 @@ def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
                 "job": ["{mark}", "", 5, 1.5, True, b"x", [], OBJECT],
             },
         ),
+        "Client.tenant": Attack(
+            client.tenant,
+            {"tenant": "acme"},
+            {"tenant": [*NO_NAME, None], "since": NO_MOMENT, "until": NO_MOMENT},
+        ),
+        "Client.tenants": Attack(
+            client.tenants, {}, {"after": [*NO_TEXT, "\0", "\ud800{mark}"], "limit": [0, 1001, *NO_NUMBER]}
+        ),
+        "Client.counts": Attack(
+            client.counts,
+            {"as_of": datetime(2026, 1, 1, tzinfo=UTC)},
+            {"as_of": [*NO_PAST, None], "tenant": [*NO_TEXT, "\0"]},
+        ),
         "Client.replay": Attack(
             _replayed(client),
             {},
