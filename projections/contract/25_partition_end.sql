@@ -1,8 +1,8 @@
 -- The end of the block behind which no event of this partition lies, as the horizon would have it; block 0 for an empty partition, null while some of it is not sealed.
 -- Its events belong to the last epoch above whose floor one of them lies. A snapshot of that epoch that sees them all is looked for by halving: later ones see more. Each look is
--- one descent of the partition's index on transaction ids. Where that epoch is over, the first block of its own that a later epoch sealed is taken: all that was carried over lies before it.
+-- one descent of the partition's index on transaction ids, whatever the planner believes. Where that epoch is over, the first block of its own that a later epoch sealed is taken: all that was carried over lies before it.
 create or replace function jobledger.partition_end(p_shard smallint, p_name text, out epoch int, out block bigint, out "position" bigint)
-language plpgsql stable set enable_seqscan = off
+language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 declare
   e jobledger.epochs;
@@ -34,7 +34,7 @@ begin
     if b.epoch > e.epoch then
       v_sees := b.first_position > (select x.position_floor from jobledger.epochs as x where x.shard = p_shard and x.epoch = b.epoch);
     elsif b.epoch = e.epoch and b.first_position > e.position_floor then
-      execute format('select not exists (select from jobledger.%I as p where p.xid >= pg_snapshot_xmin($1) and p.shard = $2 and p.position > $3 and not pg_visible_in_snapshot(p.xid, $1))', p_name)
+      execute format('select (select true from jobledger.%I as p where p.xid >= pg_snapshot_xmin($1) and p.shard = $2 and p.position > $3 and not pg_visible_in_snapshot(p.xid, $1) order by p.xid limit 1) is null', p_name)
         into v_sees using b.snapshot, p_shard, e.position_floor;
     end if;
     if v_sees then

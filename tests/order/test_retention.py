@@ -171,7 +171,7 @@ async def test_a_retry_between_the_steps_keeps_the_partition(store: Store, clock
         assert await connection.fetchval("select jobledger.retire(0::smallint, $1, 'ada')", name) is None
         # Of what is being given up readers before the horizon see nothing any more: the next page may lack some of it.
         assert await whole_log(connection) == []
-        assert await connection.fetchval("select jobledger.retire_rows(0::smallint, $1, 1)", name) == 1
+        assert await connection.fetchval("select gone from jobledger.retire_rows(0::smallint, $1, null, 1)", name) == 1
         assert await connection.fetchval(ACTED, "retry", jobs[0]) == "job_gone"
         assert await connection.fetchval(ACTED, "retry", jobs[1]) == "done"
         assert (await dropped(connection))[name] == "live"

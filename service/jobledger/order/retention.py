@@ -25,6 +25,7 @@ from jobledger.store.statements import statement
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from jobledger.store.pool import Connection
 
@@ -287,8 +288,13 @@ class _Dropping:
             await asyncio.sleep(_PAUSE_S)
 
     async def _purge(self) -> None:
-        while deleted := await self._connection.fetchval(statement("order/retire_rows"), *self._of, _BATCH):
-            self._rows += deleted
+        after: UUID | None = None
+        while True:
+            row = await self._connection.fetchrow(statement("order/retire_rows"), *self._of, after, _BATCH)
+            if row is None or not row["gone"]:
+                return
+            after = row["next"]
+            self._rows += row["gone"]
             self._expected = max(self._expected, self._rows)
             if self._progress is not None:
                 self._progress(self._name, self._rows, self._expected)
