@@ -12,7 +12,6 @@ from jobledger.cli import (
     database,
     enqueue,
     feed,
-    following,
     jobs,
     migrate,
     operate,
