@@ -1,4 +1,4 @@
--- Give up a retired partition, second step: delete a batch of its finished jobs after `p_after`, and when none is left its idempotency keys, unique keys and workers. Answers how many rows
+-- Give up a retired partition, second step: delete a batch of its finished jobs after `p_after`, and when none is left its idempotency keys, unique keys, rejected reports and workers. Answers how many rows
 -- went, and where the next call goes on among the finished jobs: a batch never reads again what those before it deleted. Nothing went: what is left is locked.
 -- SKIP LOCKED: a job that is being retried this moment is left, and then keeps the partition. Idempotency keys last a day, so those of an old month are found by their expiry.
 drop function if exists jobledger.retire_rows;
@@ -29,6 +29,10 @@ begin
     gone := gone + v_count;
     delete from jobledger.unique_keys as u where u.ctid = any (array(
       select x.ctid from jobledger.unique_keys as x where x.shard = p_shard and x.id >= r.lower and x.id < r.upper limit p_most for update skip locked));
+    get diagnostics v_count = row_count;
+    gone := gone + v_count;
+    delete from jobledger.rejected_reports as j where j.ctid = any (array(
+      select x.ctid from jobledger.rejected_reports as x where x.shard = p_shard and x.job >= r.lower and x.job < r.upper limit p_most for update skip locked));
     get diagnostics v_count = row_count;
     gone := gone + v_count;
     delete from jobledger.workers as w where w.ctid = any (array(
