@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     projections: Annotated[
         bool,
         Field(
-            description="Whether this process, where it is a worker or `up`, folds projections from the sealed log: those "
-            "that come with the package, and those of the application."
+            description="Whether this process, where it is a worker or `up`, folds projections from the sealed log: "
+            "those that come with the package, and those of the application."
         ),
     ] = True
     listen_dsn: Annotated[

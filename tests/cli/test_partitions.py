@@ -55,8 +55,8 @@ def test_partitions_are_listed_added_and_dropped(cli: Run, database: str) -> Non
     done = cli("partitions", "drop", "--keep", "20", *at)
     assert f"{kept['name']}: dropped" in done.out
     assert cli("retry", job, "--reason", "again", "--json", *at).problem["code"] == "job_gone"
-    for words in (("show", job), ("history", job), ("cancel", job, "--reason", "why")):
-        assert cli(*words, "--json", *at).problem["code"] == "job_gone"
+    for gone in (("show", job), ("history", job), ("cancel", job, "--reason", "why")):
+        assert cli(*gone, "--json", *at).problem["code"] == "job_gone"
     assert kept["name"] not in cli("partitions", "list", *at).out
     assert cli("partitions", "drop", "--before", "2001-01-01T00:00:00Z", *at).out.startswith("No month")
     for words in ((), ("--keep", "1", "--before", "1h")):

@@ -309,7 +309,8 @@ async def test_the_log_refuses_change_even_to_its_owner(desk: Desk) -> None:
             assert refused.value.sqlstate == "JL700", change
     triggers = await desk.sql.fetch(
         "select tgrelid::regclass::text as name, count(*) as n from pg_trigger"
-        " where tgfoid in ('jobledger.forbid_change'::regproc, 'jobledger.forbid_change_but_merging'::regproc) group by 1"
+        " where tgfoid in ('jobledger.forbid_change'::regproc, 'jobledger.forbid_change_but_merging'::regproc)"
+        " group by 1"
     )
     assert {row["name"]: row["n"] for row in triggers} == {**dict.fromkeys(names, 2), "jobledger.horizon": 1}
 

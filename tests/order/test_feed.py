@@ -116,7 +116,7 @@ async def test_live_feeds_are_told_of_a_seal(client: Client, monkeypatch: pytest
     feed = client.events(from_end=True)
     waiting = asyncio.create_task(anext(feed))
     (hub,) = await _hub_of(1)
-    await until(lambda: hub._ear is not None and hub._ear.stands)
+    await until(lambda: hub._ear is not None and hub._ear.connected)
     first = await client.enqueue("noop")
     await _seal(client.store)
     assert (await waiting).stream_id == first.id
@@ -131,7 +131,7 @@ async def test_live_feeds_are_told_of_a_seal(client: Client, monkeypatch: pytest
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where application_name = 'jobledger reader' and datname = current_database()"
         )
-    await until(lambda: hub._ear is not None and not hub._ear.stands)
+    await until(lambda: hub._ear is not None and not hub._ear.connected)
     second = await client.enqueue("noop")
     await _seal(client.store)
     assert (await anext(feed)).stream_id == second.id

@@ -14,6 +14,7 @@ from tests.worker.conftest import BRISK, quick, until
 
 from jobledger.jobs import App
 from jobledger.observations import ConnectionLost, observing
+from jobledger.store import listen as listening
 from jobledger.store.pool import Store
 from jobledger.testing.proxy import Proxy
 from jobledger.worker import listen
@@ -307,7 +308,7 @@ async def test_a_listener_whose_line_dies_as_it_begins_begins_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, statement: str
 ) -> None:
     """The answer to its first statements never comes: it hangs up and connects anew."""
-    monkeypatch.setattr(listen, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(listening, "_PATIENCE_S", 0.2)
     stands = asyncio.Event()
     ears = listen.Ears(lambda: None, lambda stand: stands.set() if stand else stands.clear())
     with Proxy(bench.dsn) as proxy:

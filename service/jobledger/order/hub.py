@@ -17,7 +17,7 @@ import asyncpg
 from jobledger.errors import FeedReset, JobledgerError
 from jobledger.observations import ConnectionLost, emit
 from jobledger.order.filters import SHARED, Origins, named_jobs
-from jobledger.order.listen import SealedEar, listen_dsn
+from jobledger.order.listen import listen_dsn, sealed_ear
 from jobledger.order.log import log_end, read_page
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from jobledger.order.cursor import Place
     from jobledger.order.log import Page, Sealed
+    from jobledger.store.listen import Listening
     from jobledger.store.pool import Store
 
 _log = logging.getLogger("jobledger.order")
@@ -112,7 +113,7 @@ class Hub:
         self._listening: asyncio.Task[None] | None = None
         self._hint = asyncio.Event()
         self._more = False
-        self._ear: SealedEar | None = None
+        self._ear: Listening | None = None
 
     @property
     def wanted(self) -> bool:
@@ -127,7 +128,7 @@ class Hub:
             self._task = loop.create_task(self._follow(), name="jobledger-hub")
             dsn = listen_dsn(ear.store)
             if dsn is not None:
-                self._ear = SealedEar(dsn, self._shard, self._hint.set)
+                self._ear = sealed_ear(dsn, self._shard, self._hint.set)
                 self._listening = loop.create_task(self._ear.run(), name="jobledger-hub-listen")
 
     async def leave(self, ear: Ear) -> None:
@@ -179,7 +180,7 @@ class Hub:
             pause_s = _QUICK_S if moved else min(pause_s * 1.3, _SLOW_S)
             if moved is None:
                 await asyncio.sleep(_BACKOFF_S)
-            elif self._ear is None or not self._ear.stands:
+            elif self._ear is None or not self._ear.connected:
                 await self._hinted(pause_s)
             elif not self._more:
                 await self._hinted(_HEARING_S)

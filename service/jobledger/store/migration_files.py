@@ -1,8 +1,8 @@
 """The SQL files of `migrations` and `projections`, read and checked.
 
 A migration is `NNNN_name.sql`, numbered 1, 2, 3 … without a gap. A projection is a folder; its files apply in the order
-of their names, the folders in the order of `projections/order.txt`. A folder with a `fold.sql` is folded from the sealed
-log instead, in a schema of its own, and nothing of it is applied here.
+of their names, the folders in the order of `projections/order.txt`. A folder with a `fold.sql` is folded from the
+sealed log instead, in a schema of its own, and nothing of it is applied here.
 """
 
 from __future__ import annotations
