@@ -126,7 +126,7 @@ async def test_live_feeds_are_told_of_a_seal(client: Client, monkeypatch: pytest
     sealing.cancel()
     async with client.store.connection() as connection:
         # One that was made again meanwhile would be told of the seal.
-        monkeypatch.setattr("jobledger.order.listen._BACKOFF_S", (600.0, 600.0))
+        monkeypatch.setattr("jobledger.store.listen._BACKOFF_S", (600.0, 600.0))
         await connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where application_name = 'jobledger reader' and datname = current_database()"
