@@ -18,6 +18,7 @@ WAL_BYTES = 1500
 BUFFERS: dict[str, int] = {
     "enqueue": 120,
     "enqueue_many": 20,
+    "enqueue_many, few": 45,
     "enqueue_many, with keys": 32,
     "claim": 35,
     "claim, the first": 150,

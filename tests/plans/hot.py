@@ -115,7 +115,8 @@ class HotPath:
         jobs = [{"kind": "noop", "tenant": f"t{at % TENANTS:02}", **options} for at in range(count)]
         for at, job in enumerate(jobs):
             job.update({name: f"{value}{at}" for name, value in options.items() if name in ("key", "unique_key")})
-        async with self._recorded("enqueue_many" if not options else "enqueue_many, with keys", count):
+        name = "enqueue_many" if not options else "enqueue_many, with keys"
+        async with self._recorded(f"{name}, few" if count < 10 else name, count):
             rows = await self.sql.fetch(statement("enqueue_many"), orjson.dumps(jobs).decode(), None, False, 0)
         return [row["id"] for row in rows]
 

@@ -406,6 +406,7 @@ async def test_many_poisoned_rows_in_one_claim_pass_promptly(bench: Bench, caplo
         claimed = await link.claim(home, 1000, 1, free=None, timeout_s=None, ticking=None)
         assert claimed
         await link.end(home.id, "the test goes on with another")
+        await link.close()
         async with bench.worker(app, concurrency=1000), asyncio.timeout(20):
             for handle in handles:
                 await handle.result(timeout=20)

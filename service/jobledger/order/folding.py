@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jobledger.order.projections import Projection
     from jobledger.store.pool import Connection, Store
 
-BATCH: Final = 20_000
+BATCH: Final = 50_000
 """Events of a batch at most, but for a single block."""
 BATCH_PYTHON: Final = 5_000
 PAGE: Final = 2_000

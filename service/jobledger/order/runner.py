@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jobledger.order")
 
-BUSY_S: Final = 0.1
+BUSY_S: Final = 1.0
 IDLE_S: Final = 0.25
 _AT_ONCE: Final = 4
 """Projections that are folded at a time, each over a connection of the worker's pool; a fold has 60 s for a batch."""
@@ -45,7 +45,11 @@ _Key = tuple[str, bool]
 
 
 class Runner:
-    """Folds until cancelled: ten times a second while something comes, four times else."""
+    """Folds until cancelled: it looks four times a second, and once a second while something comes.
+
+    A fold costs the less for each event the more it takes in at once: a job that began and ended within a second is
+    looked up once.
+    """
 
     def __init__(
         self, store: Store, projections: Iterable[Projection], *, busy_s: float = BUSY_S, idle_s: float = IDLE_S

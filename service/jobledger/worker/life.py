@@ -225,20 +225,23 @@ class Life:
         for side in others:
             side.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await wind_down(
-            self._stopping,
-            self.fetcher,
-            fetching,
-            self.pool,
-            self._incarnations,
-            grace_s=self._settings.stop_grace_s,
-            ignore_s=self._manner.ignore_s,
-        )
-        await self._workshop.close()
-        self._heartbeat.stop()
-        turning.cancel()
-        await asyncio.to_thread(self._heartbeat.join, 5.0)
-        await self._link.close()
+        try:
+            await wind_down(
+                self._stopping,
+                self.fetcher,
+                fetching,
+                self.pool,
+                self._incarnations,
+                grace_s=self._settings.stop_grace_s,
+                ignore_s=self._manner.ignore_s,
+            )
+            await self._workshop.close()
+            self._heartbeat.stop()
+            turning.cancel()
+            await asyncio.to_thread(self._heartbeat.join, 5.0)
+        finally:
+            # What is kept must go back however this ends: closing the pool waits for it.
+            await self._link.close()
         for incarnation in self._incarnations:
             await self._say_ended(incarnation, self._stopping.reason)
 

@@ -1,6 +1,7 @@
 -- One job: what it was enqueued with, its last progress, and how its last attempt ended: $1 shard, $2 id, $3 tenant or null for any, $4 whether it is to be said what the statement saw.
 -- An id of another tenant answers like one that does not exist: no row.
 -- From the tables, not the view: that reads the clock by itself, and the state is to be named by the very clock that the answer tells.
+-- `offset 0`: pulled up into the join, what was seen would be looked up though nobody asked.
 with t as materialized (
   select jobledger.now() as now
 )
@@ -22,17 +23,19 @@ cross join lateral (
   select f.shard, f.id, f.tenant, f.queue, f.kind, f.state, f.priority, f.attempt, f.max_attempts, f.owner, f.head, null, null, null, null, null, f.finished_at, null
   from jobledger.finished as f where f.shard = $1::smallint and f.id = $2::uuid
 ) as j
-left join lateral (select x.* from jobledger.seen($1::smallint) as x where $4::boolean) as q on true
-left join jobledger.events as first on first.shard = j.shard and first.stream_id = j.id and first.version = 1
+left join lateral (select x.* from jobledger.seen($1::smallint) as x where $4::boolean offset 0) as q on true
+left join lateral (
+  select e.data, e.actor from jobledger.events as e where e.shard = $1::smallint and e.stream_id = $2::uuid and e.version = 1 offset 0
+) as first on true
 left join lateral (
   select e.type, e.data, e.at, e.actor from jobledger.events as e
-  where e.shard = j.shard and e.stream_id = j.id
+  where e.shard = $1::smallint and e.stream_id = $2::uuid
     and e.type in ('job.succeeded', 'job.failed', 'job.lease_expired', 'job.snoozed', 'job.interrupted', 'job.released', 'job.parked', 'job.cancelled', 'job.killed')
   order by e.version desc limit 1
 ) as last on true
 left join lateral (
   select e.data from jobledger.events as e
-  where e.shard = j.shard and e.stream_id = j.id and e.type = 'job.progressed' and e.version > coalesce(j.claim, 0)
+  where e.shard = $1::smallint and e.stream_id = $2::uuid and e.type = 'job.progressed' and e.version > coalesce(j.claim, 0)
   order by e.version desc limit 1
 ) as progress on true
 where $3::text is null or j.tenant = $3

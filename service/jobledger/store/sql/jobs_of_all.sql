@@ -2,6 +2,7 @@
 -- $5 queue, $6 kind, $7 owner, $8 tag, $9 rows to return, $10 whether it is to be
 -- said what the statement saw. Walks the primary keys: a state that is rare is found only among the rows looked at.
 -- From the tables, not the view: the view names a state by the clock, which would have all that waits read and sorted.
+-- `offset 0`: pulled up into the join, what was seen would be looked up though nobody asked.
 with t as materialized (
   select jobledger.now() as now
 ), seen as materialized (
@@ -27,7 +28,7 @@ select s.id, s.tenant, s.queue, s.kind, s.state::text as state, s.priority, s.at
   q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.position as seen_position, q.snapshot as seen_snapshot, t.now as seen_at
 from t
 cross join (select pg_catalog.count(*) as looked_at, pg_catalog.min(m.id::text)::uuid as last_id from seen as m) as l
-left join lateral (select x.* from jobledger.seen($1::smallint) as x where $10::boolean) as q on true
+left join lateral (select x.* from jobledger.seen($1::smallint) as x where $10::boolean offset 0) as q on true
 left join lateral (
   select f.* from seen as f
   where f.state = any ($2::text[]::jobledger.job_state[])

@@ -2,6 +2,7 @@
 -- their states, and where that ends the open ones end too: the next page goes on there. One statement, so that a job which ends meanwhile is neither missed nor shown twice.
 -- `is true` keeps the primary keys away, by which everybody's open jobs would be read.
 -- $1 shard, $2 tenant, $3 owner, $4 states, $5 below this id, $6 queue, $7 kind, $8 tag, $9 rows to return, $10 finished rows to look at, $11 whether it is to be said what the statement saw.
+-- `offset 0`: pulled up into the join, what was seen would be looked up though nobody asked.
 with t as materialized (
   select jobledger.now() as now
 ), owned as materialized (
@@ -27,7 +28,7 @@ select s.id, s.tenant, s.queue, s.kind, s.state::text as state, s.priority, s.at
   q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.position as seen_position, q.snapshot as seen_snapshot, t.now as seen_at
 from t
 cross join (select pg_catalog.count(*) as looked_at, pg_catalog.min(m.id::text)::uuid as last_id from over as m) as l
-left join lateral (select x.* from jobledger.seen($1::smallint) as x where $11::boolean) as q on true
+left join lateral (select x.* from jobledger.seen($1::smallint) as x where $11::boolean offset 0) as q on true
 left join lateral (
   select v.* from (
     select o.* from owned as o where o.state = any ($4::text[]::jobledger.job_state[]) and o.id < $5::uuid and (l.looked_at < $10::int or o.id > l.last_id)

@@ -3,6 +3,7 @@
 -- of a waiting job is asked for, $12 whether it is to be said what the statement saw. Each state is read by itself from its index and the parts are merged: an `any` over states would lose the order.
 -- Rows are compared as the index has them (`(tenant, id) < …`, and `is true`), which keeps a table without statistics from being read by its primary key.
 -- From the tables, not the view: the view names a state by the clock, which no index knows. A due job that no tick has promoted yet is found by its time.
+-- `offset 0`: pulled up into the join, what was seen would be looked up though nobody asked.
 with t as materialized (
   select jobledger.now() as now
 ), due as materialized (
@@ -39,7 +40,7 @@ select s.id, s.tenant, s.queue, s.kind, s.state::text as state, s.priority, s.at
   q.epoch as seen_epoch, q.mark as seen_mark, q.block as seen_block, q.position as seen_position, q.snapshot as seen_snapshot, t.now as seen_at
 from t
 cross join (select pg_catalog.count(*) as looked_at, pg_catalog.min(m.id::text)::uuid as last_id from seen as m) as l
-left join lateral (select x.* from jobledger.seen($1::smallint) as x where $12::boolean) as q on true
+left join lateral (select x.* from jobledger.seen($1::smallint) as x where $12::boolean offset 0) as q on true
 left join lateral (
   select f.* from seen as f
   where f.state = any ($3::text[]::jobledger.job_state[])
