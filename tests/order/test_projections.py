@@ -385,3 +385,33 @@ async def test_a_role_that_may_not_leaves_projections_to_others(store: Store, da
     assert {(one.state, one.block) for one in await standing(store)} == {("running", 2)}
     await pool.close()
     await value(store, f"drop role {lesser}")
+
+
+async def test_the_package_s_own_projections_belong_to_the_owner_of_the_log_whoever_folds_them(
+    store: Store, database: str
+) -> None:
+    """A role that may make schemas, but is no member of the owner, does not make tables that status could not read."""
+    await enqueue(store, 2)
+    lesser = f"lesser_{uuid4().hex[:8]}"
+    await value(store, f"create role {lesser} in role jobledger_worker, jobledger_every_tenant")
+    await value(store, f"grant create on database {await value(store, 'select current_database()')} to {lesser}")
+    pool = await asyncpg.create_pool(database, min_size=1, max_size=2, server_settings={"role": lesser})
+    theirs = Store(pool)
+    await Runner(theirs, register.built_in()).settle()
+    assert [(one.name, one.state, one.block) for one in await standing(store)] == [("tenants", "rebuilding", 0)]
+    assert await value(store, "select to_regnamespace('jobledger_tenants')") is None
+    await Runner(store, register.built_in()).settle()
+    async with store.connection() as connection:
+        await register.begin(connection, 0, "tenants", None, shadow=True)
+    await value(store, f"grant {await value(store, 'select current_user')} to {lesser}")
+    with observing(ProjectionSwapped) as seen:
+        await Runner(theirs, register.built_in()).settle()
+    assert len(seen) == 1
+    foreign = (
+        "from pg_class where relnamespace = 'jobledger_tenants'::regnamespace and relowner <> current_user::regrole"
+    )
+    assert await value(store, f"select count(*) {foreign}") == 0
+    assert await value(store, "select jobledger.tenant_status(0::smallint, 'acme') ->> 'counted' is not null")
+    await pool.close()
+    await value(store, f"drop owned by {lesser}")
+    await value(store, f"drop role {lesser}")

@@ -50,10 +50,15 @@ class FoldFailed(Exception):  # noqa: N818 - it never leaves the runner
         self.error = error
 
 
+class NotMine(Exception):  # noqa: N818 - it never leaves the runner
+    """The projection is the owner's, and this role is no member of that."""
+
+
 async def make(store: Store, shard: int, projection: Projection, *, shadow: bool) -> bool:
     """Make the tables of a projection in its schema. False: somebody else is at it, or did it."""
     schema = schema_of(projection.name, shadow=shadow)
     async with store.transaction(isolation="read_committed") as connection:
+        await _be_owner(connection, projection)
         facts = (shard, projection.name, shadow, projection.version, projection.checksum)
         with translated():
             if not await connection.fetchval(statement("order/projection_make"), *facts):
@@ -85,11 +90,13 @@ async def step(
 
     Raises:
         FeedReset: the log does not have the checkpoint.
+        NotMine: this role is no member of the owner.
         FoldFailed: the fold raised; nothing of the batch is there.
     """
     done: Step | None = None
     try:
         async with store.transaction(isolation="read_committed") as connection:
+            await _be_owner(connection, projection)
             with translated():
                 row = await connection.fetchrow(statement("order/projection_take"), shard, name, shadow, events)
             if row is None:
@@ -119,23 +126,34 @@ async def _fold(
         await _in_python(connection, shard, projection, done, rebuilding=rebuilding)
 
 
-async def swap(store: Store, shard: int, name: str) -> bool:
+async def swap(store: Store, shard: int, projection: Projection) -> bool:
     """Put the shadow's schema in the place of the projection's, in one transaction.
 
     False: the shadow is behind what it is to replace. A reader that holds a lock on the old tables is waited for 0.2 s
     (`asyncpg.LockNotAvailableError`: try again); those that come meanwhile wait as long, and then find the new ones.
     """
-    live, shadow = schema_of(name), schema_of(name, shadow=True)
+    live, shadow = schema_of(projection.name), schema_of(projection.name, shadow=True)
     async with store.transaction(isolation="read_committed") as connection:
+        await _be_owner(connection, projection)
         await connection.execute(
             statement("order/projection_session"), "pg_catalog", f"{_FOLD_S}s", f"{_SWAP_MS}ms", "on"
         )
         with translated():
-            if not await connection.fetchval(statement("order/projection_swap"), shard, name):
+            if not await connection.fetchval(statement("order/projection_swap"), shard, projection.name):
                 return False
         await connection.execute(named("projection_schema_drop", live))
         await connection.execute(named("projection_schema_rename", live, shadow))
     return True
+
+
+async def _be_owner(connection: Connection, projection: Projection | None) -> None:
+    """Make and fold the package's own projections as the owner, whose functions read them."""
+    if (
+        projection is not None
+        and projection.owners
+        and not await connection.fetchval(statement("order/projection_as_owner"))
+    ):
+        raise NotMine
 
 
 async def _in_python(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -41,7 +41,8 @@ class Projection:
     """One version of a projection: the SQL that makes its tables, and its fold; `fold` is None where that is SQL.
 
     With `effects` the fold does more than write its tables, such as sending mail: it begins at the log's end, is never
-    run over what it has seen, and a higher version takes over where the lower one stands.
+    run over what it has seen, and a higher version takes over where the lower one stands. `owners`: its tables are
+    those of the role that owns the log, and only a member of that makes and folds them.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Projection:
     tables: tuple[str, ...] = field(default=(), repr=False)
     fold: Fold | None = field(default=None, repr=False)
     effects: bool = False
+    owners: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be one."""
@@ -154,7 +156,8 @@ def table_texts(tables: str | Path | Sequence[str] | None) -> tuple[str, ...]:
 def built_in() -> list[Projection]:
     """Return the projections that come with the package."""
     folders = sql_folder("projections").iterdir()
-    return [from_folder(place) for place in sorted(folders, key=lambda one: one.name) if (place / FOLD).is_file()]
+    places = [place for place in sorted(folders, key=lambda one: one.name) if (place / FOLD).is_file()]
+    return [replace(from_folder(place), owners=True) for place in places]
 
 
 async def due(connection: Connection, shard: int) -> list[Due]:

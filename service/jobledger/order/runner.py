@@ -15,7 +15,17 @@ import asyncpg
 from jobledger.errors import FeedReset, Forbidden, JobledgerError, Unavailable, Unreachable
 from jobledger.observations import ConnectionLost, ProjectionReset, ProjectionStopped, ProjectionSwapped, emit
 from jobledger.order import projections as register
-from jobledger.order.folding import BATCH, BATCH_PYTHON, FoldFailed, make, note_version, step, swap, what_failed
+from jobledger.order.folding import (
+    BATCH,
+    BATCH_PYTHON,
+    FoldFailed,
+    NotMine,
+    make,
+    note_version,
+    step,
+    swap,
+    what_failed,
+)
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
@@ -170,6 +180,8 @@ class Runner:
                 await self._reset(row, str(reset.detail.get("reason")))
             except FoldFailed as failed:
                 await self._failed(row, failed)
+        except (NotMine, asyncpg.InsufficientPrivilegeError):
+            self._leave(row)
         except (JobledgerError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             self._put_off(key, _BACKOFF_S)
             emit(ConnectionLost(where="projections", error=type(error).__name__))
@@ -207,7 +219,7 @@ class Runner:
     async def _swap(self, row: Due) -> None:
         self._blocked.discard(row.name)
         try:
-            if await swap(self._store, self._store.shard, row.name):
+            if await swap(self._store, self._store.shard, self._newest(row.name)):
                 emit(ProjectionSwapped(row.name, row.version))
         except (asyncpg.LockNotAvailableError, Unavailable):
             # Whoever reads the old tables goes first. Those behind it wait while this one does, so that is seldom.
@@ -230,12 +242,7 @@ class Runner:
             emit(ConnectionLost(where="projections", error=type(error).__name__))
             return
         if state == _NOT_MINE:
-            self._put_off(key, _NOT_MINE_S)
-            if (row.name, 0) not in self._told:
-                self._told.add((row.name, 0))
-                _log.warning(
-                    "this role may not make or write the tables of projection %s: it is left to others", row.name
-                )
+            self._leave(row)
             return
         if state in _MISSING and row.made and not await self._has_tables(row):
             emit(ProjectionReset(row.name, row.shadow, "tables_missing"))
@@ -249,6 +256,12 @@ class Runner:
         if failed.upto:
             told = f"block {failed.upto}: {told}"
         await self._stop(row, told, failed.after if row.made else None)
+
+    def _leave(self, row: Due) -> None:
+        self._put_off((row.name, row.shadow), _NOT_MINE_S)
+        if (row.name, 0) not in self._told:
+            self._told.add((row.name, 0))
+            _log.warning("this role may not make or write the tables of projection %s: it is left to others", row.name)
 
     async def _reset(self, row: Due, reason: str) -> None:
         """The log does not have the checkpoint: make it anew where that can be, else stop and say so."""
