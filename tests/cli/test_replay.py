@@ -65,6 +65,7 @@ def test_one_job_or_many_are_replayed_with_the_time_between(cli: Run, database: 
     assert _lines(cli("replay", "--to", middle, "--json", *place)) == whole[:4]
     behind = _lines(cli("replay", "--from", middle, "--json", *place))
     assert [line["cursor"] for line in behind] == [line["cursor"] for line in whole[4:]]
+    assert _lines(cli("replay", "--from", "beginning", "--json", *place)) == whole
     assert _lines(cli("replay", "--from", "1h", "--to", "2999-01-01T00:00:00Z", "--json", *place)) == whole
     assert _lines(cli("replay", "--to", "1h", "--json", *place)) == []
     for command in (("history", held), ("replay", held)):

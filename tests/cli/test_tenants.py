@@ -43,6 +43,7 @@ def test_tenants_are_shown_one_by_one_all_together_and_as_they_were(cli: Callabl
     assert "scheduled" in shown.out
     assert "bob" in cli("tenants", "--as-of", "0s", "--dsn", database).out
     assert cli("tenants", "--since", "1h", "--dsn", database).status == 2
+    assert cli("tenants", "--as-of", "0s", "--limit", "1", "--dsn", database).status == 2
 
 
 def _count(database: str) -> None:

@@ -111,7 +111,7 @@ async def _follow(
                 cursor = reached
                 await asyncio.sleep(wait_s)
         finally:
-            if not as_json and reached is not None:
+            if not as_json and reached not in (None, begin):
                 output.note(f"To go on: --from {reached}")
 
 

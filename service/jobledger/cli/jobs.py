@@ -50,8 +50,9 @@ def jobs(
 ) -> None:
     """List jobs, newest first, as they are or as they were.
 
-    Filters other than tenant and state look at the newest 10,000 finished jobs, and say when they stopped there; of
-    the past every filter does. An answer with --json carries a token, by which it can be asked for again.
+    All of a tenant's jobs in a state are found by index. Other filters look at the newest 10,000 finished jobs, and
+    say when they stopped there; of the past every filter does. An answer with --json carries a token, by which it can
+    be asked for again.
     """
     from jobledger.cli import moments, values
     from jobledger.cli.connect import located, settings_of
@@ -68,7 +69,7 @@ def jobs(
             asyncio.run(_silent(place, silent_s, tenant, limit, as_json))
         else:
             page = asyncio.run(_jobs(place, wanted, moment, token or as_json, limit=limit, cursor=cursor))
-            _print(page, wanted, token, as_json)
+            _print(page, token, as_json)
 
 
 async def _jobs(place: Place, wanted: JobFilter, moment: str | datetime | None, token: bool, **page: Any) -> JobPage:
@@ -79,7 +80,7 @@ async def _jobs(place: Place, wanted: JobFilter, moment: str | datetime | None, 
         return await moments.listed(connection, place.settings.shard, wanted, moment, token, **page)
 
 
-def _print(page: JobPage, wanted: JobFilter, token: bool, as_json: bool) -> None:
+def _print(page: JobPage, token: bool, as_json: bool) -> None:
     from jobledger.cli import moments, output
 
     if as_json:
@@ -104,7 +105,7 @@ def _print(page: JobPage, wanted: JobFilter, token: bool, as_json: bool) -> None
     )
     if not page.jobs:
         output.note("No job fits.")
-    if page.stopped and wanted.narrow:
+    if page.stopped:
         output.note(f"Looked at the newest {page.looked_at:,} jobs and stopped there; older ones may fit.")
     if page.next:
         output.note(f"There may be more: --cursor {page.next}")

@@ -26,7 +26,6 @@ AsOfMoment = Annotated[
         show_default=False,
     ),
 ]
-_LONGEST_AGO_S = 1_000 * 365 * 86_400
 Token = Annotated[bool, typer.Option("--token", help="Also print the token by which this answer can be asked again.")]
 
 
@@ -36,15 +35,9 @@ def asked(text: str | None) -> str | datetime | None:
     Raises:
         InvalidArgument: it is a time without a zone, or none.
     """
-    from datetime import UTC, datetime, timedelta
-
     from jobledger.cli import values
 
-    if text is None or not text[:1].isdigit():
-        return text
-    if text[-1:].isalpha() and text[-1] not in "zZ":
-        return datetime.now(UTC) - timedelta(seconds=min(values.seconds("--as-of", text) or 0, _LONGEST_AGO_S))
-    return values.moment("--as-of", text)
+    return text if text is None or not text[:1].isdigit() else values.past("--as-of", text)
 
 
 async def shown(

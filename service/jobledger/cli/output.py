@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -160,9 +161,20 @@ def sentence(data: dict[str, Any]) -> str:
         parts.append(str(reason))
     if isinstance(error := rest.pop("error", None), dict):
         parts.append(f"{error.get('type')}: {error.get('message')}" if error.get("message") else str(error.get("type")))
-    parts += [f"{name}={value if isinstance(value, str) else encoded(value)}" for name, value in rest.items()]
+    parts += [f"{name}={_told(name, value)}" for name, value in rest.items()]
     text = "  ".join(parts).replace("\n", " ")
     return text if len(text) <= _SENTENCE_MAX else f"{text[: _SENTENCE_MAX - 1]}…"
+
+
+def _told(name: str, value: Any) -> str:
+    """Return a member of an event's data: texts as they are, times like all the others."""
+    if not isinstance(value, str):
+        return encoded(value)
+    if name == "at" or name.endswith("_at"):
+        with contextlib.suppress(ValueError):
+            at = datetime.fromisoformat(value)
+            return moment(at) if at.tzinfo is not None else value
+    return value
 
 
 def moment(at: datetime) -> str:

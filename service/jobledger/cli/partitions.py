@@ -90,7 +90,10 @@ def add(
 @application.command()
 def drop(
     before: Annotated[
-        str | None, typer.Option("--before", help="Months that were over by this time, with its zone.", metavar="TIME")
+        str | None,
+        typer.Option(
+            "--before", help="Months that were over by this time, with its zone, or 180d: so long ago.", metavar="TIME"
+        ),
     ] = None,
     keep: Annotated[
         int | None, typer.Option("--keep", help="Months that were over so many days ago.", metavar="DAYS")
@@ -143,7 +146,7 @@ def _until(before: str | None, keep: int | None) -> datetime | timedelta:
         if not 0 <= keep <= _DAYS_MOST:
             raise InvalidArgument(f"--keep is 0 to {_DAYS_MOST} days.", detail={"option": "--keep"})
         return timedelta(days=keep)
-    at = values.moment("--before", before)
+    at = values.past("--before", before)
     assert at is not None  # noqa: S101 - one of the two was given
     return at
 

@@ -166,7 +166,9 @@ def _count(word: str, name: str, act: str, dsn: str | None, data: Path | None, a
             there = {one.name for one in await register.standings(connection, store.shard)}
             done: int = await getattr(register, act)(connection, store.shard, name, **options)
         if not done and name not in there:
-            raise NotFound("There is no projection of this name.", hint="jobledger projections list")
+            raise NotFound(
+                "There is no projection of this name.", hint="`jobledger projections list` shows those there are."
+            )
         return done
 
     done = _with_store(go, dsn, data)

@@ -63,9 +63,9 @@ def replay(
     ] = None,
     tenant: Tenant = None,
     after: Annotated[
-        str | None,
-        typer.Option("--from", help="Begin behind this cursor or time: RFC 3339 with a zone, or 2h: so long ago."),
-    ] = None,
+        str,
+        typer.Option("--from", help="Begin behind this cursor or time (2h: so long ago), or at the beginning."),
+    ] = "beginning",
     until: Annotated[str | None, typer.Option("--to", help="End with this cursor or time. Default: now.")] = None,
     types: Types = None,
     queue: Queue = None,
@@ -95,7 +95,7 @@ def replay(
     wanted: dict[str, Any] = {
         "job": values.ids([id])[0] if id is not None else None,
         "tenant": tenant,
-        "after": values.place("--from", after),
+        "after": None if after == "beginning" else values.place("--from", after),
         "until": values.place("--to", until),
         "types": values.names(types),
         "queue": queue,

@@ -54,7 +54,7 @@ def list_(
     if as_json:
         output.document({"subscriptions": [_facts(one) for one in found]})
         return
-    columns = ("name", "tenant", "state", "events", "slices#", "consumers#", "aside#", "behind#", "behind for")
+    columns = ("name", "tenant", "state", "types", "slices#", "consumers#", "set aside#", "behind#", "behind for")
     output.table(columns, (_row(one) for one in found))
 
 

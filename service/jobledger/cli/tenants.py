@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from jobledger.store.tenants import History, OpenJobs, TenantLevels, TenantStatus
 
 _STATES = ("ready", "running", "parked", "succeeded", "failed", "killed", "cancelled")
-_LONGEST_AGO_S = 1_000 * 365 * 86_400
+_LISTED = 100
 
 
 def tenants(
@@ -31,8 +30,10 @@ def tenants(
         str | None, typer.Option("--since", help="History of one tenant from here on: a time, or 10m, 2h, 3d ago.")
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="And up to here. Default: now.")] = None,
-    after: Annotated[str, typer.Option("--after", help="Of all: go on after this name.")] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", help="Of all: at most so many, 1 to 1000.")] = 100,
+    after: Annotated[str | None, typer.Option("--after", help="Of all: go on after this name.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", help="Of all: at most so many, 1 to 1000. Default: 100.")
+    ] = None,
     as_of: AsOfMoment = None,
     token: Token = False,
     dsn: Dsn = None,
@@ -45,35 +46,27 @@ def tenants(
     ago; history (the last hour by default) and the list of all tenants are what was counted. Each part says as of when
     it is. With --as-of it is the number of jobs in each state at a moment of the past.
     """
-    from jobledger.cli import moments
+    from jobledger.cli import moments, values
     from jobledger.cli.connect import located, settings_of
     from jobledger.errors import InvalidArgument
 
     moment = moments.asked(as_of)
-    begin, end = _time("--since", since), _time("--until", until)
+    begin, end = values.past("--since", since), values.past("--until", until)
     if tenant is None and (begin or end):
         raise InvalidArgument("--since and --until are for the history of one tenant.")
-    if moment is not None and (begin or end or token or after):
-        raise InvalidArgument("--as-of goes with a tenant or none, and with no other choice.")
+    if moment is not None and (begin or end or token or after or limit is not None):
+        raise InvalidArgument(
+            "--as-of goes with one tenant or with all of them, and with no other choice.",
+            hint="Leave out --since, --until, --after, --limit and --token.",
+        )
     with located(settings_of(dsn, data)) as place:
         if moment is not None:
             _print_past(asyncio.run(_past(place, tenant, moment)), as_json)
         elif tenant is None:
-            _print_all(asyncio.run(_all(place, after, limit)), limit, as_json)
+            most = _LISTED if limit is None else limit
+            _print_all(asyncio.run(_all(place, after or "", most)), most, as_json)
         else:
             _print_one(asyncio.run(_one(place, tenant, begin, end, token or as_json)), token, as_json)
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    from datetime import UTC, datetime
-
-    from jobledger.cli import values
-
-    if text is None:
-        return None
-    if text[:1].isdigit() and text[-1:].isalpha() and text[-1] not in "zZ":
-        return datetime.now(UTC) - timedelta(seconds=min(values.seconds(option, text) or 0, _LONGEST_AGO_S))
-    return values.moment(option, text)
 
 
 async def _one(place: Place, tenant: str, since: datetime | None, until: datetime | None, token: bool) -> TenantStatus:
@@ -145,7 +138,7 @@ def _print_one(status: TenantStatus, token: bool, as_json: bool) -> None:
         return
     _print_open(status.open)
     if status.history is None:
-        output.note("No history: the projection tenants is not made yet; see `jobledger projections`.")
+        output.note("No history: the projection tenants is not made yet; see `jobledger projections list`.")
     else:
         _print_history(status.history)
     if token:

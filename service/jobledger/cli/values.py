@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 _SPAN: Final = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _FORM: Final = "Give a time with its zone (2026-05-01T12:00:00Z), or one from now: 90s, 10m, 2h, 3d, 1w."
+_PAST_FORM: Final = "Give a time with its zone (2026-05-01T12:00:00Z), or how long ago: 90s, 10m, 2h, 3d, 1w."
+_LONGEST_AGO_S: Final = 1_000 * 365 * 86_400
 
 
-def moment(option: str, text: str | None) -> datetime | None:
+def moment(option: str, text: str | None, form: str = _FORM) -> datetime | None:
     """Return a time: RFC 3339 with a zone, or so far from now (`10m`, `2h`, `3d`)."""
     if text is None:
         return None
@@ -31,10 +33,19 @@ def moment(option: str, text: str | None) -> datetime | None:
             return datetime.now(UTC) + timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
         at = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
-        raise InvalidArgument(f"{option} is not a time.", hint=_FORM, detail={"option": option}) from None
+        raise InvalidArgument(f"{option} is not a time.", hint=form, detail={"option": option}) from None
     if at.tzinfo is None:
-        raise InvalidArgument(f"{option} has no time zone.", hint=_FORM, detail={"option": option})
+        raise InvalidArgument(f"{option} has no time zone.", hint=form, detail={"option": option})
     return at
+
+
+def past(option: str, text: str | None) -> datetime | None:
+    """Return a time that is looked back from: RFC 3339 with a zone, or so long ago (`10m`, `2h`, `3d`)."""
+    match = _SPAN.fullmatch(text) if text is not None else None
+    if match:
+        seconds_ago = min(int(match[1]) * _SECONDS[match[2]], _LONGEST_AGO_S)
+        return datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    return moment(option, text, _PAST_FORM)
 
 
 def place(option: str, text: str | None) -> datetime | str | None:

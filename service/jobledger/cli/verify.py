@@ -47,7 +47,7 @@ def verify(
                     store,
                     fold=fold or both,
                     order=order or both,
-                    progress=lambda w, d, t: shown(f"{w}, per 1000", d, t),
+                    progress=lambda w, d, t: shown(f"{w}, percent", 100 * d // t, 100),
                 )
 
     with located(settings_of(dsn, data)) as place:
