@@ -67,6 +67,7 @@ class Consumer:
         self._out: list[Delivery] = []
         self._since = 0
         self._single_until = Place()
+        self._settling: set[int] = set()
         self._changed = asyncio.Event()
         self._over: JobledgerError | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -129,7 +130,7 @@ class Consumer:
             SliceLost: with `conn`: a slice is no longer this consumer's; roll back, for others will handle them.
         """
         if batch and batch[0].again:
-            await self._settled(batch[0], None)
+            await (self._settled(batch[0], None) if conn is None else self._settled_on(conn, batch[0]))
         elif batch:
             if conn is not None:
                 if not all(map(self._is_ours, batch)):
@@ -232,11 +233,19 @@ class Consumer:
     async def _tried_again(self) -> list[Delivery]:
         """Return the first event that an operator wants tried again, if any is."""
         for number, sealed in await self._holding.tried_again(_AGAIN):
+            if sealed.place.position in self._settling:
+                continue
             shown = await select(self._of.wanted, [sealed], Origins(), self._store)
             one = shown[0] if shown else sealed
             return [Delivery(one.event, one, self._holding.shares[number], again=True)]
         self._holding.again = False
+        self._settling.clear()
         return []
+
+    async def _settled_on(self, conn: Connection, one: Delivery) -> None:
+        """Settle it in the caller's transaction; only should that not commit, it is given again after a renewal."""
+        await self._holding.settled_on(conn, one.sealed.place.position)
+        self._settling.add(one.sealed.place.position)
 
     async def _settled(self, one: Delivery, said: str | None) -> None:
         try:
@@ -254,7 +263,12 @@ class Consumer:
         await self._give_back()
         place = self._holding.flow()
         if place is not None:
-            self._inlet = await Inlet.at(self._store, self._of.wanted, self._of.kind, place)
+            try:
+                self._inlet = await Inlet.at(self._store, self._of.wanted, self._of.kind, place)
+            except BaseException:
+                # Also where the call was given up: without a reader the next one would wait for ever.
+                self._holding.stale = True
+                raise
 
     async def _close_inlet(self) -> None:
         if self._inlet is not None:

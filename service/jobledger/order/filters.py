@@ -99,7 +99,9 @@ class Origins:
 
     async def of(self, store: Store, ids: Collection[UUID]) -> dict[UUID, Origin | None]:
         """Return the origin of each job; None for an id that is no job's."""
-        missing = [id for id in set(ids) if id not in self._known]  # noqa: A001 - the domain's word
+        # Taken before anything is awaited. Race: other readers' answers push out what is known now.
+        known = {id: self._known[id] for id in set(ids) if id in self._known}  # noqa: A001 - the domain's word
+        missing = [id for id in set(ids) if id not in known]  # noqa: A001
         found: dict[UUID, Origin | None] = dict.fromkeys(missing)
         for start in range(0, len(missing), _AT_ONCE):
             async with store.connection(ours=True) as connection:
@@ -108,7 +110,7 @@ class Origins:
                         statement("order/origins"), store.shard, missing[start : start + _AT_ONCE]
                     )
             found |= {row["id"]: Origin(row["tenant"], row["queue"], row["owner"]) for row in rows}
-        found |= {id: self._known[id] for id in set(ids) if id in self._known}  # noqa: A001
+        found |= known
         for id, origin in found.items():  # noqa: A001
             self._known[id] = origin
             self._known.move_to_end(id)

@@ -210,6 +210,13 @@ class Holding:
         if left == 0 and share is not None:
             share.taken = share.taken._replace(aside=share.taken.aside - {stream})
 
+    async def settled_on(self, conn: Connection, position: int) -> None:
+        """Say in the caller's transaction that an event tried again is done. Raises `SliceLost`: roll back.
+
+        What its stream has set aside is looked up by the next renewal: this transaction may not commit.
+        """
+        await checkpoints.settled(conn, *self._mine(), position, None)
+
     async def tried_again(self, limit: int) -> list[tuple[int, Sealed]]:
         """Return what an operator wants tried again, of our slices."""
         async with self._store.connection(ours=True) as connection:

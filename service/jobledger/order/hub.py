@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from bisect import bisect_left
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +66,13 @@ class Batch:
         if chosen and chosen[0].place <= after:
             return [one for one in chosen if one.place > after]
         return chosen
+
+    def goes_on_from(self, place: Place) -> bool:
+        """Say whether this is what came after a place of the same log: before its first event, or at one of them."""
+        if place == self.after:
+            return True
+        at = bisect_left(self.events, place, key=_in_order)
+        return at < len(self.events) and self.events[at].place == place
 
     def _sorted(self) -> dict[str, list[Sealed]]:
         if self._by_tenant is None:
@@ -150,7 +158,11 @@ class Hub:
         return self._place == place
 
     def first_after(self, place: Place) -> Batch | None:
-        """Return what is kept right after a place; None where nothing is, or the hub does not reach back to it."""
+        """Return what is kept right after a place; None where nothing is, or the hub does not reach back to it.
+
+        Nor where its log does not have that place: the server fell back while the reader was busy, and only the
+        database can tell it so.
+        """
         if self._place is None or not self._batches or not self._batches[0].after <= place < self._place:
             return None
         found = self._batches[-1]
@@ -158,7 +170,7 @@ class Hub:
             if batch.upto <= place:
                 break
             found = batch
-        return found
+        return found if found.goes_on_from(place) else None
 
     async def _follow(self) -> None:
         pause_s = _QUICK_S

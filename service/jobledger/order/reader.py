@@ -31,7 +31,8 @@ class Feed:
 
     Nothing is read ahead of the loop's body but one page, and pages of many readers that catch up together are small
     (50,000 events in all): a slow reader costs no memory. Close it (`aclose`, or `async with`) where the loop is left
-    early. With `live` false it ends where the log ended when it got there.
+    early. With `live` false it ends where the log ended when it got there. A call that was cancelled or failed ends
+    nothing: the next one gives the event that it would have given.
     """
 
     def __init__(
@@ -97,15 +98,22 @@ class Feed:
         """
         try:
             sealed = await anext(self._events)
+            event = sealed.event
+            if self._shown is not None and event.type == "job.enqueued":
+                event = await self._shown(event)
+        except StopAsyncIteration:
+            raise
         except FeedReset as reset:
+            await self._interrupted()
             cursors = self._cursors or Cursors()
             detail = {"reason": reset.detail.get("reason"), "cursor": cursors.write(place_in(reset))}
             raise FeedReset(reset.message, hint=reset.hint, detail=detail) from None
+        except BaseException:
+            await self._interrupted()
+            raise
         self._place = sealed.place
         self._sealed_at = sealed.sealed_at
-        if self._shown is not None and sealed.event.type == "job.enqueued":
-            return await self._shown(sealed.event)
-        return sealed.event
+        return event
 
     async def aclose(self) -> None:
         """End it; the hub goes with its last reader."""
@@ -118,6 +126,11 @@ class Feed:
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
         await self.aclose()
+
+    async def _interrupted(self) -> None:
+        """Let the next call begin at the place where this one did: a generator that raised would end there."""
+        over, self._events = self._events, self._follow()
+        await over.aclose()
 
     async def _follow(self) -> AsyncGenerator[Sealed]:
         place = self._place = await self._begin()
@@ -165,6 +178,8 @@ class Feed:
     async def _begin(self) -> Place:
         async with self._store.connection(ours=True) as connection:
             self._cursors = await cursors_for(connection, self._wanted.tenant)
+            if self._place is not None:
+                return self._place
             if self._after is not None:
                 return self._cursors.read(self._after)
             return await log_end(connection, self._store.shard) if self._from_end else Place()
