@@ -2,7 +2,7 @@
 -- that it is retired. Repeated it looks again: an event may have come since. Answers what stands in the way, or null:
 -- recent (the running month and the one before are kept), live, workers, unsealed (seal, and ask again). Nothing is changed then.
 -- The copy of the live tables forgets the partition's jobs: they have ended since it was taken, and recovery would know that only from events that go. A copy that is being taken
--- is waited for; a later one finds none.
+-- is waited for; a later one finds none. A batch that a projection is folding is waited for, too: see projection_take.
 create or replace function jobledger.retire(p_shard smallint, p_name text, p_actor text) returns text
 language plpgsql set timezone = 'UTC'
 as $$
@@ -26,6 +26,7 @@ begin
     return case when v_held.live > 0 then 'live' else 'workers' end;
   end if;
   perform pg_advisory_xact_lock(hashtext('jobledger.snapshot'), p_shard::int);
+  perform pg_advisory_xact_lock(hashtext('jobledger.fold'), p_shard::int);
   v_end := jobledger.partition_end(p_shard, p_name);
   if v_end.block is null then
     return 'unsealed';

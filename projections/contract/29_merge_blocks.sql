@@ -1,5 +1,6 @@
 -- Merge blocks before the horizon, of which retention left few events: looks at `p_most` rows at most after block `p_after`, and makes one block of each run that can be one. Answers
 -- where the next call goes on (null: at the horizon), and how many rows went. One transaction a call; a reader sees the old rows or the merged one.
+-- A batch that a projection is folding is waited for: see projection_take.
 -- The order of the log stays as it is, also for a reader that stands in the middle: a run takes in the next block only where positions go on rising, those of the events that are left
 -- and those at which a page may have ended. A merged block is as self-contained as any: what its last snapshot sees and its first `since` did not, from the first position to the last.
 drop function if exists jobledger.merge_blocks;
@@ -21,6 +22,7 @@ declare
 begin
   gone := 0;
   perform pg_advisory_xact_lock(hashtext('jobledger.merge'), p_shard::int);
+  perform pg_advisory_xact_lock(hashtext('jobledger.fold'), p_shard::int);
   select * into m from jobledger.mergeable(p_shard, p_after, p_most);
   next := m.upto;
   if m.rows < 2 then

@@ -2,6 +2,7 @@
 -- which then folds the blocks above `after` up to `upto`: both are committed, or neither. `more`: there are blocks beyond. A projection that has come to the end for the first
 -- time is no longer `rebuilding`; a shadow stays so until it is swapped.
 -- No row: another runner is at it (its row is locked: it waits for nobody), it is stopped, its tables are not made, or nothing waits (`upto` is null then: it is at the end).
+-- Race: retention that gives up or merges what this batch is about to read would hide some of it, or show some of it again; so it waits until the caller's transaction ends, and this for it.
 -- JL207: the log does not have its checkpoint, or retention dropped what comes next (see check_projection_place).
 drop function if exists jobledger.projection_take;
 
@@ -28,6 +29,7 @@ begin
   if not found then
     return;
   end if;
+  perform pg_advisory_xact_lock_shared(hashtext('jobledger.fold'), p_shard::int);
   perform jobledger.check_projection_place(p_shard, v_row);
   for b in select x.block, x.count, x.epoch, x.sealed_at from jobledger.blocks as x where x.shard = p_shard and x.block > v_row.block order by x.block limit 10000 loop
     exit when v_upto is not null and v_events + b.count > p_events;

@@ -506,3 +506,25 @@ async def test_only_the_owner_drops_and_one_at_a_time(store: Store, clock: Clock
             await dropped(connection)
         await connection.execute("reset role")
         assert set((await dropped(connection)).values()) == {None}
+
+
+async def test_a_batch_that_is_being_folded_is_waited_for(store: Store, clock: Clock) -> None:
+    """Else a fold that was let in before the horizon moved would not be shown, or be shown twice, what it took."""
+    async with store.connection() as connection, store.connection() as folding:
+        jobs = await finished_jobs(connection, 3)
+        await later(connection, clock)
+        await finished_jobs(connection, 1)
+        name = await connection.fetchval("select 'events_' || to_char(jobledger.time_of($1), 'YYYY_MM')", jobs[0])
+        await connection.fetchval("select jobledger.projection_begin(0::smallint, 'seen', 1)")
+        await connection.fetchval("select jobledger.projection_make(0::smallint, 'seen', false, 1)")
+        await connection.execute("set lock_timeout = '100ms'")
+        async with folding.transaction():
+            batch = await folding.fetchrow("select * from jobledger.projection_take(0::smallint, 'seen', false)")
+            for step in (f"retire(0::smallint, '{name}', null)", "merge_blocks(0::smallint, 0, 100)"):
+                with pytest.raises(asyncpg.LockNotAvailableError):
+                    await connection.fetch(f"select jobledger.{step}")
+            seen = "select count(*) from jobledger.sealed_between(0::smallint, $1, $2)"
+            assert batch is not None
+            assert not batch["more"]
+            assert await folding.fetchval(seen, batch["after"], batch["upto"]) == batch["events"]
+        assert await connection.fetchval("select jobledger.retire(0::smallint, $1, null)", name) is None
