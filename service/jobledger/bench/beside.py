@@ -95,7 +95,7 @@ async def fill(
 
 
 async def _pause(bench: Bench) -> None:
-    """Give each tenant a job, pause it, and let ticks move the jobs away, as they would have been long ago."""
+    """Give each tenant a job, pause it, and let ticks and vacuum move the jobs away, as it would have been long ago."""
     tenants = bench.setup.paused
     await fill(bench, tenants, tenants=tenants, prefix=_PAUSED_TENANT, what="filling paused tenants")
     for start in range(0, tenants, _PAUSES):
@@ -109,3 +109,4 @@ async def _pause(bench: Bench) -> None:
         if held >= tenants:
             break
     bench.figures["paused_jobs_held"] = held
+    await bench.connection.execute(statement("bench/vacuum_ready"))

@@ -49,8 +49,9 @@ async def bare_database(server: str, dsn_of: Callable[[str], str], say: Callable
 
 
 async def settle(connection: pool.Connection) -> None:
-    """Take statistics and write what is dirty, so that the clock does not pay for filling."""
+    """Take statistics, copy the queue if that is due, and write what is dirty: the clock does not pay for filling."""
     await connection.execute(statement("bench/settle"))
+    await recovery.take_snapshot(connection, 0)
     with contextlib.suppress(asyncpg.InsufficientPrivilegeError):  # only some roles may ask for a checkpoint
         await connection.execute(statement("bench/checkpoint"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import orjson
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jobledger.store.pool import Connection
+
+
+_MANY_HELD: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,12 @@ class TickResult:
     def found_work(self) -> bool:
         """Whether it did something, so that another call may find more at once."""
         return bool(self.promoted or self.rescued or self.timed_out or self.killed or self.held or self.released_holds)
+
+    @property
+    def presses(self) -> bool:
+        """Whether another call should follow at once. What is paused is passed by anyway: a few rows of it can wait."""
+        others = self.promoted or self.rescued or self.timed_out or self.killed or self.released_holds
+        return bool(others) or self.held >= _MANY_HELD
 
 
 _COUNTS = ("promoted", "rescued", "timed_out", "killed", "held", "released_holds", "repaired", "partitions")

@@ -31,7 +31,7 @@ _TURN_S = 1.0
 
 
 class Ticker:
-    """Calls `tick` four times a second, and again at once while it finds work.
+    """Calls `tick` four times a second, and again at once while it finds work that presses.
 
     The polls of a worker that waits do it in the same exchange (`riding`): then there is no call of its own.
     """
@@ -73,7 +73,7 @@ class Ticker:
         """Tick until cancelled."""
         while True:
             result = await self.once()
-            pause_s = _BUSY_TICK_S if result is not None and result.found_work else self._every_s
+            pause_s = _BUSY_TICK_S if result is not None and result.presses else self._every_s
             self._wake.clear()
             ended = self._last = time.monotonic()
             # Many workers that started together must not tick together.
@@ -106,7 +106,7 @@ class Ticker:
     def _said(self, result: TickResult) -> None:
         self._last = time.monotonic()
         self._took(result)
-        if result.found_work:
+        if result.presses:
             self.hint()
 
     def _took(self, result: TickResult) -> None:
