@@ -178,6 +178,6 @@ def test_a_few_rows_of_what_is_paused_hurry_nobody() -> None:
     """Claims pass them by anyway: fifty ticks a second for the last of 50,000 pauses cost most of a core."""
     assert not TickResult(held=99).presses
     assert TickResult(held=99).found_work
-    assert all(TickResult(**{name: 1}).presses for name in ("promoted", "rescued", "timed_out", "killed"))
-    assert TickResult(released_holds=1).presses
+    assert all(one.presses for one in (TickResult(promoted=1), TickResult(rescued=1), TickResult(released_holds=1)))
+    assert all(one.presses for one in (TickResult(killed=1), TickResult(timed_out=1)))
     assert TickResult(held=100).presses

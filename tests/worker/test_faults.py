@@ -93,7 +93,7 @@ async def test_a_claim_given_up_is_released_and_its_late_answer_thrown_away(
     async with bench.client(app) as client:
         trap = proxy.trap(CLAIM)
         handles = await client.enqueue_many([app.kind("note").call(n) for n in range(5)])
-        worker = await apart(app, proxy.dsn, concurrency=5, manner=Manner(patience_s=0.3, poll_s=0.05)).start()
+        worker = await apart(app, proxy.dsn, concurrency=5, manner=Manner(patience_s=1.0, poll_s=0.05)).start()
         await asyncio.to_thread(trap.wait)
         await until(lambda: len(ran) == 5)
         trap.let_go()
