@@ -10,7 +10,7 @@ import pytest
 from tests.faults.conftest import until
 
 from jobledger import Client
-from jobledger.errors import FeedReset
+from jobledger.errors import FeedReset, JobledgerError
 from jobledger.order import consumer as consumers
 from jobledger.order import filters
 from jobledger.order import hub as hubs
@@ -94,6 +94,24 @@ async def test_a_slow_live_reader_is_told_of_a_log_that_fell_back(client: Client
         await anext(feed)
     assert reset.value.detail["reason"] == "beyond_end"
     await feed.aclose()
+
+
+async def test_a_feed_whose_client_was_closed_ends_and_holds_up_no_other(database: str) -> None:
+    """It raises instead of waiting for ever, and the hub reads on through those whose pools are open."""
+    async with Client(database, strict=False) as open_one:
+        async with Client(database, strict=False) as closed_one:
+            left, other = closed_one.events(from_end=True), open_one.events(from_end=True)
+            waiting = asyncio.create_task(anext(left))
+            await until(lambda: any(hub._place is not None for hub in hubs._hubs.values()))
+            hearing = asyncio.create_task(anext(other))
+            await until(lambda: any(len(hub._ears[None]) == 2 for hub in hubs._hubs.values()))
+        async with asyncio.timeout(5):
+            job = await _sealed_job(open_one)
+            assert (await hearing).stream_id == job
+            with pytest.raises(JobledgerError):
+                await waiting
+        await left.aclose()
+        await other.aclose()
 
 
 async def test_a_feed_that_was_interrupted_goes_on(client: Client) -> None:

@@ -206,7 +206,7 @@ class Hub:
 
     async def _read(self) -> bool:
         """Read what is new, and wake whoever it is for."""
-        store = next(iter(next(iter(self._ears.values())))).store
+        store = self._store()
         async with store.connection(ours=True) as connection:
             if self._place is None:
                 self._place = await log_end(connection, self._shard)
@@ -218,6 +218,16 @@ class Hub:
             return False
         await self._keep(Batch(self._place, page), store)
         return True
+
+    def _store(self) -> Store:
+        """Return the store of any reader whose client was not closed; where all were, one of theirs, which says so."""
+        ears = (ear for ears in self._ears.values() for ear in ears)
+        first = next(ears)
+        return (
+            first.store
+            if not first.store.closed
+            else next((one.store for one in ears if not one.store.closed), first.store)
+        )
 
     async def _keep(self, batch: Batch, store: Store) -> None:
         # Asked before anybody is woken, and once for all of them.

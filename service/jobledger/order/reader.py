@@ -166,7 +166,7 @@ class Feed:
         batch = hub.first_after(place) if hub is not None else None
         if batch is not None:
             _behind.discard(self)
-        elif hub is not None and hub.is_at(place):
+        elif hub is not None and hub.is_at(place) and not self._store.closed:
             _behind.discard(self)
             return [], place
         else:

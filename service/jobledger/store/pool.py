@@ -156,6 +156,11 @@ class Store:
         return self._pool is not None
 
     @property
+    def closed(self) -> bool:
+        """Whether its pool was closed, or is about to be: it lends no more connections."""
+        return self._pool is not None and self._pool.is_closing()
+
+    @property
     def where(self) -> str | None:
         """Host, port and database, as far as known; fit to be shown."""
         return self._where
