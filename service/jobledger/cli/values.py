@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SPAN: Final = re.compile(r"(\d{1,9})(s|m|h|d|w)", re.ASCII)
+# What every cursor looks like, so that a mistyped time is not taken for one.
+_CURSOR: Final = re.compile(r"[ps][A-Za-z0-9_-]{20,}", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _FORM: Final = "Give a time with its zone (2026-05-01T12:00:00Z), or one from now: 90s, 10m, 2h, 3d, 1w."
 _PAST_FORM: Final = "Give a time with its zone (2026-05-01T12:00:00Z), or how long ago: 90s, 10m, 2h, 3d, 1w."
@@ -50,7 +52,7 @@ def past(option: str, text: str | None) -> datetime | None:
 
 def place(option: str, text: str | None) -> datetime | str | None:
     """Return a place in the log: a time, RFC 3339 with a zone or so long ago (`10m`, `2h`), else a cursor's text."""
-    if text is None or not text[:1].isdigit():
+    if text is None or _CURSOR.fullmatch(text):
         return text
     match = _SPAN.fullmatch(text)
     try:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobledger.cli.connect import Place
     from jobledger.jobs.app import App
     from jobledger.settings import Settings
+    from jobledger.store.pool import Store
 
 _MIB = 1024 * 1024
 _TICK_EVERY_S = 1.0
@@ -162,20 +163,21 @@ async def _ticks(connection: Any, shard: int) -> dict[str, int]:
 
 
 async def _tick_on(place: Place) -> None:
-    from jobledger.cli.connect import connection_at, store_at
+    from jobledger.cli.connect import store_at
     from jobledger.order.projections import built_in
     from jobledger.order.runner import Runner
     from jobledger.order.sealer import Sealer
     from jobledger.worker.stop import Stopping
 
     stopping = Stopping()
-    async with connection_at(place.dsn) as connection, store_at(place) as store:
+    async with store_at(place) as store:
         sides = [asyncio.create_task(Sealer(store).run())] if place.settings.seal else []
         if place.settings.projections:
             sides.append(asyncio.create_task(Runner(store, built_in()).run()))
+        told: str | None = None
         with stopping.listening():
             while not stopping.asked.is_set():
-                await _ticks(connection, place.settings.shard)
+                told = await _ticked(store, told)
                 try:
                     async with asyncio.timeout(_TICK_EVERY_S):
                         await stopping.asked.wait()
@@ -185,6 +187,21 @@ async def _tick_on(place: Place) -> None:
             side.cancel()
         if sides:
             await asyncio.wait(sides)
+
+
+async def _ticked(store: Store, told: str | None) -> str | None:
+    """Tick; a database that cannot answer now (a rebuild, a restart) is told once, and waited for."""
+    from jobledger.cli import output
+    from jobledger.errors import Unavailable
+
+    try:
+        async with store.connection() as connection:
+            await _ticks(connection, store.shard)
+    except Unavailable as error:
+        if told != error.code:
+            output.note(f"{error.message} Going on when it answers.")
+        return error.code
+    return None
 
 
 def _run(place: Place, application: App, bound: dict[str, Any]) -> str:
