@@ -1,5 +1,6 @@
 -- How many jobs of a tenant (null: of every one) were in each state, per queue and kind, as of a moment (moment_of_token, moment_of_place, moment_of_time): levels stored at the end of a
 -- slice, and the events since, of one slice at most. Exactly what the log says, and so what the live tables said to that snapshot. Scheduled and ready are told apart by its clock.
+-- Events that retention may have taken are never counted by their absence: before the horizon only the ends of slices are answered for.
 -- What of the moment's last blocks is not counted yet is read as well, up to 1,000,000 events. Only for who sees every tenant.
 drop function if exists jobledger.counts_as_of;
 
@@ -25,8 +26,8 @@ begin
   end if;
   v_slice := coalesce(v_slice, 0);
   select coalesce(b.merged_from, b.block) into v_first from jobledger.blocks as b where b.shard = p_shard order by b.block limit 1;
-  if v_slice + 1 < v_first then
-    perform jobledger.refuse('JL208', 'Counts of this moment are not kept.', 'Ask as of a later one. The setting jobledger.levels_kept says how long they are kept.');
+  if v_slice + 1 < v_first or (v_slice < (select h.block from jobledger.horizon as h where h.shard = p_shard) and (v_slice < m.block or m.since::text = m.snapshot::text) and m.hwm > 0) then
+    perform jobledger.refuse('JL208', 'Counts of this moment are not kept.', 'Ask as of a later one. The setting jobledger.levels_kept says how long they are kept, and retention takes what lies between them.');
   end if;
   select sum(b.count) into v_events from (select x.count from jobledger.blocks as x where x.shard = p_shard and x.block > v_slice and x.block <= m.block order by x.block limit 200000) as b;
   if v_events > 1000000 then

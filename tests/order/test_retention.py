@@ -11,11 +11,14 @@ import pytest
 from tests.faults.conftest import until
 
 from jobledger import Client
-from jobledger.errors import FeedReset, Forbidden, Unavailable
+from jobledger.errors import FeedReset, Forbidden, MomentLost, Unavailable
 from jobledger.observations import PartitionDropped, observing
+from jobledger.order.counts import counts_as_of
 from jobledger.order.cursor import Place
 from jobledger.order.log import log_end, read_page, seal
+from jobledger.order.projections import built_in
 from jobledger.order.retention import add_partitions, drop_partitions, list_partitions
+from jobledger.order.runner import Runner
 from jobledger.store.doctor import examine
 from jobledger.store.recovery import compare, open_store, rebuild
 
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
 
 ACTED = "select verdict from jobledger.act(0::smallint, $1, null, array[$2::uuid], 'ada', 'why')"
 BLOCKS = "select count(*) from jobledger.blocks"
+OF_HORIZON = (
+    "select (jobledger.moment_of_place(h.shard, jobledger.told_epoch(h.shard, h.block, h.epoch), h.block, h.position))"
+    ".block = h.block from jobledger.horizon as h"
+)
 KEEP = timedelta(days=30)
 
 
@@ -528,3 +535,23 @@ async def test_a_batch_that_is_being_folded_is_waited_for(store: Store, clock: C
             assert not batch["more"]
             assert await folding.fetchval(seen, batch["after"], batch["upto"]) == batch["events"]
         assert await connection.fetchval("select jobledger.retire(0::smallint, $1, null)", name) is None
+
+
+async def test_counts_of_a_moment_that_retention_took_events_of_are_refused(store: Store, clock: Clock) -> None:
+    """Dropped jobs are in stored levels alone: beyond the last of them before the moment nobody knows what they did."""
+    async with store.connection() as connection:
+        await finished_jobs(connection, 2)
+        await Runner(store, built_in()).settle()
+        sealed_at = await connection.fetchval("select max(sealed_at) from jobledger.blocks")
+        before = await counts_as_of(connection, 0, sealed_at)
+        assert [(one.state, one.jobs) for one in before.counts] == [("cancelled", 2)]
+        await later(connection, clock)
+        await finished_jobs(connection, 1)
+        await Runner(store, built_in()).settle()
+        assert None in (await dropped(connection)).values()
+        with pytest.raises(MomentLost):
+            await counts_as_of(connection, 0, sealed_at)
+        now = await counts_as_of(connection, 0, await clock.now())
+        assert [(one.state, one.jobs) for one in now.counts] == [("cancelled", 3)]
+        # A cursor that was given since carries the number of drops, and is a moment all the same.
+        assert await connection.fetchval(OF_HORIZON)
