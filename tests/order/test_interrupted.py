@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,3 +191,38 @@ async def _taken(client: Client, events: Any, *, fails: bool) -> None:
         await events.ack(conn=connection)
         if fails:
             raise ZeroDivisionError
+
+
+async def test_an_event_whose_transaction_failed_at_its_end_comes_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it was acknowledged in it, and though nothing else happens; several of one transaction stand or fall."""
+    monkeypatch.setattr(consumers, "CHECKPOINT_S", 0.02)
+    monkeypatch.setattr(consumers, "RENEW_S", 0.02)
+    jobs = [await _sealed_job(client) for _ in range(3)]
+    subscription = client.subscription("s")
+    await subscription.create(types=["job.enqueued"], slices=1)
+    async with asyncio.timeout(20), subscription.events() as events:
+        for fails in (True, False):
+            with suppress(ZeroDivisionError):
+                async with client.store.transaction() as connection:
+                    taken = []
+                    for _ in jobs:
+                        taken.append((await anext(events)).stream_id)
+                        await events.ack(conn=connection)
+                        # Several renewals come while it is open.
+                        renewed = _ends(events)
+                        await until(lambda at=renewed: _ends(events) > at)  # type: ignore[misc]
+                    assert taken == jobs
+                    if fails:
+                        raise ZeroDivisionError
+        await until(lambda: _lag(subscription))
+
+
+def _ends(events: Any) -> float:
+    ends: float = events._taking._holding.lease_ends
+    return ends
+
+
+async def _lag(subscription: Any) -> bool:
+    return bool((await subscription.slices())[0].place.block == 3)

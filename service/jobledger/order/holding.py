@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -42,19 +42,35 @@ LOST: Final = (JobledgerError, OSError, asyncpg.InterfaceError, *COLLISIONS)
 class Share:
     """A slice that this consumer has: up to `handled` in memory, up to `stored` in the database.
 
-    Until a transaction that moves it has committed, the database still has `before`. `flows`: its events are handed
-    out; else it waits until `waits_until`, or is to be read anew. `careful` events are handed out one at a time,
-    counted before (`tried`), because a consumer died here.
+    Until a transaction that moves it (`booked_on`) has committed, the database still has one of `before`. `flows`: its
+    events are handed out; else it waits until `waits_until`, or is to be read anew. `careful` events are handed out one
+    at a time, counted before (`tried`), because a consumer died here.
     """
 
     taken: Taken
     stored: Place
     handled: Place
-    before: Place | None = None
+    before: list[Place] = field(default_factory=list)
+    booked_on: Connection | None = None
     flows: bool = False
     waits_until: float = 0.0
     careful: int = 0
     tried: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the transaction that moved it last is over, as far as can be told."""
+        try:
+            return self.booked_on is not None and not self.booked_on.is_in_transaction()
+        except asyncpg.InterfaceError:
+            return True  # given back to its pool
+
+    def came_to(self, place: Place) -> None:
+        """Take in what the database has: one of the places before, or what was stored."""
+        if place == self.stored:
+            self.before, self.booked_on = [], None
+        else:
+            del self.before[: self.before.index(place)]
 
 
 class Holding:
@@ -112,21 +128,32 @@ class Holding:
         """
         asked_at = time.monotonic()
         async with self._lock:
+            # Looked at before the database is asked: what has ended by now, it shows as stored, or never will.
+            ended = {number: share.stored for number, share in self.shares.items() if share.has_ended}
+            failed: set[int] = set()
             async with self._store.connection(ours=True) as connection:
                 rows = await checkpoints.take(connection, *self._mine(), self._about)
             self.lease_ends = asked_at + self._of.options.lease_s
             kept: dict[int, Share] = {}
             for row in rows:
                 share = self.shares.get(row.slice)
-                if share is not None and share.taken.taken == row.taken and row.place in (share.stored, share.before):
+                ours = share is not None and share.taken.taken == row.taken
+                if share is not None and ours and row.place != share.stored == ended.get(row.slice):
+                    failed.add(row.slice)
+                elif share is not None and ours and row.place in (*share.before, share.stored):
                     share.taken = row
+                    share.came_to(row.place)
                     # What is to be given back is handed out no more, so that nobody else is at it at the same time.
                     share.flows &= not row.surrender
                     kept[row.slice] = share
-                else:
+                if row.slice not in kept:
                     kept[row.slice] = Share(row, row.place, row.place, careful=CAREFUL_EVENTS if row.deaths else 0)
                     self.stale = True
-            gone = [number for number, share in self.shares.items() if kept.get(number) is not share]
+            gone = [
+                number
+                for number, share in self.shares.items()
+                if kept.get(number) is not share and number not in failed
+            ]
             # Nobody took it since, and yet its checkpoint lies behind what was stored: the server lost the last of it.
             fallen = [
                 number
@@ -156,7 +183,8 @@ class Holding:
                 moved = await checkpoints.advance(connection, *self._mine(), moves)
             for move in moves:
                 if move.slice in moved and (share := self.shares.get(move.slice)) is not None:
-                    share.stored, share.before = move.upto, None
+                    share.stored = move.upto
+                    share.came_to(move.upto)
             self.let_go([move.slice for move in moves if move.slice not in moved])
 
     async def advance_on(self, conn: Connection, upto: dict[int, Place]) -> None:
@@ -172,9 +200,10 @@ class Holding:
             self.let_go([move.slice for move in moves if move.slice not in moved])
             raise SliceLost(hint="Roll back: others handle these events.")
         for move in moves:
-            # Should the transaction not commit, the next checkpoint finds another place, and the slice is taken anew.
+            # Should the transaction not commit, a renewal or the next checkpoint finds another place: it is taken anew.
             if (share := self.shares.get(move.slice)) is not None:
-                share.before, share.stored = move.came, move.upto
+                share.before.append(move.came)
+                share.stored, share.booked_on = move.upto, conn
 
     async def count(self, share: Share, sealed: Sealed, what: str, said: str | None) -> bool:
         """Tell the database of a failure (see `checkpoints.failed`); return whether the event was set aside."""
@@ -247,7 +276,8 @@ class Holding:
 
     def _set_aside(self, share: Share, sealed: Sealed, failures: int, said: str | None) -> None:
         share.stored = share.handled = sealed.place
-        share.before, share.tried, share.careful = None, False, 0
+        share.tried, share.careful = False, 0
+        share.came_to(sealed.place)
         event = sealed.event
         if self._of.options.strict:
             share.taken = share.taken._replace(aside=share.taken.aside | {event.stream_id})
