@@ -13,6 +13,7 @@ from tests.faults.conftest import until
 from jobledger import Client
 from jobledger.errors import FeedReset, Forbidden, MomentLost, Unavailable
 from jobledger.observations import PartitionDropped, observing
+from jobledger.order.audit import verify
 from jobledger.order.counts import counts_as_of
 from jobledger.order.cursor import Place
 from jobledger.order.log import log_end, read_page, seal
@@ -180,6 +181,7 @@ async def test_a_retry_between_the_steps_keeps_the_partition(store: Store, clock
         # Of what is being given up readers before the horizon see nothing any more: the next page may lack some of it.
         assert await whole_log(connection) == []
         assert await connection.fetchval("select gone from jobledger.retire_rows(0::smallint, $1, null, 1)", name) == 1
+        assert (await verify(store)).faults == []
         assert await connection.fetchval(ACTED, "retry", jobs[0]) == "job_gone"
         assert await connection.fetchval(ACTED, "retry", jobs[1]) == "done"
         assert (await dropped(connection))[name] == "live"

@@ -157,7 +157,7 @@ class _Audit:
     def _compare(self, chunk: Chunk, streams: Sequence[Stream]) -> None:
         rows = rows_by_id(chunk.rows or ())
         for stream in streams:
-            for fault in judged(stream, rows.pop(stream.id, ())):
+            for fault in judged(stream, rows.pop(stream.id, ()), gone=stream.id in chunk.gone):
                 self._faults.add(fault)
         for fault in orphans(rows):
             self._faults.add(fault)

@@ -25,11 +25,13 @@ class Chunk(NamedTuple):
     """The events of whole streams, with what tables and views say of all streams up to the last of them.
 
     A stream that is longer than a page comes in several chunks; all but the last have nothing of the tables (None).
+    `gone` are streams without a row whose partition retention is giving up.
     """
 
     events: Sequence[Any]
     rows: Sequence[Any] | None
     views: Sequence[Any]
+    gone: frozenset[UUID] = frozenset()
 
 
 async def chunks(
@@ -53,7 +55,10 @@ async def chunks(
                 with translated():
                     rows = await connection.fetch(statement("order/verify_rows"), *bounds)
                     views = await connection.fetch(statement("order/verify_views"), *bounds)
-                yield Chunk(events, rows, views)
+                without = {*(event["stream_id"] for event in events), reached} - {row["id"] for row in rows}
+                with translated():
+                    gone = await connection.fetch(statement("order/gone_among"), store.shard, list(without))
+                yield Chunk(events, rows, views, frozenset(row["id"] for row in gone))
         after = reached
 
 

@@ -78,10 +78,15 @@ def rows_by_id(rows: Iterable[Any]) -> dict[UUID, list[Any]]:
     return found
 
 
-def judged(stream: Stream, rows: Sequence[Any]) -> Iterator[Fault]:
-    """Yield what is wrong with a whole stream, or with what the tables say of it."""
+def judged(stream: Stream, rows: Sequence[Any], *, gone: bool = False) -> Iterator[Fault]:
+    """Yield what is wrong with a whole stream, or with what the tables say of it.
+
+    `gone`: retention is giving up its partition, where the rows of finished jobs go before their events.
+    """
     if stream.fault is not None:
         yield stream.fault
+        return
+    if stream.job is not None and gone and stream.job.finished and not rows:
         return
     if stream.job is not None:
         yield from _of_job(stream.job, stream, rows)
