@@ -1,6 +1,7 @@
 -- Count a failure of the event behind a slice's checkpoint, and set it aside when it has failed too often: then the checkpoint moves behind it, and the rest goes on.
 -- `p_what`: failed; try: counted before it is handed out (a consumer that dies at it says nothing), tried: its failure, counted already; held: set aside at once, because an
--- earlier event of the same job is. At most 10,000 are set aside: then none is any more, and the slice waits at this event.
+-- earlier event of the same job is; where an operator has those tried again, so is this one, behind them: nobody would ask for it once more.
+-- At most 10,000 are set aside: then none is any more, and the slice waits at this event.
 -- JL210: the slice is no longer this consumer's.
 drop function if exists jobledger.subscription_failed;
 
@@ -40,7 +41,8 @@ begin
   if aside then
     insert into jobledger.subscription_set_aside as a (subscription, stream_id, first_at, changed_at, block, position, epoch, version, failures, shard, slice, state, error)
     values (p_id, p_stream, v_now, v_now, p_block, p_position, p_epoch, p_version, case p_what when 'held' then 0 else failures end, p_shard, p_slice,
-      case p_what when 'held' then 'held' else 'aside' end, left(coalesce(p_error, case p_what when 'try' then 'The consumer ended while it had this event.' end), 2000))
+      case when p_what <> 'held' then 'aside' when exists (select from jobledger.subscription_set_aside as x
+        where x.shard = p_shard and x.subscription = p_id and x.stream_id = p_stream and x.state in ('aside', 'held')) then 'held' else 'retry' end, left(coalesce(p_error, case p_what when 'try' then 'The consumer ended while it had this event.' end), 2000))
     on conflict (shard, subscription, position) do update set changed_at = excluded.changed_at, state = excluded.state, failures = excluded.failures, error = excluded.error;
     update jobledger.subscription_slices as x set epoch = p_epoch, block = p_block, position = p_position, moved_at = v_now, failing = null, failures = 0, deaths = 0
     where x.shard = p_shard and x.subscription = p_id and x.slice = p_slice;

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
 
 import pytest
 from tests.faults.conftest import until
 
 from jobledger import Client
 from jobledger.errors import FeedReset, JobledgerError
+from jobledger.order import checkpoints, filters
 from jobledger.order import consumer as consumers
-from jobledger.order import filters
 from jobledger.order import hub as hubs
+from jobledger.order.cursor import Place
 from jobledger.order.filters import Origins
 from jobledger.order.inlet import Inlet
+from jobledger.order.log import read_page
 from jobledger.order.reader import Feed
 from jobledger.store.pool import Store
 
@@ -226,3 +229,29 @@ def _ends(events: Any) -> float:
 
 async def _lag(subscription: Any) -> bool:
     return bool((await subscription.slices())[0].place.block == 3)
+
+
+async def test_what_comes_while_its_job_is_tried_again_is_not_left_behind(client: Client) -> None:
+    """In a strict subscription it waits for what is tried again, then comes by itself; where that fails it is held."""
+    job = await _sealed_job(client)
+    for priority in (1, 2):
+        await client.reprioritise(job, priority=priority, reason="r")
+    async with client.store.connection() as connection:
+        await seal_all(connection)
+        page = (await read_page(connection, 0, Place())).events
+        first, second, third = (one for one in page if one.event.stream_id == job)
+        strict = client.subscription("strict")
+        await strict.create(slices=1, strict=True, max_failures=1)
+        (registered,) = await checkpoints.listed(connection, 0)
+        of = (connection, 0, registered.id, registered.id)
+        (taken,) = await checkpoints.take(*of, "me")
+        assert await checkpoints.failed(*of, taken, "failed", first, "no") == (1, True)
+        assert await strict.retry() == 1
+        await checkpoints.failed(*of, taken, "held", second)
+        assert [one for _, one in await checkpoints.again(*of, 10)] == [
+            one._replace(sealed_at=ANY) for one in (first, second)
+        ]
+        # In vain: what comes now waits for an operator.
+        await checkpoints.settled(*of, first.place.position, "no")
+        await checkpoints.failed(*of, taken, "held", third)
+        assert [one.state for one in await strict.set_aside()] == ["aside", "held", "held"]
