@@ -187,4 +187,5 @@ def _hold(
         output.document({"act": act, "scope": scope.value, "name": name, "changed": changed})
     else:
         now = "paused" if act == "pause" else "not paused"
-        output.say(f"{scope.value} {name} is {now}{'' if changed else ', as it was before'}.")
+        since = " any more" if act == "resume" and changed else "" if changed else ", as it was before"
+        output.say(f"{scope.value} {name} is {now}{since}.")

@@ -39,14 +39,18 @@ def bars() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int], No
 
 def _plain(console: Console) -> tuple[Callable[[str], None], Callable[[str, int, int], None]]:
     due: dict[str, float] = {}
+    told: dict[str, int] = {}
 
     def say(sentence: str) -> None:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
     def progress(what: str, done: int, total: int) -> None:
+        if told.get(what) == done:
+            return
         now = time.monotonic()
         if now >= due.get(what, 0.0) or (done == total and due.get(what) != float("inf")):
             due[what] = float("inf") if done == total else now + _EVERY_S
+            told[what] = done
             say(f"{what}: {done:,} of {total:,}")
 
     return say, progress

@@ -189,7 +189,7 @@ async def _watched(store: Store, name: str, known: list[Projection]) -> Standing
     try:
         with progress.bars() as (say, told):
             if not known:
-                say(f"{name} is not of this application: waiting for a worker that has it.")
+                say(f"{name} is not of this application: waiting for a worker that has it (--app folds it here).")
             while True:
                 async with store.connection() as connection:
                     found = await register.standings(connection, store.shard)
