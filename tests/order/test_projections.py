@@ -415,3 +415,21 @@ async def test_the_package_s_own_projections_belong_to_the_owner_of_the_log_whoe
     await pool.close()
     await value(store, f"drop owned by {lesser}")
     await value(store, f"drop role {lesser}")
+
+
+async def test_a_migration_under_a_batch_does_not_stop_its_projection(store: Store) -> None:
+    """The server then says that a function which the batch had begun to call is not there; the next try finds it."""
+    await enqueue(store, 1)
+    faults = [asyncpg.InternalServerError("cache lookup failed for function 16952")]
+
+    async def fold(events: list[Event], connection: Connection) -> None:
+        if faults:
+            raise faults.pop()
+        await connection.executemany(
+            "insert into seen values ($1, $2)", [(one.stream_id, one.version) for one in events]
+        )
+
+    for _ in range(2):
+        await Runner(store, [Projection("seen", 1, (TABLE,), fold)]).settle()
+    assert [(one.state, one.block, one.error) for one in await standing(store)] == [("running", 1, None)]
+    assert await value(store, MISSING) == 0

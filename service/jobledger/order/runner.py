@@ -46,6 +46,9 @@ _BACKOFF_S: Final = 1.0
 # Connection, collision, resources, lock, the operator's intervention: the fold is not at fault, and is tried again.
 _PASSING: Final = ("08", "40", "53", "57P", "55P03", "58")
 
+# A migration made a function anew that a batch had begun to call.
+_MADE_ANEW: Final = "cache lookup failed for "
+
 # Another process may run as the role that owns the tables, so a role that may not is no reason to stop them.
 _NOT_MINE: Final = "42501"
 _NOT_MINE_S: Final = 30.0
@@ -236,7 +239,8 @@ class Runner:
         key, error = (row.name, row.shadow), failed.error
         state = getattr(error, "sqlstate", None) or ""
         if isinstance(error, (Unavailable, Unreachable)) or (
-            isinstance(error, asyncpg.PostgresError) and state.startswith(_PASSING)
+            isinstance(error, asyncpg.PostgresError)
+            and (state.startswith(_PASSING) or (state == "XX000" and str(error).startswith(_MADE_ANEW)))
         ):
             self._put_off(key, _BACKOFF_S)
             emit(ConnectionLost(where="projections", error=type(error).__name__))
