@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -11,6 +12,7 @@ import pytest
 
 from jobledger.bench.compare import reachable_by_all, words_of
 from jobledger.bench.drain import thirds
+from jobledger.bench.lag import Lag
 from jobledger.bench.noop import KIND
 from jobledger.bench.plot import Bars, Lines, Panel, number, svg
 from jobledger.bench.quantiles import ratio, spread
@@ -103,3 +105,11 @@ async def test_jobs_filled_in_are_of_their_tenants_and_wait_as_long_as_said(stor
             *((f"tenant-{n}", "default", "ready", 2) for n in range(3)),
         ]
         assert await compare(connection, 0) == []
+
+
+async def test_two_may_look_how_far_the_sealer_is_at_the_same_time(store: Store) -> None:
+    """Who waits for the rest looks beside the one that looks all the time."""
+    async with store.connection() as connection:
+        lag = Lag(connection)
+        await asyncio.gather(*[lag.look() for _ in range(5)])
+        assert await lag.caught_up() >= 0

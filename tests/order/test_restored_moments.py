@@ -96,7 +96,7 @@ async def _value(server: Server, sql: str, *values: str) -> str:
 async def test_tokens_after_a_promotion_that_missed_the_last_events(folder: Path, primary: Server) -> None:
     """Answers from before the gap are the same on the standby that took over; those that saw more are refused."""
     await _value(primary, SAFE)
-    copy = folder / "standby"
+    copy = folder / "standby of moments"
     await asyncio.to_thread(backed_up, primary, copy)
     host = (await _value(primary, "show unix_socket_directories")).strip('"')
     told(copy, "standby.signal", {"primary_conninfo": f"host={host} user=postgres", "hot_standby": "on"})
@@ -137,7 +137,7 @@ async def test_tokens_after_a_storage_was_rolled_back(folder: Path, primary: Ser
         async with asking(before):
             await some(before)
     await ended(primary)
-    await asyncio.to_thread(storage_copied, primary, folder / "storage")
+    await asyncio.to_thread(storage_copied, primary, folder / "storage of moments")
     await primary.astart()
     async with service(primary.dsn) as client:
         await works(client)
@@ -145,7 +145,7 @@ async def test_tokens_after_a_storage_was_rolled_back(folder: Path, primary: Ser
         async with asking(after):
             await some(after)
     await ended(primary)
-    await asyncio.to_thread(rolled_back, primary, folder / "storage")
+    await asyncio.to_thread(rolled_back, primary, folder / "storage of moments")
     await primary.astart()
     assert await again(primary.dsn, before) == Told(len(before.answers), 0)
     assert await again(primary.dsn, after) == Told(0, len(after.answers))

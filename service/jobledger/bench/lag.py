@@ -29,12 +29,15 @@ class Lag:
     def __init__(self, connection: Connection) -> None:
         """Look by this connection."""
         self._connection = connection
+        self._looking = asyncio.Lock()
         self._drawn: deque[tuple[float, int]] = deque()
         self._behind_s: list[float] = []
 
     async def look(self) -> tuple[int, int]:
         """Look once, and return how many positions are drawn, and up to which is sealed."""
-        row = await self._connection.fetchrow(statement("bench/sealed_upto"))
+        # `watch` goes on beside who waits to catch up, and a connection takes one statement at a time.
+        async with self._looking:
+            row = await self._connection.fetchrow(statement("bench/sealed_upto"))
         assert row is not None  # noqa: S101 - one row always
         now, drawn, sealed = time.monotonic(), row["drawn"], row["sealed"]
         while self._drawn and self._drawn[0][1] <= sealed:
