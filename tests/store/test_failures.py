@@ -108,6 +108,14 @@ async def test_a_lock_that_is_not_free_in_time_is_unavailable(store: Store) -> N
     assert caught.value.detail == {"sqlstate": "55P03"}
 
 
+async def test_a_migration_that_comes_between_is_unavailable(store: Store) -> None:
+    """Else a worker would hold the outcome that it reports for one that cannot be stored, and fail the job."""
+    anew = "do $$ begin raise 'cache lookup failed for function 16952' using errcode = 'XX000'; end $$"
+    async with store.connection() as connection:
+        with pytest.raises(Unavailable), translated():
+            await connection.execute(anew)
+
+
 async def test_no_server_is_unreachable_and_the_password_is_not_told() -> None:
     """The host is named, the password is nowhere."""
     with pytest.raises(Unreachable) as caught:

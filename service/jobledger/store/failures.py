@@ -48,6 +48,8 @@ _REFUSED: dict[str, str] = {
 # The sequence of positions, which a replicated block uses up until opening sets it.
 _USED_UP = "2200H"
 _LATER = "Try again later."
+# Said of a function that a migration made anew after a call had begun, such as one that it held up.
+_MADE_ANEW = "cache lookup failed for "
 _WAYS_OUT: dict[str, str] = {
     "53100": "Give it space again; nothing was written. Workers keep what they have to report and go on by themselves.",
     "53200": "Nothing was written; lower work_mem or the number of connections, or try again later.",
@@ -58,6 +60,7 @@ _WAITING: dict[str, str] = {
     "25006": "The database is read-only: it is a standby, or set so.",
     "53100": "The server's disk is full.",
     "53200": "The server is out of memory.",
+    "XX000": "A migration came between; nothing was written.",
 }
 
 
@@ -169,7 +172,7 @@ def _from_server(error: asyncpg.PostgresError, where: str | None, own: bool) -> 
         return SchemaMissing()
     if state == "42501":
         return Forbidden("This role may not do that.", hint="Grant it one of the roles of jobledger.")
-    if state in _WAITING:
+    if state in _WAITING and (state != "XX000" or message.startswith(_MADE_ANEW)):
         return Unavailable(_WAITING[state], hint=_WAYS_OUT.get(state, _LATER), detail={"sqlstate": state})
     if state[:2] == "22":
         return _of_value(state)
