@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from jobledger.errors import Unreachable
 from jobledger.store.pool import Store
-from jobledger.worker.lines import Lines
+from jobledger.worker.lines import Lines, is_lost
 
 PID = "select pg_backend_pid()"
 
@@ -44,7 +46,14 @@ async def test_a_connection_that_met_an_error_is_not_kept(database: str) -> None
             async with lines.line() as line:
                 await line.execute("select pg_terminate_backend(pg_backend_pid())")
         async with lines.line() as line:
-            assert await line.fetchval("select 1") == 1
+            pid = await line.fetchval(PID)
+        async with store.connection() as other:
+            await other.execute("select pg_terminate_backend($1)", pid)
+        async with asyncio.timeout(10):
+            while not is_lost(line):  # noqa: ASYNC110 - the driver sets no event
+                await asyncio.sleep(0.01)
+        async with lines.line() as line:
+            assert await line.fetchval(PID) != pid
         await lines.close()
 
 

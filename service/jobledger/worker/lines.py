@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
 from jobledger.store.failures import translated
 
 if TYPE_CHECKING:
@@ -34,14 +36,14 @@ class Lines:
     @asynccontextmanager
     async def line(self) -> AsyncIterator[Connection]:
         """Lend a connection, for the package's own statements only. One that met an error goes back to the pool."""
-        connection, stack = self._spare.pop() if self._spare else await self._opened()
+        connection, stack = await self._taken()
         well = False
         try:
             with translated(self._store.where, own=False):
                 yield connection
             well = True
         finally:
-            if well and not self._over and not connection.is_closed() and self._kept <= self._most:
+            if well and not self._over and not is_lost(connection) and self._kept <= self._most:
                 self._spare.append((connection, stack))
             else:
                 self._kept -= 1
@@ -55,6 +57,16 @@ class Lines:
             self._kept -= 1
             await stack.aclose()
 
+    async def _taken(self) -> tuple[Connection, AsyncExitStack]:
+        while self._spare:
+            connection, stack = self._spare.pop()
+            if not is_lost(connection):
+                return connection, stack
+            # The server has gone since, or was restarted.
+            self._kept -= 1
+            await stack.aclose()
+        return await self._opened()
+
     async def _opened(self) -> tuple[Connection, AsyncExitStack]:
         self._kept += 1
         stack = AsyncExitStack()
@@ -63,3 +75,11 @@ class Lines:
         except BaseException:
             self._kept -= 1
             raise
+
+
+def is_lost(connection: Connection) -> bool:
+    """Whether the connection is closed: one that the server ended goes back to its pool by itself."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
