@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobledger.cli import output, values
+from jobledger.cli.application import application
 from jobledger.errors import InvalidArgument
 
 
@@ -28,3 +29,10 @@ def test_options_that_look_back_take_a_length_of_time_as_so_long_ago() -> None:
         values.past("--before", "yesterday")
     assert refused.value.hint is not None
     assert "ago" in refused.value.hint
+
+
+def test_help_texts_flow() -> None:
+    """A terminal breaks the lines of a paragraph, not the source."""
+    for command in application.registered_commands:
+        assert command.help
+        assert not any("\n" in paragraph for paragraph in command.help.split("\n\n"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,3 +79,16 @@ application.add_typer(projections.application, name="projections", rich_help_pan
 application.add_typer(partitions.application, name="partitions", rich_help_panel="Database")
 application.add_typer(subscriptions.application, name="subscriptions", rich_help_panel="Control")
 application.add_typer(ordering.application, name="bench", rich_help_panel="Run")
+
+
+def _flow(commands: typer.Typer) -> None:
+    """Let the paragraphs of each help text flow: the lines of a docstring are not those of a terminal."""
+    for command in commands.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _flow(group.typer_instance)
+
+
+_flow(application)
