@@ -74,6 +74,7 @@ def test_following_is_in_colour_at_a_terminal_only_and_says_where_to_go_on(
     assert "To go on: --from" in plain.err
     assert cli("follow", "--from", cursor, *place).out == ""
     assert "\x1b" not in plain.out
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert "\x1b[31mjob.killed" in cli("follow", "--from", "beginning", *place).out
     monkeypatch.setenv("NO_COLOR", "1")
