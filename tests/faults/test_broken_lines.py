@@ -111,7 +111,8 @@ class Hand:
 
     async def _supervise(self) -> None:
         self._loop = asyncio.get_running_loop()
-        settings = quick(lease_s=2, heartbeat_s=0.2, stop_grace_s=1, connect_timeout_s=2)
+        # Each trap is for a statement of the worker itself: who folds commits, too.
+        settings = quick(lease_s=2, heartbeat_s=0.2, stop_grace_s=1, connect_timeout_s=2, projections=False)
         while not self._stopping:
             self.worker = Worker(self.app, self._dsn, concurrency=4, settings=settings, manner=BRISK)
             try:
