@@ -21,6 +21,7 @@ from jobledger.order.cursor import Place
 from jobledger.order.filters import Origins, select
 from jobledger.order.holding import LOST, Holding, told_of
 from jobledger.order.inlet import Inlet
+from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,8 +92,7 @@ class Consumer:
     async def __aexit__(self, *_: object) -> None:
         """Leave: what was handled is checkpointed, what is out is not."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+            await end([self._keeper])
         with contextlib.suppress(*LOST):
             await self.checkpoint()
         await self._close_inlet()

@@ -20,6 +20,7 @@ from jobledger.observations import ConnectionLost, emit
 from jobledger.order.filters import SHARED, Origins, named_jobs
 from jobledger.order.listen import listen_dsn, sealed_ear
 from jobledger.order.log import log_end, read_page
+from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -149,9 +150,7 @@ class Hub:
         _hubs.pop(self._key, None)
         tasks = [task for task in (self._task, self._listening) if task is not None]
         self._task = self._listening = self._ear = None
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end(tasks)
 
     def is_at(self, place: Place) -> bool:
         """Say whether this is how far was read."""

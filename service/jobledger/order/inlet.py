@@ -10,6 +10,7 @@ from jobledger.order.cursor import cursors_for
 from jobledger.order.kinds import Kinds
 from jobledger.order.log import Sealed
 from jobledger.order.reader import Feed
+from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
     from jobledger.order.cursor import Place
@@ -69,8 +70,7 @@ class Inlet:
 
     async def aclose(self) -> None:
         """End it."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await end([self._task])
         await self._feed.aclose()
 
     async def _fill(self) -> None:

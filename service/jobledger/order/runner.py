@@ -27,6 +27,7 @@ from jobledger.order.folding import (
     what_failed,
 )
 from jobledger.store.statements import statement
+from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,11 +101,7 @@ class Runner:
 
     async def aclose(self) -> None:
         """End what is being folded; a batch that is not committed is folded again by the next runner."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await end(self._tasks.values())
 
     async def settle(self) -> None:
         """Fold until nothing waits and nothing is to be swapped, or what is left is stopped or another runner's."""

@@ -20,6 +20,7 @@ from jobledger.observations import (
 from jobledger.order.projections import built_in
 from jobledger.order.runner import Runner
 from jobledger.order.sealer import Sealer
+from jobledger.store.tasks import end
 from jobledger.worker.conclude import DROPPED, ended_early
 from jobledger.worker.fetch import Fetcher
 from jobledger.worker.heartbeat import Heartbeat
@@ -222,9 +223,7 @@ class Life:
         turning, *others = sides
         if self._changing is not None:
             others.append(self._changing)
-        for side in others:
-            side.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await end(others)
         try:
             await wind_down(
                 self._stopping,

@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobledger.store.listen import Listening
+from jobledger.store.tasks import end
 from jobledger.store.workers import channel
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ class Listener:
         self._ears.remove(ears)
         if not self._ears and self._task is not None:
             task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait([task])
+            await end([task])
 
     async def _channel(self, connection: Connection) -> str | None:
         return await channel(connection, self._shard)
