@@ -75,7 +75,7 @@ async def test_a_transaction_whose_worker_is_killed_before_the_answer_to_its_com
 ) -> None:
     """Once committed the job has succeeded and does not run again, whatever becomes of the worker."""
     with Proxy(database) as proxy:
-        doomed = crew.hire(dsn=proxy.dsn)
+        doomed = crew.hire(dsn=proxy.dsn, JOBLEDGER_PROJECTIONS="false")
         job = await entry(client, "waits deaf")
         await doomed.noted("wrote", job)
         trap = proxy.trap("COMMIT")
@@ -97,7 +97,7 @@ async def test_a_commit_whose_answer_is_lost_is_kept_and_the_worker_goes_on(
 ) -> None:
     """The worker cannot know how its commit ended and reports a failure: the fence rejects it, on record."""
     with Proxy(database) as proxy:
-        hand = crew.hire(dsn=proxy.dsn)
+        hand = crew.hire(dsn=proxy.dsn, JOBLEDGER_PROJECTIONS="false")
         job = await entry(client, "waits deaf")
         await hand.noted("wrote", job)
         trap = proxy.trap("COMMIT")
