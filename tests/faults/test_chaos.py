@@ -7,6 +7,7 @@ is drawn. Both are printed with the timeline when the test fails.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -83,11 +84,22 @@ class Chaos:
             proxy.cut()
         for hand in self.hands:
             hand.thaw()
+        await self._answering()
         for name in list(self.prepared):
             await self._commit(name)
         for tenant in TENANTS:
             await self.client.resume("tenant", tenant, reason="chaos is over", actor="chaos")
         self._supervise()
+
+    async def _answering(self) -> None:
+        """Wait until the server answers: one that was killed last of all is still reading its WAL."""
+        async with asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(*LOST):
+                    async with self.store.connection() as connection:
+                        await connection.fetchval("select 1")
+                        return
+                await asyncio.sleep(0.1)
 
     def _supervise(self) -> None:
         for place, hand in enumerate(self.hands):
