@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -85,7 +86,13 @@ def test_following_is_in_colour_at_a_terminal_only_and_says_where_to_go_on(
 async def test_following_goes_on_over_lost_connections(database: str, sql: Sql) -> None:
     """Its sessions are ended: what comes meanwhile is shown all the same, and ctrl-c says where to go on."""
     command = [sys.executable, "-m", "jobledger", "follow", "--from", "beginning", "--dsn", database]
-    follow = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    follow = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Where the tests themselves run in the background of a script, ctrl-c is ignored, and that is inherited.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
+    )
     assert follow.stdout is not None
     seen = []
     for _ in range(3):
