@@ -47,6 +47,7 @@ _PATIENCE_S = 10.0
 _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
 _BACKOFF_S = 0.02
 _CLOSING_S = 2.0
+_LENT_S = 30.0
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
 """Whether the connection that is given back here was only used by the package. The pool's task has it of its caller."""
 
@@ -214,7 +215,10 @@ class Store:
         """Close the pool if it is the store's own; closing twice does nothing."""
         if self._owned and self._pool is not None:
             self._owned = False
-            await self._pool.close()
+            # It waits for whoever still has a connection; one that nobody gives back must not hold up who ends.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LENT_S):
+                    await self._pool.close()
 
     async def __aenter__(self) -> Self:
         """Return the store."""
