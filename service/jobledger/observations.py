@@ -407,6 +407,27 @@ class LimitMet(Observation):
     allowed: float
 
 
+# ---- the service
+
+
+@dataclass(frozen=True, slots=True)
+class RequestServed(Observation):
+    """A request to the service was answered; `route` is its pattern, None where no path fits. Streams: at their end."""
+
+    method: str
+    route: str | None
+    status: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFailed(Observation):
+    """A request met an error of the service's own, and was answered with 500; `error` is its type."""
+
+    route: str | None
+    error: str
+
+
 VOCABULARY: dict[str, type[Observation]] = {
     kind.topic: kind
     for kind in list(globals().values())

@@ -155,6 +155,78 @@ class Settings(BaseSettings):
             "Default: the account that runs the command.",
         ),
     ] = None
+    http_host: Annotated[
+        str, Field(min_length=1, max_length=255, description="Address on which `serve` and `up` listen.")
+    ] = "127.0.0.1"
+    http_port: Annotated[
+        int,
+        Field(ge=0, le=65535, description="Port on which `serve` and `up` listen; 0 takes any free one. 0 to 65535."),
+    ] = 8470
+    http_socket: Annotated[
+        Path | None, Field(description="Path of a unix socket to listen on, in the place of host and port.")
+    ] = None
+    http_tls_cert: Annotated[
+        Path | None, Field(description="File with the certificate chain (PEM) for TLS; needs http_tls_key.")
+    ] = None
+    http_tls_key: Annotated[Path | None, Field(description="File with the certificate's private key (PEM).")] = None
+    http_origins: Annotated[
+        str,
+        Field(
+            max_length=4096,
+            description="Origins, by commas, whose pages may call the service from a browser (CORS). Default: none.",
+        ),
+    ] = ""
+    http_rate: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="Requests a second that a key may make where it has no rate of its own; 0: as many as it "
+            "likes. 0 to 1000000.",
+        ),
+    ] = 0
+    http_body_bytes: Annotated[
+        int,
+        Field(
+            ge=1024,
+            le=256 * 1024 * 1024,
+            description="Bytes that the body of a request may have, after it was decompressed. 1024 to 268435456.",
+        ),
+    ] = 16 * 1024 * 1024
+    http_streams: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="Streams of events and waiting requests that a process may have open. 1 to 100000.",
+        ),
+    ] = 4000
+    http_drain_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="Seconds that requests get to end after SIGTERM; streams are told at once. 0 to 3600.",
+        ),
+    ] = 10.0
+    jwt_keys: Annotated[
+        str | None,
+        Field(
+            description="URL or file of the JSON Web Key Set by which JWTs are taken in the place of keys (extra "
+            "`jwt`)."
+        ),
+    ] = None
+    jwt_issuer: Annotated[str | None, Field(description="The `iss` that a JWT must have. Needed with jwt_keys.")] = None
+    jwt_audience: Annotated[str | None, Field(description="The `aud` that a JWT must have. Needed with jwt_keys.")] = (
+        None
+    )
+    send_private: Annotated[
+        bool,
+        Field(
+            description="Whether webhooks and pushed jobs may be sent to private and loopback addresses, and by plain "
+            "HTTP."
+        ),
+    ] = False
     log_format: Annotated[
         Literal["text", "json"], Field(description="Form of the log that the commands write to stderr.")
     ] = "text"
@@ -220,6 +292,10 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Settings:
         if self.heartbeat_s > self.lease_s / 2:
             raise ValueError("JOBLEDGER_HEARTBEAT_S is to be at most half of JOBLEDGER_LEASE_S")
+        if (self.http_tls_cert is None) != (self.http_tls_key is None):
+            raise ValueError("JOBLEDGER_HTTP_TLS_CERT and JOBLEDGER_HTTP_TLS_KEY are to be set together")
+        if self.jwt_keys is not None and (self.jwt_issuer is None or self.jwt_audience is None):
+            raise ValueError("JOBLEDGER_JWT_KEYS needs JOBLEDGER_JWT_ISSUER and JOBLEDGER_JWT_AUDIENCE")
         if self.pool_min > self.pool_max:
             raise ValueError("JOBLEDGER_POOL_MIN is to be at most JOBLEDGER_POOL_MAX")
         return self

@@ -20,6 +20,7 @@ from jobledger.cli import (
     partitions,
     projections,
     replay,
+    serve,
     simulate,
     subscriptions,
     tenants,
@@ -56,7 +57,7 @@ def _root(
 
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Run": (worker.up, worker.worker, simulate.simulate, worker.tick, feed.seal),
+    "Run": (worker.up, serve.serve, worker.worker, simulate.simulate, worker.tick, feed.seal),
     "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, replay.history, replay.replay, feed.follow, tenants.tenants),
     "Act on jobs": (
         operate.cancel,

@@ -1,0 +1,71 @@
+"""`serve`: the service over HTTP."""
+# ruff: noqa: PLC0415 - the service is imported when the command runs, so that --help answers at once
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobledger.cli.options import Data, Dsn  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.worker import AppName, AppOption  # noqa: TC001 - typer reads the annotations
+
+if TYPE_CHECKING:
+    from jobledger.cli.connect import Place
+    from jobledger.jobs.app import App
+
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1.")]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", "-p", help="Port to listen on; 0: any free one. Default: 8470.", min=0, max=65535),
+]
+Socket = Annotated[Path | None, typer.Option("--socket", help="Unix socket to listen on, in the place of a port.")]
+
+
+def serve(
+    app: AppName = None,
+    app_option: AppOption = None,
+    host: Host = None,
+    port: Port = None,
+    socket: Socket = None,
+    dsn: Dsn = None,
+    data: Data = None,
+) -> None:
+    """Serve the API over HTTP until ctrl-c or SIGTERM; also keeps the database going, as a worker does.
+
+    An application is only needed for what it declares of its own: resources, masked arguments, projections.
+    """
+    from jobledger.cli.connect import located, settings_of
+    from jobledger.cli.loading import load_app
+    from jobledger.telemetry import configure
+    from jobledger.worker import loops
+
+    settings = settings_of(
+        dsn, data, app=app_option if app is None else app, http_host=host, http_port=port, http_socket=socket
+    )
+    application = load_app(settings.app) if settings.app is not None else None
+    with located(settings) as place:
+        end = configure(settings)
+        try:
+            loops.run(_serve(place, application))
+        finally:
+            end()
+
+
+async def _serve(place: Place, application: App | None) -> None:
+    from jobledger.cli import output
+    from jobledger.cli.connect import store_at
+    from jobledger.http.server import listening
+    from jobledger.http.service import Service
+    from jobledger.worker.keeper import Keeper
+    from jobledger.worker.stop import Stopping
+
+    stopping = Stopping()
+    async with store_at(place) as store:
+        projections = application.projections if application is not None else ()
+        service = Service(store, settings=place.settings, app=application)
+        with stopping.listening():
+            async with Keeper(store, place.settings, projections), listening(service) as url:
+                output.say(f"jobledger serves at {url}")
+                await stopping.asked.wait()

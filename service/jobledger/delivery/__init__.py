@@ -1,0 +1,1 @@
+"""Signed requests to endpoints of others: webhooks, and jobs that are pushed."""

@@ -1,0 +1,1 @@
+"""The service: the core over HTTP, for programs in any language and for browsers. `jobledger serve` runs it."""

@@ -1,0 +1,120 @@
+"""From a request to its route's answer: who asks, how often, what; and every error as a problem."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+from aiohttp import web
+from pydantic import BaseModel
+
+from jobledger.errors import BadInput, JobledgerError, MethodNotAllowed, NotFound, TooLarge, Unavailable
+from jobledger.http import intake
+from jobledger.http.problem import problem
+from jobledger.http.route import JSON, Answer, Call
+from jobledger.observations import RequestFailed, RequestServed, emit, listeners
+from jobledger.store.pool import COLLISIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from jobledger.http.route import Route
+    from jobledger.http.service import Service
+
+_log = logging.getLogger("jobledger.http")
+
+COMPRESS_FROM: Final = 1024
+_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+
+def serving(service: Service, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return the handler that aiohttp calls for a route."""
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        began = time.perf_counter()
+        status = 500
+        try:
+            response = await _answered(service, route, request)
+            status = response.status
+            return response
+        except JobledgerError as error:
+            status = error.http_status
+            if status >= 500 and not isinstance(error, Unavailable):
+                emit(RequestFailed(route.path, type(error).__name__))
+            return problem(error)
+        except COLLISIONS:
+            status = 503
+            return problem(Unavailable("The transaction collided with others.", hint="Try again."))
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            status = 503
+            return problem(Unavailable("The database was lost meanwhile.", hint="Try again."))
+        except asyncio.CancelledError:
+            status = 499
+            raise
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing that goes wrong here may end the service, or tell its insides
+            _log.exception("%s %s failed", route.method, route.path)
+            emit(RequestFailed(route.path, type(error).__name__))
+            return problem(JobledgerError("Something went wrong in the service; its log has the details."))
+        finally:
+            if listeners:
+                emit(RequestServed(route.method, route.path, status, time.perf_counter() - began))
+
+    return serve
+
+
+async def _answered(service: Service, route: Route, request: web.Request) -> web.StreamResponse:
+    access = service.nobody if route.public else await service.authenticate(request)
+    if not route.public:
+        service.count(access)
+        access.require(*route.needs)
+    query: Any = None if route.query is None else intake.read_query(route.query, request)
+    body: Any = None if route.body is None else await intake.read_body(route.body, request, route.takes)
+    given = await route.handler(Call(service, request, access, query, body))
+    if isinstance(given, web.StreamResponse):
+        return given
+    answer = given if isinstance(given, Answer) else Answer(given)
+    return _response(route, request, answer)
+
+
+def _response(route: Route, request: web.Request, answer: Answer) -> web.Response:
+    status = answer.status or (route.status if answer.body is not None else 204)
+    headers = {**_HEADERS, **answer.headers}
+    body = answer.body
+    if isinstance(body, BaseModel):
+        body = body.__pydantic_serializer__.to_json(body, by_alias=True)
+    if route.cached and body is not None and status == 200:
+        tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        headers |= {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Accept-Encoding"}
+        if tag in (part.strip() for part in request.headers.get("If-None-Match", "").split(",")):
+            return web.Response(status=304, headers=headers)
+    response = web.Response(body=body, status=status, headers=headers, content_type=JSON if body is not None else None)
+    if body is not None and len(body) >= COMPRESS_FROM:
+        response.enable_compression()
+    return response
+
+
+@web.middleware
+async def unmatched(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer as a problem what no route takes, and what the server itself refuses."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return problem(MethodNotAllowed(detail={"allowed": sorted(error.allowed_methods)}), {"Allow": allowed})
+    except web.HTTPNotFound:
+        return problem(NotFound("There is no such path."))
+    except web.HTTPRequestEntityTooLarge:
+        return problem(TooLarge("The body is longer than the service takes."))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return problem(BadInput("The request is not acceptable."))

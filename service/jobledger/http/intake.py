@@ -1,0 +1,78 @@
+"""Taking a request in: its query and body, checked against their models. Faults name the field, never the value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from jobledger.errors import BadInput, InvalidArgument, InvalidFields, TooLarge, UnsupportedMedia
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic_core import ErrorDetails
+
+_FAULTS_MOST: Final = 20
+
+
+def read_query(model: type[BaseModel], request: web.Request) -> BaseModel:
+    """Return the query as its model; a name that is given several times is a list where the model wants one.
+
+    Raises:
+        InvalidFields: it does not fit.
+    """
+    given: dict[str, Any] = {}
+    for name, value in request.query.items():
+        if name in given:
+            before = given[name]
+            given[name] = [*before, value] if isinstance(before, list) else [before, value]
+        else:
+            given[name] = value
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise InvalidFields(detail={"fields": faults(error.errors(include_url=False, include_input=False))}) from None
+
+
+async def read_body(model: type[BaseModel], request: web.Request, takes: str) -> BaseModel:
+    """Return the body as its model.
+
+    Raises:
+        UnsupportedMedia: it is of another media type.
+        TooLarge: it is longer than the service takes, as sent or decompressed.
+        InvalidArgument: it is no JSON.
+        InvalidFields: it does not fit.
+    """
+    raw = await raw_body(request, takes)
+    try:
+        return model.model_validate_json(raw or b"{}")
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        if any(one["type"] == "json_invalid" for one in found):
+            raise InvalidArgument("The body is not JSON.", hint="Send one JSON document, in UTF-8.") from None
+        raise InvalidFields(detail={"fields": faults(found)}) from None
+
+
+async def raw_body(request: web.Request, takes: str) -> bytes:
+    """Return the body's bytes. Raises `UnsupportedMedia`, `TooLarge`, `BadInput`."""
+    if request.can_read_body and request.content_type != takes:
+        raise UnsupportedMedia(f"The body is not {takes}.", hint=f"Send it with Content-Type: {takes}.")
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        limit = request.client_max_size
+        raise TooLarge(f"The body has more than {limit} bytes.", detail={"limit": limit}) from None
+    except web.HTTPException:
+        raise
+    except (ValueError, web.RequestPayloadError):
+        raise BadInput("The body cannot be read: it ends early, or is not encoded as it says.") from None
+
+
+def faults(found: Sequence[ErrorDetails]) -> list[dict[str, str]]:
+    """Return field and rule of each fault, at most 20 of them; no value that was given is among them."""
+    return [
+        {"field": ".".join(str(part) for part in one["loc"]), "rule": one["msg"].removeprefix("Value error, ")}
+        for one in found[:_FAULTS_MOST]
+    ]

@@ -1,0 +1,69 @@
+"""Listening: a port or a unix socket, plain or with TLS, until asked to stop; then what is open gets time to end."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from jobledger.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from jobledger.http.service import Service
+    from jobledger.settings import Settings
+
+
+@asynccontextmanager
+async def listening(service: Service) -> AsyncIterator[str]:
+    """Serve for a block, and give the service's URL. At its end streams are told, and requests get time to end.
+
+    Raises:
+        InvalidArgument: the address cannot be listened on, or the certificate cannot be read.
+    """
+    settings = service.settings
+    runner = web.AppRunner(
+        service.application,
+        handle_signals=False,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=settings.http_drain_s,
+    )
+    await runner.setup()
+    try:
+        yield await _bound(runner, settings)
+    finally:
+        service.draining.set()
+        await runner.cleanup()
+
+
+async def _bound(runner: web.AppRunner, settings: Settings) -> str:
+    secure = _tls(settings)
+    scheme = "http" if secure is None else "https"
+    try:
+        if settings.http_socket is not None:
+            await web.UnixSite(runner, str(settings.http_socket), ssl_context=secure).start()
+            return f"unix:{settings.http_socket}"
+        site = web.TCPSite(runner, settings.http_host, settings.http_port, ssl_context=secure)
+        await site.start()
+    except OSError as error:
+        raise InvalidArgument(
+            f"The service cannot listen there: {error.strerror or error}.",
+            hint="Set JOBLEDGER_HTTP_PORT (0: any free one), JOBLEDGER_HTTP_HOST or JOBLEDGER_HTTP_SOCKET.",
+        ) from None
+    host, port = runner.addresses[0][:2]
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.http_tls_cert is None or settings.http_tls_key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.http_tls_cert, settings.http_tls_key)
+    except (OSError, ssl.SSLError):
+        raise InvalidArgument("The certificate or its key cannot be read.", hint="Both are PEM files.") from None
+    return context

@@ -1,0 +1,91 @@
+"""The service: its routes over one store, and what it keeps while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from jobledger.errors import Busy, RateLimited, Unauthenticated
+from jobledger.http import enqueue, health
+from jobledger.http.access import Access
+from jobledger.http.dispatch import serving, unmatched
+from jobledger.http.rate import Rates
+from jobledger.jobs.client import Client
+from jobledger.observations import LimitMet, emit
+from jobledger.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from jobledger.http.route import Route
+    from jobledger.jobs.app import App
+    from jobledger.store.pool import Store
+
+PARTS: Final = (enqueue.routes, health.routes)
+"""The routes of every part, in the order of the reference."""
+
+
+class Service:
+    """One process's service. `application` is what aiohttp runs; its start and end are this service's."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        settings: Settings | None = None,
+        app: App | None = None,
+        authenticate: Callable[[web.Request], Awaitable[Access]] | None = None,
+    ) -> None:
+        """Put the routes together; nothing is sent yet. `authenticate` says who asks (default: keys, tokens, JWTs)."""
+        self.store = store
+        self.settings = settings or Settings()
+        self.app = app
+        self.client = Client(store, app=app, strict=None if app is not None else True)
+        self.nobody = Access("nobody", frozenset(), frozenset())
+        self.authenticate = authenticate or _nobody
+        self.rates = Rates(self.settings.http_rate)
+        self.draining = asyncio.Event()
+        self.started = time.monotonic()
+        self._open_streams = 0
+        self.application = web.Application(
+            middlewares=[unmatched], client_max_size=self.settings.http_body_bytes, handler_args={"access_log": None}
+        )
+        for route in self.routes:
+            self.application.router.add_route(route.method, route.path, serving(self, route))
+        self.application.on_shutdown.append(self._drain)
+
+    @property
+    def routes(self) -> list[Route]:
+        """Every route that this service serves."""
+        return [route for part in PARTS for route in part.all]
+
+    def count(self, access: Access) -> None:
+        """Count a request of a key. Raises `RateLimited` where it has made all that it may for now."""
+        if not self.rates.take(access):
+            emit(LimitMet("http_rate", 1, access.rate or self.settings.http_rate))
+            raise RateLimited
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Take a place for an open stream or a waiting request, for a block. Raises `Busy` where none is left."""
+        most = self.settings.http_streams
+        if self._open_streams >= most:
+            emit(LimitMet("http_streams", self._open_streams, most))
+            raise Busy(detail={"limit": most})
+        self._open_streams += 1
+        try:
+            yield
+        finally:
+            self._open_streams -= 1
+
+    async def _drain(self, _: web.Application) -> None:
+        """Tell the open streams and waiting requests to end."""
+        self.draining.set()
+
+
+async def _nobody(_: web.Request) -> Access:
+    raise Unauthenticated("No key was given.", hint="Send it as `Authorization: Bearer jl_…`.")

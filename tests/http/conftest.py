@@ -1,0 +1,46 @@
+"""A service for a test: its routes over a real database, on a port of its own, asked by an aiohttp client."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from jobledger.http.access import Access
+from jobledger.http.server import listening
+from jobledger.http.service import Service
+from jobledger.settings import Settings
+from jobledger.store.roles import Role
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import web
+
+    from jobledger.store.pool import Store
+
+ADMIN = Access("admin", frozenset({Role.ADMIN}))
+
+
+@asynccontextmanager
+async def served(
+    store: Store, access: Access | None = ADMIN, **settings: Any
+) -> AsyncIterator[tuple[aiohttp.ClientSession, Service]]:
+    """Serve on a free port, as `access` for whoever asks (None: keys decide); a session with its base URL."""
+
+    async def fixed(_: web.Request) -> Access:
+        assert access is not None
+        return access
+
+    given = Settings(http_port=0, **settings)
+    service = Service(store, settings=given, authenticate=fixed if access is not None else None)
+    async with listening(service) as url, aiohttp.ClientSession(url) as session:
+        yield session, service
+
+
+@pytest.fixture
+def serving() -> Any:
+    """How a test serves: `async with serving(store, access) as (session, service)`."""
+    return served
