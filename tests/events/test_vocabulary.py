@@ -106,6 +106,38 @@ FULL: dict[str, dict[str, Any]] = {
     "subscription.reset": {"name": "mail", "to": "time", "at": LATER, "slices": 4, "reason": "again"},
     "subscription.disabled": ACT,
     "subscription.removed": ACT,
+    "key.created": {
+        "name": "shop",
+        "prefix": "jl_3fk2",
+        "roles": ["enqueue", "read"],
+        "tenants": ["a"],
+        "owner": "ada",
+        "rate": 50,
+        "expires_at": LATER,
+        "reason": "new shop",
+    },
+    "key.revoked": ACT,
+    "webhook.created": {
+        "name": "crm",
+        "url": "https://crm.example/hook",
+        "filter": {"types": ["job.failed"]},
+        "begin": "time",
+        "at": LATER,
+        "reason": "new",
+    },
+    "webhook.reset": {"name": "crm", "to": "time", "at": LATER, "reason": "again"},
+    "webhook.disabled": ACT,
+    "webhook.removed": ACT,
+    "queue.push_set": {
+        "name": "mail",
+        "url": "https://f.example/run",
+        "batch": 10,
+        "concurrency": 4,
+        "max_run": 30.0,
+        "start_failure": "free",
+        "reason": "a function now",
+    },
+    "queue.push_removed": ACT,
 }
 
 

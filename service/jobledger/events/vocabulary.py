@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from jobledger.errors import MalformedEvent, UnknownEvent
-from jobledger.events import control, job, worker
+from jobledger.events import control, face, job, worker
 from jobledger.events.data import EventData
 from jobledger.events.upcasts import upcast
 
@@ -67,8 +67,20 @@ _CONTROL: tuple[type[EventData], ...] = (
     control.SubscriptionDisabled,
     control.SubscriptionRemoved,
 )
+_FACE: tuple[type[EventData], ...] = (
+    face.KeyCreated,
+    face.KeyRevoked,
+    face.WebhookCreated,
+    face.WebhookReset,
+    face.WebhookDisabled,
+    face.WebhookRemoved,
+    face.QueuePushSet,
+    face.QueuePushRemoved,
+)
 
-MODELS: Mapping[str, type[EventData]] = MappingProxyType({model.TYPE: model for model in _JOB + _WORKER + _CONTROL})
+MODELS: Mapping[str, type[EventData]] = MappingProxyType(
+    {model.TYPE: model for model in _JOB + _WORKER + _CONTROL + _FACE}
+)
 """The model of each event type's data, in the order of the log's own enumeration."""
 
 JOB_TYPES: frozenset[str] = frozenset(model.TYPE for model in _JOB)
