@@ -90,9 +90,11 @@ def _response(route: Route, request: web.Request, answer: Answer) -> web.Respons
     if isinstance(body, BaseModel):
         body = body.__pydantic_serializer__.to_json(body, by_alias=True)
     if route.cached and body is not None and status == 200:
-        tag = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        same = body if answer.same is None else answer.same
+        tag = f'W/"{hashlib.blake2b(same, digest_size=12).hexdigest()}"'
         headers |= {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Accept-Encoding"}
-        if tag in (part.strip() for part in request.headers.get("If-None-Match", "").split(",")):
+        known = {part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")}
+        if "*" in known or tag.removeprefix("W/") in known:
             return web.Response(status=304, headers=headers)
     response = web.Response(body=body, status=status, headers=headers, content_type=JSON if body is not None else None)
     if body is not None and len(body) >= COMPRESS_FROM:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import functools
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -24,8 +25,11 @@ def read_query(model: type[BaseModel], request: web.Request) -> BaseModel:
         InvalidFields: it does not fit.
     """
     given: dict[str, Any] = {}
+    listed = _listed(model)
     for name, value in request.query.items():
-        if name in given:
+        if name in listed:
+            given.setdefault(name, []).append(value)
+        elif name in given:
             before = given[name]
             given[name] = [*before, value] if isinstance(before, list) else [before, value]
         else:
@@ -34,6 +38,16 @@ def read_query(model: type[BaseModel], request: web.Request) -> BaseModel:
         return model.model_validate(given)
     except ValidationError as error:
         raise InvalidFields(detail={"fields": faults(error.errors(include_url=False, include_input=False))}) from None
+
+
+@functools.cache
+def _listed(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of the fields that are lists, perhaps of a length of their own, or none."""
+
+    def is_list(hint: Any) -> bool:
+        return hint is list or get_origin(hint) is list or any(is_list(one) for one in get_args(hint))
+
+    return frozenset(name for name, field in model.model_fields.items() if is_list(field.annotation))
 
 
 async def read_body(model: type[BaseModel], request: web.Request, takes: str) -> BaseModel:

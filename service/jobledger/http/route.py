@@ -41,11 +41,15 @@ class Document(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers: a document or JSON text (None: nothing), the status where it is not the route's."""
+    """What a handler answers: a document or JSON text (None: nothing), the status where it is not the route's.
+
+    `same`: what the ETag of a cached route is made of, in the place of a body that has the clock of the answer in it.
+    """
 
     body: BaseModel | bytes | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    same: bytes | None = None
 
 
 class Call(Generic[Q, B]):
@@ -81,9 +85,10 @@ H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
 class Route:
     """One method of one path.
 
-    `needs`: any of these roles (none: any key; `public`: no key at all). `answer` is the model of the body, `media`
+    `needs`: any of these roles (none: any key; `public`: no key at all). `answer` is the model or type of the body, `media`
     what it is sent as, `status` that of success; `errors` those of this package that it may answer with beside those
-    that every route may. `cached`: answers carry an ETag and may be compressed.
+    that every route may. `cached`: answers carry an ETag and may be compressed. `also`: other statuses of success;
+    `headers`: those of the request that it looks at, by name, with what they mean.
     """
 
     method: str
@@ -94,12 +99,14 @@ class Route:
     public: bool = False
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
-    answer: type[BaseModel] | None = None
+    answer: Any = None
     media: tuple[str, ...] = (JSON,)
     status: int = 200
     errors: tuple[type[JobledgerError], ...] = ()
     cached: bool = False
     takes: str = JSON
+    also: tuple[int, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

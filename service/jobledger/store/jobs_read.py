@@ -7,6 +7,7 @@ like one that does not.
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - part of the answers' types, which are read at run time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
@@ -21,7 +22,6 @@ from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     import asyncpg
 

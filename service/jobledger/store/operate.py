@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime  # noqa: TC003 - part of the answers' types, which are read at run time
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from uuid import UUID  # noqa: TC003 - part of the answers' types
 
 import orjson
 
@@ -16,8 +18,6 @@ from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
-    from uuid import UUID
 
     from jobledger.store.pool import Connection, Store
 

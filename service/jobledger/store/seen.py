@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - part of the answers' types, which are read at run time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 
 class Seen(NamedTuple):
