@@ -85,10 +85,10 @@ H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
 class Route:
     """One method of one path.
 
-    `needs`: any of these roles (none: any key; `public`: no key at all). `answer` is the model or type of the body, `media`
-    what it is sent as, `status` that of success; `errors` those of this package that it may answer with beside those
-    that every route may. `cached`: answers carry an ETag and may be compressed. `also`: other statuses of success;
-    `headers`: those of the request that it looks at, by name, with what they mean.
+    `needs`: any of these roles (none: any key; `public`: no key at all). `answer` is the model or type of the body,
+    `media` what it is sent as, `status` that of success, `also` other ones; `errors` those of this package that it may
+    answer with beside those that every route may. `cached`: answers carry an ETag and may be compressed. `headers`:
+    those of the request that it looks at, by name, with what they mean.
     """
 
     method: str

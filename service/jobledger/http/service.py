@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+import orjson
 from aiohttp import web
 
 from jobledger.errors import Busy, RateLimited, Unauthenticated
-from jobledger.http import enqueue, health
+from jobledger.http import enqueue, health, reference
 from jobledger.http.access import Access
 from jobledger.http.dispatch import serving, unmatched
+from jobledger.http.openapi import describe
 from jobledger.http.rate import Rates
 from jobledger.jobs.client import Client
 from jobledger.observations import LimitMet, emit
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from jobledger.jobs.app import App
     from jobledger.store.pool import Store
 
-PARTS: Final = (enqueue.routes, health.routes)
+PARTS: Final = (enqueue.routes, reference.routes, health.routes)
 """The routes of every part, in the order of the reference."""
 
 
@@ -62,6 +65,11 @@ class Service:
     def routes(self) -> list[Route]:
         """Every route that this service serves."""
         return [route for part in PARTS for route in part.all]
+
+    @cached_property
+    def description(self) -> bytes:
+        """The OpenAPI document of these routes."""
+        return orjson.dumps(describe(self.routes))
 
     def count(self, access: Access) -> None:
         """Count a request of a key. Raises `RateLimited` where it has made all that it may for now."""
