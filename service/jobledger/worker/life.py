@@ -21,7 +21,7 @@ from jobledger.order.projections import built_in
 from jobledger.order.runner import Runner
 from jobledger.order.sealer import Sealer
 from jobledger.store.tasks import end
-from jobledger.worker.conclude import DROPPED, ended_early
+from jobledger.worker.conclude import DROPPED
 from jobledger.worker.fetch import Fetcher
 from jobledger.worker.heartbeat import Heartbeat
 from jobledger.worker.housekeeping import Renewal, Ticker, copy_when, show_turning, watch
@@ -36,7 +36,7 @@ from jobledger.worker.stop import Stopping, wind_down
 from jobledger.worker.workshop import Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from jobledger.jobs.app import App
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from jobledger.worker.incarnation import Incarnation
     from jobledger.worker.places import Asked
     from jobledger.worker.slots import Outcome, Slot
+    from jobledger.worker.workshop import Shop
 
 _log = logging.getLogger("jobledger.worker")
 
@@ -91,8 +92,9 @@ class Life:
         limits: Limits,
         manner: Manner,
         stopping: Stopping,
+        shop: Callable[[Link], Shop] | None = None,
     ) -> None:
-        """Put the parts together; nothing is sent yet."""
+        """Put the parts together; nothing is sent yet. `shop`: where jobs are done, if not by the app's handlers."""
         self._app = app
         self._store = store
         self._settings = settings
@@ -119,7 +121,7 @@ class Life:
             window=settings.claim_tenants,
         )
         self.idle = IdleFlag(self._link.say_idle, always=settings.notify == "always")
-        self._workshop = Workshop(app, self._link, ignore_s=manner.ignore_s)
+        self._workshop = Workshop(app, self._link, ignore_s=manner.ignore_s) if shop is None else shop(self._link)
         self._heartbeat = Heartbeat(
             self._link.pulse,
             every_s=settings.heartbeat_s,
@@ -180,7 +182,7 @@ class Life:
             self._workshop.runners(self._names),
             concurrency=self._concurrency,
             concluded=self._concluded,
-            early=self._early,
+            early=self._workshop.early,
             wanted=self._wanted,
             ignore_s=self._manner.ignore_s + 1.0,
         )
@@ -324,9 +326,6 @@ class Life:
         if slot.recorded and listeners:
             emit(ReportAccepted(1))
         self._wanted()
-
-    def _early(self, job: ClaimedJob, slot: Slot) -> Outcome:
-        return ended_early(job, self._app.kind(job.kind).declaration.policy, slot.ending, None)
 
     # ---- what the heartbeat was told (in its thread, then in the loop)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
 import orjson
@@ -15,6 +15,7 @@ from jobledger.errors import NotOpen, Unavailable
 from jobledger.observations import ConnectionLost, ReportRejected, SlotLost, emit
 from jobledger.store.pool import COLLISIONS
 from jobledger.store.reports import Report, report
+from jobledger.worker.conclude import ended_early
 from jobledger.worker.execute import runner_for
 from jobledger.worker.isolation import Children, isolated_runner
 from jobledger.worker.slots import Ending
@@ -22,7 +23,7 @@ from jobledger.worker.threads import Threads
 from jobledger.worker.transaction import transaction_runner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jobledger.jobs.app import App
     from jobledger.jobs.kind import Job
@@ -30,10 +31,26 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection
     from jobledger.store.reports import Verdict
     from jobledger.worker.link import Link
-    from jobledger.worker.slots import Runner, Slot, SlotPool
+    from jobledger.worker.slots import Outcome, Runner, Slot, SlotPool
 
 _log = logging.getLogger("jobledger.worker")
 _PROGRESS_TRIES = 4
+
+
+class Shop(Protocol):
+    """Where the jobs of one worker are done."""
+
+    pool: SlotPool
+    lost: int
+
+    def runners(self, kinds: Sequence[str]) -> Mapping[str, Runner]:
+        """Return a runner for each of these names or aliases."""
+
+    def early(self, job: ClaimedJob, slot: Slot) -> Outcome:
+        """Return what becomes of a job that was ended early."""
+
+    async def close(self) -> None:
+        """Let go of what the runners had."""
 
 
 class Workshop:
@@ -59,6 +76,10 @@ class Workshop:
             kind = self._app.kind(name)
             made[name] = self._runner(kind)
         return made
+
+    def early(self, job: ClaimedJob, slot: Slot) -> Outcome:
+        """Return what becomes of a job that was ended early, by its kind's policy."""
+        return ended_early(job, self._app.kind(job.kind).declaration.policy, slot.ending, None)
 
     async def progress(self, slot: Slot, job: ClaimedJob, data: dict[str, Any]) -> None:
         """Put progress on record, or give up after a few tries: no handler fails because it could not say this."""
