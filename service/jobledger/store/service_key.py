@@ -1,6 +1,6 @@
 """The service's own key, and what is derived from it: the secrets of webhooks and pushes, the signatures of tokens.
 
-None of those is stored. Each has a label of its own, so that what is signed for one purpose is worth nothing for others.
+None of those is stored. Each has a label of its own: what is signed for one purpose is worth nothing for another.
 """
 
 from __future__ import annotations
