@@ -1,0 +1,2 @@
+-- What was written beside the measurement long ago: autovacuum has seen it since.
+vacuum analyze
