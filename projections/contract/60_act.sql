@@ -1,11 +1,12 @@
 -- An operator's act on jobs named by their ids: cancel, kill, retry, unpark, reschedule, reprioritise, move; each an event with actor and reason.
 -- One verdict a job: done, requested (a running job is asked to cancel), not_found (also another tenant's), job_gone (its part of the log was given up), wrong_state, unique_taken.
+-- With `p_owner` only that owner's jobs are met, anybody else's is not_found: a job keeps its tenant and its owner for life, so the look in front of each act holds until it is done.
 -- Ids are taken in ascending order, so two acts, or an act and a report, over the same jobs do not deadlock.
 -- An act that made jobs claimable tells idle workers, as an enqueue does; that it is in its transaction breaks PREPARE TRANSACTION likewise (see hint).
 -- Plans: a table that was small when the statement was planned is not read from end to end for each job when it has grown.
 drop function if exists jobledger.act;
 
-create function jobledger.act(p_shard smallint, p_act text, p_tenant text, p_ids uuid[], p_actor text, p_reason text, p_data jsonb default '{}')
+create function jobledger.act(p_shard smallint, p_act text, p_tenant text, p_ids uuid[], p_actor text, p_reason text, p_data jsonb default '{}', p_owner text default null)
 returns table (id uuid, verdict text, state text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set jit = off
 as $$
@@ -20,7 +21,7 @@ begin
   for id, verdict, state in
     select a.id, r.verdict, r.state
     from (select distinct u.id from unnest(p_ids) as u (id) where u.id is not null order by u.id) as a
-    cross join lateral jobledger.act_on_job(p_shard, p_act, p_tenant, a.id, p_actor, p_reason, coalesce(p_data, '{}'), v_now) as r
+    cross join lateral jobledger.act_on_job(p_shard, p_act, p_tenant, a.id, p_actor, p_reason, coalesce(p_data, '{}'), v_now, p_owner) as r
   loop
     if act.verdict = 'done' then
       v_done := v_done || act.id;

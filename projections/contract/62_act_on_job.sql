@@ -2,7 +2,7 @@
 -- Of many acts on one job at once each round lets one through, hence the many looks; each waits at a lock, none spins.
 drop function if exists jobledger.act_on_job;
 
-create function jobledger.act_on_job(p_shard smallint, p_act text, p_tenant text, p_id uuid, p_actor text, p_reason text, p_data jsonb, p_now timestamptz, out verdict text, out state text)
+create function jobledger.act_on_job(p_shard smallint, p_act text, p_tenant text, p_id uuid, p_actor text, p_reason text, p_data jsonb, p_now timestamptz, p_owner text default null, out verdict text, out state text)
 language plpgsql
 as $$
 declare
@@ -12,8 +12,8 @@ declare
   v_allowed text[];
 begin
   for i in 1 .. 100 loop
-    select j.tenant, j.state into v_job from jobledger.jobs as j where j.shard = p_shard and j.id = p_id;
-    if not found or (p_tenant is not null and v_job.tenant <> p_tenant) or not jobledger.may(v_job.tenant) then
+    select j.tenant, j.owner, j.state into v_job from jobledger.jobs as j where j.shard = p_shard and j.id = p_id;
+    if not found or (p_tenant is not null and v_job.tenant <> p_tenant) or (p_owner is not null and v_job.owner is distinct from p_owner) or not jobledger.may(v_job.tenant) then
       verdict := case when jobledger.is_retired(p_shard, p_id) then 'job_gone' else 'not_found' end;
       return;
     end if;

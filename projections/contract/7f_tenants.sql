@@ -1,16 +1,17 @@
 -- The tenants that had jobs, by name, after one of that name: how many of their jobs are in each state, as the projection has counted them (scheduled jobs among the ready ones).
--- Only those that the caller may see. At most 1,000 a page.
+-- Only those that the caller may see, and with `p_among` only those of that list. At most 1,000 a page.
 drop function if exists jobledger.tenants;
 
-create function jobledger.tenants(p_shard smallint, p_after text default '', p_limit int default 100)
+create function jobledger.tenants(p_shard smallint, p_after text default '', p_limit int default 100, p_among text[] default null)
 returns table (tenant text, ready bigint, running bigint, parked bigint, succeeded bigint, failed bigint, killed bigint, cancelled bigint, as_of timestamptz)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-  v_every boolean := jobledger.every_tenant();
+  v_every boolean := jobledger.every_tenant() and p_among is null;
   v_tenant text := coalesce(p_after, '');
-  v_mine text[] := jobledger.my_tenants();
+  v_mine text[] := case when jobledger.every_tenant() then p_among when p_among is null then jobledger.my_tenants()
+    else array(select m from unnest(jobledger.my_tenants()) as m where m = any (p_among)) end;
   v_as_of timestamptz;
 begin
   perform jobledger.check_words(p_shard, null, null);

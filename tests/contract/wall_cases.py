@@ -78,6 +78,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
         _act("reprioritise", '{"priority": 1}'),
         _act("move", '{"queue": "q"}'),
         ("select * from jobledger.act(0::smallint, 'kill', 'acme', array[$1::uuid], 'eve', 'why')", "job"),
+        ("select * from jobledger.act(0::smallint, 'kill', null, array[$1::uuid], 'eve', 'why', '{}', 'me')", "job"),
     ],
     "pause": [("select jobledger.pause(0::smallint, 'tenant', $1, 'eve', 'why')", "tenant")],
     "resume": [("select jobledger.resume(0::smallint, 'tenant', $1, 'eve', 'why')", "tenant")],
@@ -177,7 +178,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "tenant_status": [
         ("select jobledger.tenant_status(0::smallint, $1) - 'tenant' - 'at' - 'since' - 'until' - 'counted'", "tenant")
     ],
-    "tenants": [("select * from jobledger.tenants(0::smallint), (select $1::text) as foreign_thing", "tenant")],
+    "tenants": [
+        ("select * from jobledger.tenants(0::smallint), (select $1::text) as foreign_thing", "tenant"),
+        ("select * from jobledger.tenants(0::smallint, p_among => array[$1::text])", "tenant"),
+    ],
     "job_as_of": [(f"select * from jobledger.job_as_of(0::smallint, $1, {MOMENT})", "job")],
     "jobs_as_of": [
         (f"select * from jobledger.jobs_as_of(0::smallint, {MOMENT}, $1, array['ready'], {TOP}, 50)", "tenant"),

@@ -417,6 +417,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "resume": _held(),
         "set_limit": {
             "p_shard": SHARD,
+            "p_owner": Argument("text", None, BROKEN_TEXT),
             "p_scope": Argument("text", b"kind", [*NEEDED_NAME, *texts("KIND", "service", "jobs")]),
             "p_name": Argument("text", b"k", NEEDED_NAME),
             "p_set": Argument(
@@ -517,6 +518,7 @@ def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
             "p_shard": SHARD,
             "p_tenant": Argument("text", b"acme", BROKEN_TEXT),
             "p_moment": moment,
+            "p_among": Argument("text[]", None, NO_LIST),
         },
         "jobs_as_of": {
             "p_shard": SHARD,

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobledger.errors import InvalidArgument, JobGone, NotFound, UniqueTaken, WrongState
+from jobledger.errors import InvalidArgument
 from jobledger.jobs.handle import Handle
 from jobledger.jobs.masking import masked
 from jobledger.jobs.options import whole_seconds
@@ -385,15 +385,9 @@ class Operations(ABC):
             (done,) = await operate.act(
                 conn, self.store.shard, act, [id_], actor=actor or self.actor, reason=reason, tenant=tenant, data=given
             )
-        facts = {"job": str(id_), "state": done.state, "act": act}
-        if done.verdict == "not_found":
-            raise NotFound("There is no such job.", detail={"job": str(id_)})
-        if done.verdict == "job_gone":
-            raise JobGone(detail={"job": str(id_)})
-        if done.verdict == "wrong_state":
-            raise WrongState(f"The job is {done.state}; {act} is not possible then.", detail=facts)
-        if done.verdict == "unique_taken":
-            raise UniqueTaken(detail=facts)
+        refused = operate.refusal(act, done)
+        if refused is not None:
+            raise refused
         return done
 
     async def _schema_of(self, conn: Connection, kind: str) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from uuid import UUID  # noqa: TC003 - part of the answers' types
 
 import orjson
 
-from jobledger.errors import InvalidArgument
+from jobledger.errors import InvalidArgument, JobGone, NotFound, UniqueTaken, WrongState
 from jobledger.store.failures import translated
 from jobledger.store.filters import FINISHED_STATES, OPEN_STATES, JobFilter
 from jobledger.store.jobs_read import PAGE_MAX, list_jobs
@@ -19,6 +19,7 @@ from jobledger.store.statements import statement
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from jobledger.errors import JobledgerError
     from jobledger.store.pool import Connection, Store
 
 Act = Literal["cancel", "kill", "retry", "unpark", "reschedule", "reprioritise", "move"]
@@ -83,8 +84,9 @@ async def act(
     reason: str | None,
     tenant: str | None = None,
     data: Mapping[str, Any] | None = None,
+    owner: str | None = None,
 ) -> list[Acted]:
-    """Do one thing to up to 10,000 jobs in one transaction; `tenant` None acts on any tenant's.
+    """Do one thing to up to 10,000 jobs in one transaction; `tenant` None acts on any tenant's, `owner` None on any's.
 
     `data`: retry {attempts?, run_at?, kill_at?}, reschedule {run_at, kill_at?}, reprioritise {priority}, move {queue}.
 
@@ -95,8 +97,22 @@ async def act(
     if isinstance(ids, str | bytes) or not isinstance(ids, Sequence):
         raise InvalidArgument("The jobs of an act are a list of ids.")
     with translated():
-        rows = await connection.fetch(statement("act"), shard, act, tenant, list(ids), actor, reason, _text(data or {}))
+        rows = await connection.fetch(
+            statement("act"), shard, act, tenant, list(ids), actor, reason, _text(data or {}), owner
+        )
     return [Acted(row["id"], row["verdict"], row["state"]) for row in rows]
+
+
+def refusal(act: str, done: Acted) -> JobledgerError | None:
+    """Return the error that a job's verdict is for who asked for that job alone; None where the act took place."""
+    facts = {"job": str(done.id), "state": done.state, "act": act}
+    if done.verdict == "not_found":
+        return NotFound("There is no such job.", detail={"job": str(done.id)})
+    if done.verdict == "job_gone":
+        return JobGone(detail={"job": str(done.id)})
+    if done.verdict == "wrong_state":
+        return WrongState(f"The job is {done.state}; {act} is not possible then.", detail=facts)
+    return UniqueTaken(detail=facts) if done.verdict == "unique_taken" else None
 
 
 async def preview(
@@ -133,26 +149,48 @@ async def act_on_all(
     Raises:
         InvalidArgument: the act, its data or the filter is not well formed.
     """
-    found = _met_by(act_, wanted)
     verdicts: Counter[str] = Counter()
     cursor: str | None = None
     while True:
-        async with store.connection() as connection:
-            page = await list_jobs(connection, store.shard, found, limit=BATCH, cursor=cursor)
-        ids = [job.id for job in page.jobs]
-        if ids:
-
-            async def work(connection: Connection, ids: list[UUID] = ids) -> list[Acted]:
-                return await act(
-                    connection, store.shard, act_, ids, actor=actor, reason=reason, tenant=wanted.tenant, data=data
-                )
-
-            verdicts.update(one.verdict for one in await store.repeated(work))
-            if after_batch is not None:
-                after_batch(verdicts)
-        cursor = page.next
+        done, cursor = await act_on_some(store, act_, wanted, cursor, actor=actor, reason=reason, data=data)
+        verdicts.update(one.verdict for one in done)
+        if done and after_batch is not None:
+            after_batch(verdicts)
         if cursor is None:
             return verdicts
+
+
+async def act_on_some(
+    store: Store,
+    act_: Act,
+    wanted: JobFilter,
+    cursor: str | None = None,
+    *,
+    actor: str | None,
+    reason: str | None,
+    data: Mapping[str, Any] | None = None,
+) -> tuple[list[Acted], str | None]:
+    """Do one thing to the next 500 jobs that fit, in one transaction; return the answers, and where to go on.
+
+    Raises:
+        InvalidArgument: the act, its data, the filter or the cursor is not well formed.
+    """
+    found = _met_by(act_, wanted)
+    async with store.connection() as connection:
+        page = await list_jobs(connection, store.shard, found, limit=BATCH, cursor=cursor)
+    ids = [job.id for job in page.jobs]
+
+    async def work(connection: Connection) -> list[Acted]:
+        return await act(
+            *(connection, store.shard, act_, ids),
+            actor=actor,
+            reason=reason,
+            tenant=wanted.tenant,
+            data=data,
+            owner=wanted.owner,
+        )
+
+    return await store.repeated(work) if ids else [], page.next
 
 
 async def pause(

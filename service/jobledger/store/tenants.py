@@ -15,7 +15,7 @@ from jobledger.store.seen import seen_in
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from jobledger.store.pool import Connection
     from jobledger.store.seen import AsOf, Seen
@@ -194,9 +194,9 @@ async def tenant_status(
 
 
 async def list_tenants(
-    connection: Connection, shard: int, *, after: str = "", limit: int = 100
+    connection: Connection, shard: int, *, after: str = "", limit: int = 100, among: Collection[str] | None = None
 ) -> tuple[TenantLevels, ...]:
-    """Return the tenants that had jobs, by name, after one of that name; `limit` 1 to 1,000.
+    """Return the tenants that had jobs, by name, after one of that name; `limit` 1 to 1,000, `among` these only.
 
     Raises:
         InvalidArgument: the limit is none.
@@ -204,7 +204,7 @@ async def list_tenants(
     if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= PAGE_MAX:
         raise InvalidArgument(f"A page has 1 to {PAGE_MAX} tenants.")
     with translated():
-        rows = await connection.fetch(statement("tenants"), shard, after, limit)
+        rows = await connection.fetch(statement("tenants"), shard, after, limit, None if among is None else list(among))
     return tuple(TenantLevels(**dict(row)) for row in rows)
 
 
