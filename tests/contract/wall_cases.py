@@ -243,6 +243,20 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "register_kind": [],
     # Pure, or about the caller.
     "now": [],
+    # The keys of the service are everybody's: refused to who is bound to tenants.
+    "key_create": [
+        (
+            (
+                "select * from jobledger.key_create(0::smallint, sha256('x'), 'jl_abcdefgh', 'k', array['read'],"
+                " array[$1::text])"
+            ),
+            "tenant",
+        )
+    ],
+    "key_find": [("select * from jobledger.key_find(0::smallint, null, $1)", "job")],
+    "key_list": [("select * from jobledger.key_list(0::smallint, array[$1::text])", "tenant")],
+    "key_revoke": [("select * from jobledger.key_revoke(0::smallint, $1)", "job")],
+    "key_used": [("select * from jobledger.key_used(0::smallint, array[$1::uuid], array[0::real])", "job")],
     "answered_at": [],
     "new_id": [],
     "first_id_at": [],

@@ -409,6 +409,8 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),
             "p_tenant": Argument("text", b"default", BROKEN_TEXT),
             "p_ids": Argument("uuid[]", one, [*listed("{NULL}", "{}", "{1}"), None]),
+        **_pushes(),
+        **_keys(),
             "p_actor": ACTOR,
             "p_reason": REASON,
             "p_data": Argument("jsonb", b"{}", [*NO_JSON, *NO_OBJECT]),
@@ -665,6 +667,55 @@ FAILURES: Final = (
     "5",
 )
 """What `report` may not be told of a failure."""
+def _keys() -> dict[str, dict[str, Argument]]:
+    """Return the functions of the service's keys; there is none, so that what takes one away refuses what is sound."""
+    unknown = Argument("uuid", b"019aa0b1-7c00-7000-8000-000000000001", [*NO_UUID, None])
+    tenants = Argument("text[]", b"{t}", NO_LIST)
+    return {
+        "key_create": {
+            "p_shard": SHARD,
+            "p_hash": Argument(
+                "bytea", b"\\x" + b"ab" * 32, [*texts("\\x", "\\xabc", "\\x" + "ab" * 33, "{mark}"), None]
+            ),
+            "p_prefix": Argument("text", b"jl_abcdefgh", [*NEEDED_NAME, *texts("jl_", "jl_abcdefghi", "jl_abcdefg\n")]),
+            "p_name": Argument("text", b"k", NEEDED_NAME),
+            "p_roles": Argument("text[]", b"{read}", [*listed("{NULL}", "{root}", "{READ}", "{{mark}}"), None]),
+            "p_tenants": Argument("text[]", b"{t}", listed("{}", "{NULL}", "{_global}", '{"a b{mark}"}', '{""}')),
+            "p_owner": Argument("text", b"ada", KEY),
+            "p_rate": Argument("int", b"5", number(1, 1_000_000)),
+            "p_expires_at": Argument("timestamptz", b"2900-01-01T00:00:00Z", NO_MOMENT),
+            "p_actor": ACTOR,
+            "p_reason": REASON,
+        },
+        "key_find": {
+            "p_shard": SHARD,
+            "p_hash": Argument("bytea", None, [*texts("\\xabc", "\\x" + "ab" * 32)]),
+            "p_id": unknown,
+        },
+        "key_list": {
+            "p_shard": SHARD,
+            "p_tenants": tenants,
+            "p_owner": Argument("text", b"ada", BROKEN_TEXT),
+            "p_ended": Argument("boolean", b"f", texts("2", "maybe{mark}")),
+            "p_after": Argument("uuid", None, NO_UUID),
+            "p_limit": Argument("int", b"10", [*number(1, 1000), None]),
+        },
+        "key_revoke": {
+            "p_shard": SHARD,
+            "p_id": unknown,
+            "p_tenants": tenants,
+            "p_owner": Argument("text", b"ada", BROKEN_TEXT),
+            "p_actor": ACTOR,
+            "p_reason": REASON,
+        },
+        "key_used": {
+            "p_shard": SHARD,
+            "p_ids": Argument("uuid[]", b"{019aa0b1-7c00-7000-8000-000000000001}", [*listed("{1}", "{}"), None]),
+            "p_ago": Argument("real[]", b"{0}", [*listed("{x}", "{-1}", "{NaN}", "{NULL}", "{0,1}", "{86401}"), None]),
+        },
+    }
+
+
 
 ACTS: Final = {
     "retry": (
