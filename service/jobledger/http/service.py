@@ -6,23 +6,25 @@ import asyncio
 import time
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from aiohttp import web
 
 from jobledger.errors import Busy, RateLimited, Unauthenticated
-from jobledger.http import enqueue, health, reference
+from jobledger.http import enqueue, health, reference, resources
 from jobledger.http.access import Access
 from jobledger.http.dispatch import serving, unmatched
 from jobledger.http.openapi import describe
 from jobledger.http.rate import Rates
+from jobledger.jobs.catalogue import Catalogue
 from jobledger.jobs.client import Client
+from jobledger.jobs.fitting import Fitting
 from jobledger.observations import LimitMet, emit
 from jobledger.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from jobledger.http.route import Route
     from jobledger.jobs.app import App
@@ -50,6 +52,8 @@ class Service:
         self.client = Client(store, app=app, strict=None if app is not None else True)
         self.nobody = Access("nobody", frozenset(), frozenset())
         self.authenticate = authenticate or _nobody
+        self.catalogue = Catalogue(store.shard)
+        self.fitting = Fitting()
         self.rates = Rates(self.settings.http_rate)
         self.draining = asyncio.Event()
         self.started = time.monotonic()
@@ -61,15 +65,24 @@ class Service:
             self.application.router.add_route(route.method, route.path, serving(self, route))
         self.application.on_shutdown.append(self._drain)
 
-    @property
+    @cached_property
     def routes(self) -> list[Route]:
-        """Every route that this service serves."""
-        return [route for part in PARTS for route in part.all]
+        """Every route that this service serves, those of the application's resources last."""
+        own = [route for part in PARTS for route in part.all]
+        return own + resources.routes_of(self.app, own)
 
     @cached_property
     def description(self) -> bytes:
         """The OpenAPI document of these routes."""
         return orjson.dumps(describe(self.routes))
+
+    async def schema_of(self, kind: str) -> Mapping[str, Any] | None:
+        """Return the JSON Schema that a kind's arguments were registered with, as of a minute ago at most."""
+        fresh, found = self.catalogue.known(kind)
+        if not fresh:
+            async with self.store.connection(ours=True) as connection:
+                found = await self.catalogue.find(connection, kind)
+        return found.schema if found is not None else None
 
     def count(self, access: Access) -> None:
         """Count a request of a key. Raises `RateLimited` where it has made all that it may for now."""
