@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -26,6 +27,7 @@ _SEALED: Final = "s"
 _FORM: Final = struct.Struct(">IQQ")
 _LIMITS: Final = (2**31 - 1, 2**63 - 1, 2**63 - 1)
 _LONGEST: Final = 200
+_SALT: Final = 12
 
 
 class Place(NamedTuple):
@@ -56,11 +58,16 @@ class Cursors:
         self._cipher = AESSIV(key) if key is not None and tenant is not None else None
         self._bound = [(tenant or "").encode()]
 
-    def write(self, place: Place) -> str:
-        """Return the text of a place; the same place gives the same text."""
+    def write(self, place: Place, *, blind: bool = False) -> str:
+        """Return the text of a place; the same place gives the same text.
+
+        Except where it is `blind`, and a tenant's: for places that the tenant's own events did not lead to. Whether two
+        such texts are of one place cannot be seen, so they do not tell that others were busy between them.
+        """
         if self._cipher is None:
             return place.text()
-        return _SEALED + _text(self._cipher.encrypt(_packed(place), self._bound))
+        packed = _packed(place) + (os.urandom(_SALT) if blind else b"")
+        return _SEALED + _text(self._cipher.encrypt(packed, self._bound))
 
     def read(self, text: str) -> Place:
         """Return the place that a cursor names.
@@ -75,7 +82,7 @@ class Cursors:
             if text[:1] != (_PLAIN if self._cipher is None else _SEALED):
                 raise ValueError
             if self._cipher is not None:
-                packed = self._cipher.decrypt(packed, self._bound)
+                packed = self._cipher.decrypt(packed, self._bound)[: _FORM.size]
             epoch, block, position = _FORM.unpack(packed)
         except (ValueError, binascii.Error, struct.error, InvalidTag):
             raise BadCursor(hint="Give one that this feed gave, or begin at its start.") from None

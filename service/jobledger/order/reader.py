@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.errors import FeedReset, InvalidArgument
@@ -61,7 +62,14 @@ class Feed:
         self._sealed_at: datetime | None = None
         self._cursors: Cursors | None = None
         self._own = OwnStreams(self._wanted, store.shard)
-        self._events = self._follow()
+        self._ear = Ear(store, self._wanted.tenant)
+        self._held: deque[Sealed] = deque()
+        self._batches = self._follow()
+
+    @property
+    def wanted(self) -> EventFilter:
+        """Which events it gives."""
+        return self._wanted
 
     @property
     def cursor(self) -> str | None:
@@ -96,28 +104,59 @@ class Feed:
             FeedReset: the log no longer has what comes after the cursor; `detail["cursor"]` is where to go on.
             Forbidden: the role is bound to tenants.
         """
-        try:
-            sealed = await anext(self._events)
-            event = sealed.event
-            if self._shown is not None and event.type == "job.enqueued":
-                event = await self._shown(event)
-        except StopAsyncIteration:
-            raise
-        except FeedReset as reset:
-            await self._interrupted()
-            cursors = self._cursors or Cursors()
-            detail = {"reason": reset.detail.get("reason"), "cursor": cursors.write(place_in(reset))}
-            raise FeedReset(reset.message, hint=reset.hint, detail=detail) from None
-        except BaseException:
-            await self._interrupted()
-            raise
+        while not self._held:
+            more = await self._more()
+            if more is None:
+                raise StopAsyncIteration
+            self._held.extend(more)
+        sealed = self._held[0]
+        event = await self.show(sealed.event)
+        self._held.popleft()
         self._place = sealed.place
         self._sealed_at = sealed.sealed_at
         return event
 
+    async def several(self) -> Sequence[Sealed] | None:
+        """Give the next events as they were sealed, at most a page; None where the feed has ended.
+
+        None of them (an empty list) where nothing came for a second, and after `wake`: for who has something else to
+        do, and must not cancel it. They are not masked: `show` does that. Raises as the loop does.
+        """
+        more = [*self._held] or await self._more()
+        self._held.clear()
+        if more:
+            self._place, self._sealed_at = more[-1].place, more[-1].sealed_at
+        return more
+
+    async def show(self, event: Event) -> Event:
+        """Return an event as it may be shown: marked arguments masked."""
+        return await self._shown(event) if self._shown is not None and event.type == "job.enqueued" else event
+
+    def cursor_of(self, place: Place, *, blind: bool = False) -> str:
+        """Return this feed's cursor for a place; a `blind` one differs each time, so two of them tell nothing."""
+        return (self._cursors or Cursors()).write(place, blind=blind)
+
+    def wake(self) -> None:
+        """Let a call that waits for events return without any."""
+        self._ear.wake()
+
+    async def begin(self) -> None:
+        """Find where it begins, before anything is read. Raises `BadCursor`, `Forbidden`."""
+        if self._place is not None and self._cursors is not None:
+            return
+        async with self._store.connection(ours=True) as connection:
+            self._cursors = await cursors_for(connection, self._wanted.tenant)
+            if self._place is not None:
+                return
+            if self._after is not None:
+                self._place = self._cursors.read(self._after)
+            else:
+                self._place = await log_end(connection, self._store.shard) if self._from_end else Place()
+
     async def aclose(self) -> None:
         """End it; the hub goes with its last reader."""
-        await self._events.aclose()
+        self._held.clear()
+        await self._batches.aclose()
 
     async def __aenter__(self) -> Self:
         """Return the feed."""
@@ -127,21 +166,34 @@ class Feed:
         """Close it."""
         await self.aclose()
 
+    async def _more(self) -> Sequence[Sealed] | None:
+        try:
+            return await anext(self._batches, None)
+        except FeedReset as reset:
+            await self._interrupted()
+            detail = {"reason": reset.detail.get("reason"), "cursor": self.cursor_of(place_in(reset))}
+            raise FeedReset(reset.message, hint=reset.hint, detail=detail) from None
+        except BaseException:
+            await self._interrupted()
+            raise
+
     async def _interrupted(self) -> None:
         """Let the next call begin at the place where this one did: a generator that raised would end there."""
-        over, self._events = self._events, self._follow()
+        over, self._batches = self._batches, self._follow()
         await over.aclose()
 
-    async def _follow(self) -> AsyncGenerator[Sealed]:
-        place = self._place = await self._begin()
-        ear = Ear(self._store, self._wanted.tenant)
+    async def _follow(self) -> AsyncGenerator[Sequence[Sealed]]:
+        await self.begin()
+        assert self._place is not None  # noqa: S101 - beginning finds it, or raises
+        place = self._place
+        ear = self._ear
         hub: Hub | None = None
         origins = Origins()
         try:
             while True:
                 chosen, upto = await self._next(place, hub, origins)
-                for one in chosen:
-                    yield one
+                if chosen:
+                    yield chosen
                 if upto != place:
                     # What was passed over is read, too: a filtered reader's cursor moves on.
                     self._place = place = upto
@@ -153,6 +205,7 @@ class Feed:
                     origins = hub.origins
                 else:
                     await ear.wait(_ADVANCE_S)
+                    yield ()
         finally:
             _behind.discard(self)
             if hub is not None:
@@ -174,15 +227,6 @@ class Feed:
             batch = Batch(place, await self._page(place))
         came = batch.of(self._wanted.tenant, after=place)
         return await select(self._wanted, came, origins, self._store), batch.upto
-
-    async def _begin(self) -> Place:
-        async with self._store.connection(ours=True) as connection:
-            self._cursors = await cursors_for(connection, self._wanted.tenant)
-            if self._place is not None:
-                return self._place
-            if self._after is not None:
-                return self._cursors.read(self._after)
-            return await log_end(connection, self._store.shard) if self._from_end else Place()
 
     async def _page(self, place: Place) -> Page:
         wanted = self._wanted
