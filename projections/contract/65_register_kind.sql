@@ -1,5 +1,6 @@
 -- Register a kind with the version and JSON Schema of its arguments; an event only when something differs. True: it did.
 -- Back-off and on_timeout lie in the event alone: they are read when a tick ends an attempt, which is rare.
+-- A kind of a queue that is delivered to an endpoint for every tenant may not run longer than that endpoint works on it; the lock keeps the push from being set meanwhile.
 -- Kinds are the application's words, shared by all tenants and readable by every role: what a worker registers holds for all.
 drop function if exists jobledger.register_kind;
 
@@ -9,6 +10,7 @@ as $$
 declare
   v_now timestamptz := jobledger.now();
   v_head int;
+  v_push record;
 begin
   if p_name is null or (p_name collate "C" !~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]*$' or length(p_name) > 128) then
     perform jobledger.refuse('JL101', 'A kind''s name has 1 to 128 of the characters A-Z a-z 0-9 . _ : / - and begins with a letter, digit or _.', 'Nothing was written; mend the call.');
@@ -28,6 +30,7 @@ begin
       'Nothing was written; mend the call.');
   end if;
   perform jobledger.check_size('backoff', p_defaults -> 'backoff', 16384);
+  lock table jobledger.pushes in share mode;
   insert into jobledger.kinds as k (id, head, shard, version, name, aliases, schema, queue, max_attempts, timeout, kill_after, registered_at)
   values (jobledger.control_id('_global', 'kind', p_name), 1, p_shard, coalesce(p_version, 1), p_name, coalesce(p_aliases, '{}'), p_schema, p_defaults ->> 'queue',
     (p_defaults ->> 'max_attempts')::int, (p_defaults ->> 'timeout')::int, (p_defaults ->> 'kill_after')::bigint, v_now)
@@ -40,6 +43,12 @@ begin
   returning k.head into v_head;
   if not found then
     return false;
+  end if;
+  select p.queue, p.max_run into v_push from jobledger.pushes as p
+  where p.shard = p_shard and p.tenant = '_global' and p.queue = coalesce(p_defaults ->> 'queue', 'default') and cardinality(jobledger.push_too_short(p_shard, p.queue, p.max_run, p_name)) > 0;
+  if found then
+    perform jobledger.refuse('JL200', format('The queue of this kind is delivered to an endpoint that works %s s on a job at most, and the kind may run longer.', v_push.max_run),
+      'Lower the kind''s timeout, or raise max_run of the push.', jsonb_build_object('max_run', v_push.max_run, 'kinds', jsonb_build_array(p_name)));
   end if;
   insert into jobledger.events (position, xid, at, stream_id, version, type, shard, tenant, data)
   values (nextval('jobledger.position'), pg_current_xact_id(), v_now, jobledger.control_id('_global', 'kind', p_name), v_head, 'kind.registered', p_shard, '_global',

@@ -28,6 +28,10 @@ grant execute on function jobledger.subscription_create, jobledger.subscription_
 
 grant execute on function jobledger.subscription_reset, jobledger.subscription_disable, jobledger.subscription_remove, jobledger.subscription_retry to jobledger_operator;
 
+grant execute on function jobledger.push_list to jobledger_worker, jobledger_reader, jobledger_operator;
+
+grant execute on function jobledger.push_set, jobledger.push_remove to jobledger_operator;
+
 grant execute on function jobledger.verify_events, jobledger.verify_rows, jobledger.verify_views, jobledger.verify_keys, jobledger.verify_blocks, jobledger.verify_unsealed to jobledger_operator;
 
 grant execute on function jobledger.key_create, jobledger.key_find, jobledger.key_list, jobledger.key_revoke, jobledger.key_used to jobledger_operator;

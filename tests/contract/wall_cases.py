@@ -206,6 +206,9 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "subscription_disable": [("select jobledger.subscription_disable(0::smallint, $1, 'mail')", "tenant")],
     "subscription_remove": [("select jobledger.subscription_remove(0::smallint, $1, 'mail')", "tenant")],
     "subscription_retry": [("select jobledger.subscription_retry(0::smallint, $1, 'mail')", "tenant")],
+    "push_list": [("select * from jobledger.push_list(0::smallint, $1)", "tenant")],
+    "push_set": [("select jobledger.push_set(0::smallint, 'q', $1, 'https://a.example/x')", "tenant")],
+    "push_remove": [("select jobledger.push_remove(0::smallint, 'q', $1)", "tenant")],
     "subscription_take": [
         ("select * from jobledger.subscription_take(0::smallint, $1, $1)", "job"),
         (
@@ -239,10 +242,6 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "subscription_settled": [("select jobledger.subscription_settled(0::smallint, $1, $1, 1)", "job")],
     "subscription_mend": [("select * from jobledger.subscription_mend(0::smallint, $1)", "job")],
     "cursor_key": [("select jobledger.cursor_key() is null, $1::text is null", "tenant")],
-    # Kinds are the application's words, shared by all tenants.
-    "register_kind": [],
-    # Pure, or about the caller.
-    "now": [],
     # The keys of the service are everybody's: refused to who is bound to tenants.
     "key_create": [
         (
@@ -257,6 +256,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "key_list": [("select * from jobledger.key_list(0::smallint, array[$1::text])", "tenant")],
     "key_revoke": [("select * from jobledger.key_revoke(0::smallint, $1)", "job")],
     "key_used": [("select * from jobledger.key_used(0::smallint, array[$1::uuid], array[0::real])", "job")],
+    # Kinds are the application's words, shared by all tenants.
+    "register_kind": [],
+    # Pure, or about the caller.
+    "now": [],
     "answered_at": [],
     "new_id": [],
     "first_id_at": [],

@@ -404,22 +404,22 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         },
         **_moments(one_id=b"019aa0b1-7c00-7000-8000-000000000001"),
         **_subscriptions(),
+        **_pushes(),
+        **_keys(),
         "act": {
             "p_shard": SHARD,
             "p_act": Argument("text", b"cancel", [*NEEDED_NAME, *texts("CANCEL", "delete")]),
             "p_tenant": Argument("text", b"default", BROKEN_TEXT),
             "p_ids": Argument("uuid[]", one, [*listed("{NULL}", "{}", "{1}"), None]),
-        **_pushes(),
-        **_keys(),
             "p_actor": ACTOR,
             "p_reason": REASON,
             "p_data": Argument("jsonb", b"{}", [*NO_JSON, *NO_OBJECT]),
+            "p_owner": Argument("text", None, BROKEN_TEXT),
         },
         "pause": _held(),
         "resume": _held(),
         "set_limit": {
             "p_shard": SHARD,
-            "p_owner": Argument("text", None, BROKEN_TEXT),
             "p_scope": Argument("text", b"kind", [*NEEDED_NAME, *texts("KIND", "service", "jobs")]),
             "p_name": Argument("text", b"k", NEEDED_NAME),
             "p_set": Argument(
@@ -515,12 +515,12 @@ def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
             "p_shard": SHARD,
             "p_after": Argument("text", b"acme", BROKEN_TEXT),
             "p_limit": Argument("int", b"10", [*number(1, 1000), None]),
+            "p_among": Argument("text[]", None, NO_LIST),
         },
         "counts_as_of": {
             "p_shard": SHARD,
             "p_tenant": Argument("text", b"acme", BROKEN_TEXT),
             "p_moment": moment,
-            "p_among": Argument("text[]", None, NO_LIST),
         },
         "jobs_as_of": {
             "p_shard": SHARD,
@@ -534,6 +534,36 @@ def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
             "p_window": Argument("int", b"10", [*number(1, 10_000), None]),
             **{name: Argument("text", None, BROKEN_TEXT) for name in ("p_queue", "p_kind", "p_owner", "p_tag")},
         },
+    }
+
+
+def _pushes() -> dict[str, dict[str, Argument]]:
+    """Return the functions of queues that are delivered to endpoints."""
+    of_one = {"p_shard": SHARD, "p_queue": Argument("text", b"q", NEEDED_NAME)}
+    said = {"p_actor": ACTOR, "p_reason": REASON}
+    return {
+        "push_list": {
+            "p_shard": SHARD,
+            "p_tenant": Argument("text", None, BROKEN_TEXT),
+            "p_queue": Argument("text", None, BROKEN_TEXT),
+        },
+        "push_set": {
+            **of_one,
+            "p_tenant": Argument("text", None, [*NAME, *texts("_global")]),
+            "p_url": Argument(
+                "text",
+                b"https://a.example/x",
+                [*texts("", "{mark}", "ftp://{mark}", "https://", "https://a b{mark}", "https://é", "https://" + LONG)]
+                + [*BROKEN_TEXT, None],
+            ),
+            "p_batch": Argument("int", b"1", [*number(1, 1000), None]),
+            "p_concurrency": Argument("int", b"10", [*number(1, 10_000), None]),
+            "p_max_run": Argument("int", b"60", [*number(1, 86_400), None]),
+            "p_start_failure": Argument("text", b"free", [*NEEDED_NAME, *texts("FREE")]),
+            "p_rotate": TRUE_OR_FALSE,
+            **said,
+        },
+        "push_remove": {**of_one, "p_tenant": Argument("text", None, BROKEN_TEXT), **said},
     }
 
 
@@ -632,41 +662,6 @@ def _subscriptions() -> dict[str, dict[str, Argument]]:
     }
 
 
-def _held() -> dict[str, Argument]:
-    return {
-        "p_shard": SHARD,
-        "p_scope": Argument("text", b"kind", [*NEEDED_NAME, *texts("KIND", "service", "jobs")]),
-        "p_name": Argument("text", b"k", NEEDED_NAME),
-        "p_actor": ACTOR,
-        "p_reason": REASON,
-    }
-
-
-def _reported() -> list[Value]:
-    moments = ("{mark}", "", "infinity", "-infinity", "4999-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "2026-02-30")
-    documents = [f'{{"run_at": "{at}"}}' for at in moments]
-    documents += ['{"run_at": 5}', '{"run_at": null}', '{"run_at": ["{mark}"]}', "{}", "1", "[]", '{"run_at": true}']
-    documents.append('{"run_at": "2026-12-24T00:00:00Z", "reason": "{mark}' + "x" * 400_000 + '"}')
-    return [b'{"' + document.replace('"', '\\"').encode() + b'"}' for document in documents]
-
-
-FAILURES: Final = (
-    '{"retry_in": -1}',
-    '{"retry_in": "{mark}"}',
-    '{"retry_in": 1e300}',
-    '{"retry_in": null}',
-    '{"retry_in": [1]}',
-    '{"retry_in": true}',
-    '{"retry_at": "{mark}"}',
-    '{"retry_at": "infinity"}',
-    '{"retry_at": 5}',
-    '{"retry_at": "4999-01-01T00:00:00Z"}',
-    '{"retry_at": ["{mark}"]}',
-    '"{mark}"',
-    "[]",
-    "5",
-)
-"""What `report` may not be told of a failure."""
 def _keys() -> dict[str, dict[str, Argument]]:
     """Return the functions of the service's keys; there is none, so that what takes one away refuses what is sound."""
     unknown = Argument("uuid", b"019aa0b1-7c00-7000-8000-000000000001", [*NO_UUID, None])
@@ -716,6 +711,41 @@ def _keys() -> dict[str, dict[str, Argument]]:
     }
 
 
+def _held() -> dict[str, Argument]:
+    return {
+        "p_shard": SHARD,
+        "p_scope": Argument("text", b"kind", [*NEEDED_NAME, *texts("KIND", "service", "jobs")]),
+        "p_name": Argument("text", b"k", NEEDED_NAME),
+        "p_actor": ACTOR,
+        "p_reason": REASON,
+    }
+
+
+def _reported() -> list[Value]:
+    moments = ("{mark}", "", "infinity", "-infinity", "4999-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "2026-02-30")
+    documents = [f'{{"run_at": "{at}"}}' for at in moments]
+    documents += ['{"run_at": 5}', '{"run_at": null}', '{"run_at": ["{mark}"]}', "{}", "1", "[]", '{"run_at": true}']
+    documents.append('{"run_at": "2026-12-24T00:00:00Z", "reason": "{mark}' + "x" * 400_000 + '"}')
+    return [b'{"' + document.replace('"', '\\"').encode() + b'"}' for document in documents]
+
+
+FAILURES: Final = (
+    '{"retry_in": -1}',
+    '{"retry_in": "{mark}"}',
+    '{"retry_in": 1e300}',
+    '{"retry_in": null}',
+    '{"retry_in": [1]}',
+    '{"retry_in": true}',
+    '{"retry_at": "{mark}"}',
+    '{"retry_at": "infinity"}',
+    '{"retry_at": 5}',
+    '{"retry_at": "4999-01-01T00:00:00Z"}',
+    '{"retry_at": ["{mark}"]}',
+    '"{mark}"',
+    "[]",
+    "5",
+)
+"""What `report` may not be told of a failure."""
 
 ACTS: Final = {
     "retry": (

@@ -82,7 +82,7 @@ class WebhookRemoved(EventData):
 
 
 class QueuePushSet(EventData):
-    """The jobs of a queue are sent to an endpoint, up to `batch` in a request and `concurrency` requests at a time.
+    """The jobs of a queue are sent to an endpoint, up to `batch` in a request and `concurrency` under way at a time.
 
     `max_run` is how long the endpoint may work on one, in seconds; `start_failure` whether a delivery that could not
     start counts as an attempt (attempt or free).
