@@ -102,6 +102,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("select * from jobledger.claim_job(0::smallint, MINE, 1, $1, array['other'])", "job"),
         ("select * from jobledger.claim_job(0::smallint, $1, 1, null, array['noop'])", "worker"),
     ],
+    "claimed": [("select id, data from jobledger.claimed(0::smallint, $1, 1)", "worker")],
     "report": [
         *REPORTS,
         _report(2, "succeeded", "null", "'00000000-0000-7000-8000-00000000000f'::uuid"),

@@ -244,6 +244,11 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_id": Argument("uuid", waiting, [*NO_ID, None, running]),
             "p_kinds": Argument("text[]", b"{k}", [*listed("{}", "{other}", "{NULL}"), None]),
         },
+        "claimed": {
+            "p_shard": SHARD,
+            "p_worker": known,
+            "p_call": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], b"-1", None]),
+        },
         "report": {
             "p_shard": SHARD,
             "p_worker": Argument("uuid", worker, [*NO_UUID, None]),

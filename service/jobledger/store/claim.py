@@ -179,6 +179,14 @@ class Claimer:
         assert row is not None  # noqa: S101 - the function raises where it has no row
         return ClaimedJob(**dict(row.items()))
 
+    async def claimed(self, call: int, conn: Connection) -> list[ClaimedJob]:
+        """Return what the claim of this number took and the worker still runs; hold the number for the transaction.
+
+        Raises what `claim` does.
+        """
+        rows = await conn.fetch(statement("claimed"), self.store.shard, self.worker, call)
+        return [ClaimedJob(**dict(row.items())) for row in rows]
+
 
 def _jobs(row: asyncpg.Record) -> list[ClaimedJob]:
     ids: list[UUID] | None = row["ids"]
