@@ -244,11 +244,6 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_id": Argument("uuid", waiting, [*NO_ID, None, running]),
             "p_kinds": Argument("text[]", b"{k}", [*listed("{}", "{other}", "{NULL}"), None]),
         },
-        "claimed": {
-            "p_shard": SHARD,
-            "p_worker": known,
-            "p_call": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], b"-1", None]),
-        },
         "report": {
             "p_shard": SHARD,
             "p_worker": Argument("uuid", worker, [*NO_UUID, None]),
@@ -558,8 +553,12 @@ def _pushes() -> dict[str, dict[str, Argument]]:
             "p_url": Argument(
                 "text",
                 b"https://a.example/x",
-                [*texts("", "{mark}", "ftp://{mark}", "https://", "https://a b{mark}", "https://é", "https://" + LONG)]
-                + [*BROKEN_TEXT, None],
+                [
+                    *texts("", "{mark}", "ftp://{mark}", "https://", "https://a b{mark}", "https://é"),
+                    *texts("https://" + LONG),
+                    *BROKEN_TEXT,
+                    None,
+                ],
             ),
             "p_batch": Argument("int", b"1", [*number(1, 1000), None]),
             "p_concurrency": Argument("int", b"10", [*number(1, 10_000), None]),

@@ -32,13 +32,16 @@ HOST_CONNECTIONS: Final = 32
 KEEP_ALIVE_S: Final = 4.0
 """Shorter than servers keep theirs (Node 5 s): a connection that ends as a request goes out costs that one."""
 
+_BEFORE: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, AddressRefused, GateError)
+"""What goes wrong before anything of a request is sent."""
+
 
 class Sent(NamedTuple):
     """What became of a request: its status (None: there was no answer) and, where it failed, one word for why.
 
     fault: `address` (refused), `name` (no such name), `connection`, `tls`, `timeout`, `answer` (too long, or no HTTP),
     `redirect` (not followed), `status` (4xx, 5xx). `body` has at most so many bytes as were asked for. `retry_after_s`
-    as the endpoint says, at most a day.
+    as the endpoint says, at most a day. `reached`: the endpoint may have had the request, or some of it.
     """
 
     status: int | None
@@ -46,6 +49,7 @@ class Sent(NamedTuple):
     body: bytes
     retry_after_s: float | None
     elapsed_s: float
+    reached: bool = True
 
     @property
     def ok(self) -> bool:
@@ -61,10 +65,18 @@ class Sent(NamedTuple):
 class Sender:
     """One session for every endpoint: no cookies, no proxies, no redirects. Use it inside `async with`."""
 
-    def __init__(self, *, private: bool = False, connections: int = 256, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        private: bool = False,
+        connections: int = 256,
+        host_connections: int = HOST_CONNECTIONS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Prepare. `private`: see `address.checked`. `tls`: whom to trust (default: as the machine does)."""
         self._private = private
         self._connections = connections
+        self._host_connections = host_connections
         self._tls = tls
         self._resolver = GuardedResolver(private=private)
         self._session: aiohttp.ClientSession | None = None
@@ -73,7 +85,7 @@ class Sender:
         """Open the session."""
         connector = aiohttp.TCPConnector(
             limit=self._connections,
-            limit_per_host=HOST_CONNECTIONS,
+            limit_per_host=self._host_connections,
             keepalive_timeout=KEEP_ALIVE_S,
             use_dns_cache=False,
             resolver=self._resolver,
@@ -116,6 +128,7 @@ class Sender:
         status: int | None = None
         retry_after_s: float | None = None
         content = b""
+        reached = True
         try:
             target = checked(url, private=self._private)
             limits = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_S, timeout_s))
@@ -130,7 +143,8 @@ class Sender:
                     answer.close()
         except (aiohttp.ClientError, AddressRefused, GateError, TimeoutError, OSError, ValueError) as error:
             fault = _word(error)
-        return Sent(status, fault, content, retry_after_s, time.perf_counter() - began)
+            reached = not isinstance(error, _BEFORE)
+        return Sent(status, fault, content, retry_after_s, time.perf_counter() - began, reached)
 
 
 async def _read(answer: aiohttp.ClientResponse, most: int) -> tuple[bytes, bool]:
