@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TransientFailure,
     )
     from jobledger.jobs.secret import Secret
+    from jobledger.jobs.resource import PublicJob
     from jobledger.lifecycle.backoff import Exponential, Fixed, Linear, Table
     from jobledger.lifecycle.retry import RetryPolicy
     from jobledger.settings import Settings
@@ -57,6 +58,7 @@ __all__ = [
     "Park",
     "PermanentFailure",
     "PermissionFailure",
+    "PublicJob",
     "QuotaFailure",
     "Retry",
     "RetryPolicy",
@@ -85,6 +87,7 @@ _HOMES: Final = {
         *("Cancel", "Failure", "Park", "PermanentFailure", "PermissionFailure"),
         *("QuotaFailure", "Retry", "Snooze", "TransientFailure"),
     ),
+    "jobs.resource": ("PublicJob",),
     "jobs.secret": ("Secret",),
     "lifecycle.backoff": ("Exponential", "Fixed", "Linear", "Table"),
     "lifecycle.retry": ("RetryPolicy",),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from jobledger.jobs.app import App
     from jobledger.store.pool import Store
 
 ADMIN = Access("admin", frozenset({Role.ADMIN}))
@@ -26,7 +27,7 @@ ADMIN = Access("admin", frozenset({Role.ADMIN}))
 
 @asynccontextmanager
 async def served(
-    store: Store, access: Access | None = ADMIN, **settings: Any
+    store: Store, access: Access | None = ADMIN, *, app: App | None = None, **settings: Any
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, Service]]:
     """Serve on a free port, as `access` for whoever asks (None: keys decide); a session with its base URL."""
 
@@ -35,7 +36,7 @@ async def served(
         return access
 
     given = Settings(http_port=0, **settings)
-    service = Service(store, settings=given, authenticate=fixed if access is not None else None)
+    service = Service(store, settings=given, app=app, authenticate=fixed if access is not None else None)
     async with listening(service) as url, aiohttp.ClientSession(url) as session:
         yield session, service
 

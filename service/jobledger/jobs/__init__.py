@@ -19,6 +19,7 @@ from jobledger.jobs.outcomes import (
     Snooze,
     TransientFailure,
 )
+from jobledger.jobs.resource import PublicJob
 from jobledger.jobs.secret import Secret
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Park",
     "PermanentFailure",
     "PermissionFailure",
+    "PublicJob",
     "QuotaFailure",
     "Retry",
     "Secret",

@@ -13,6 +13,7 @@ from jobledger.errors import InvalidArgument, UnknownKind, Unreachable
 from jobledger.jobs.kind import Declaration, Job
 from jobledger.jobs.lifespan import Lifespan, lifespans
 from jobledger.jobs.options import whole_seconds
+from jobledger.jobs.resource import PUBLIC_STATES, Resource
 from jobledger.jobs.secret import Resolvers
 from jobledger.lifecycle.retry import RetryPolicy
 from jobledger.order.projections import Projection, from_folder, table_texts
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Concatenate
 
+    from pydantic import BaseModel
+
     from jobledger.jobs.client import Client
     from jobledger.jobs.context import Context
     from jobledger.jobs.handle import Handle
     from jobledger.jobs.kind import AsyncContextJob, AsyncJob, Call, Isolation, SyncContextJob, SyncJob
     from jobledger.jobs.middleware import EnqueueMiddleware, RunMiddleware
     from jobledger.jobs.outcomes import Cancel, Park, Retry, Snooze
+    from jobledger.jobs.resource import PublicJob
     from jobledger.jobs.secret import Resolver
     from jobledger.lifecycle.backoff import Backoff
     from jobledger.store.pool import Store
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+J = TypeVar("J", bound="Job[..., Any]")
 F = TypeVar("F", bound="Callable[..., Coroutine[Any, Any, None]]")
 
 
@@ -57,6 +62,7 @@ class App:
         self._jobs: dict[str, Job[..., Any]] = {}
         self._by_alias: dict[str, Job[..., Any]] = {}
         self.projections: list[Projection] = []
+        self.resources: dict[str, Resource] = {}
         self._lifespans: list[Lifespan[Any]] = []
         self._clients: list[Client] = []
 
@@ -138,6 +144,40 @@ class App:
         if job is None:
             raise UnknownKind("The app has no such kind.", hint=f"It has: {', '.join(sorted(self._jobs)) or 'none'}.")
         return job
+
+    def resource(
+        self,
+        name: str,
+        *,
+        public: type[BaseModel],
+        view: Callable[[PublicJob[Any]], BaseModel] | None = None,
+        states: Mapping[str, str] | None = None,
+        errors: Mapping[str, str] | None = None,
+        error: str = "It failed.",
+    ) -> Callable[[J], J]:
+        """Serve a kind as a resource of its own name: `@app.resource("launches", public=LaunchView)` over `@app.job()`.
+
+        The service then makes, shows, lists, cancels and streams them under `/v1/launches`, for keys that read no jobs.
+
+        public: the model of what is shown; its fields are those of `PublicJob`, unless `view` makes it
+        view: a function of a `PublicJob` that returns it
+        states: public words for states, beside or in the place of waiting, running, done, failed, cancelled
+        errors: sentences by an error's type, its class, or `killed`; error: the sentence of all others
+
+        Raises:
+            InvalidArgument: the name is taken, or the model, the function or a word cannot be a resource's.
+        """
+
+        def add(job: J) -> J:
+            if not isinstance(job, Job) or self._jobs.get(job.name) is not job:
+                raise InvalidArgument(f"{name} is to be a kind of this app.", hint="Write it above @app.job().")
+            if name in self.resources:
+                raise InvalidArgument(f"The app has a resource {name}.")
+            words = PUBLIC_STATES | dict(states or {})
+            self.resources[name] = Resource(name, job, public, view, words, dict(errors or {}), error)
+            return job
+
+        return add
 
     def projection(
         self,
