@@ -402,10 +402,10 @@ async def test_many_poisoned_rows_in_one_claim_pass_promptly(bench: Bench, caplo
         for at, damage in enumerate(MANY_POISONED.values()):
             await bench.fetch(damage, [handle.id for handle in handles[at * 25 :: 100]])
         link = Link(bench.store, kinds=["note"], queues=None, tenants=None, lease_s=30, patience_s=10)
-        home = await link.start()
-        claimed = await link.claim(home, 1000, 1, free=None, timeout_s=None, ticking=None)
+        worker = await link.start()
+        claimed = await link.claim(worker, 1000, 1, held={}, free=None, timeout_s=None, ticking=None)
         assert claimed
-        await link.end(home.id, "the test goes on with another")
+        await link.end(worker, "the test goes on with another")
         await link.close()
         async with bench.worker(app, concurrency=1000), asyncio.timeout(20):
             for handle in handles:

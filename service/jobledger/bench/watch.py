@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from jobledger.store.claim import ClaimedJob
     from jobledger.store.reports import Report, Verdict
-    from jobledger.worker.incarnation import Incarnation
 
 _KEPT: Final = 20_000
 
@@ -34,9 +33,9 @@ class Watch:
         self.reports_s: list[float] = []
         claim, send = Link.claim, Link.send
 
-        async def watched_claim(link: Link, home: Incarnation, *rest: Any, **named: Any) -> Sequence[ClaimedJob]:
+        async def watched_claim(link: Link, worker: UUID, *rest: Any, **named: Any) -> Sequence[ClaimedJob]:
             began = time.perf_counter()
-            jobs = await claim(link, home, *rest, **named)
+            jobs = await claim(link, worker, *rest, **named)
             if jobs:
                 self._note(self.claims_s, began)
                 self.claimed += len(jobs)

@@ -15,19 +15,17 @@ from jobledger.worker.held import HeldJobs
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from jobledger.store.claim import Claimer
     from jobledger.worker.report import Reporter
 
 
 class Incarnation:
     """A worker id with what belongs to it. `retired` means that nothing is claimed under it any more."""
 
-    __slots__ = ("_ahead", "began", "claimer", "held", "id", "over", "reporter", "retired")
+    __slots__ = ("_ahead", "began", "held", "id", "over", "reporter", "retired")
 
-    def __init__(self, id: UUID, claimer: Claimer) -> None:  # noqa: A002 - the domain's word
+    def __init__(self, id: UUID) -> None:  # noqa: A002 - the domain's word
         """Begin a life under `id`, with nothing held."""
         self.id = id
-        self.claimer = claimer
         self.held = HeldJobs()
         self.reporter: Reporter
         self.began = time.monotonic()

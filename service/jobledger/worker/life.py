@@ -26,6 +26,7 @@ from jobledger.worker.fetch import Fetcher
 from jobledger.worker.heartbeat import Heartbeat
 from jobledger.worker.housekeeping import Renewal, Ticker, copy_when, show_turning, watch
 from jobledger.worker.idle import IdleFlag
+from jobledger.worker.incarnation import Incarnation
 from jobledger.worker.limits import Budget, Limits
 from jobledger.worker.link import Link
 from jobledger.worker.listen import Ears, listening
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Store
     from jobledger.store.tick import TickResult
     from jobledger.store.workers import Told
-    from jobledger.worker.incarnation import Incarnation
     from jobledger.worker.places import Asked
     from jobledger.worker.slots import Outcome, Slot
     from jobledger.worker.workshop import Shop
@@ -247,7 +247,7 @@ class Life:
             await self._say_ended(incarnation, self._stopping.reason)
 
     async def _incarnate(self) -> Incarnation:
-        home = await self._link.start()
+        home = Incarnation(await self._link.start())
         home.reporter = Reporter(
             home.id,
             home.held,
@@ -276,11 +276,16 @@ class Life:
         ticking = self._ticker.riding() if cause == "timer" else None
         timeout_s = None if left is None else int(left)
         try:
-            return await self._link.claim(home, n, call, free=asked, timeout_s=timeout_s, ticking=ticking)
+            jobs = await self._link.claim(
+                home.id, n, call, held=home.held.shares(), free=asked, timeout_s=timeout_s, ticking=ticking
+            )
         except BaseException:
             if ticking is not None:
                 self._ticker.alone()
             raise
+        if jobs:
+            home.saw(jobs[0].at)
+        return jobs
 
     def _occupying(self) -> Iterable[str]:
         """Return the queue of each job in the process that has not ended."""

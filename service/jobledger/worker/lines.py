@@ -6,17 +6,21 @@ get whichever connection is free, and in the end every connection would have mad
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
+from jobledger.errors import Unreachable
 from jobledger.store.failures import translated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from jobledger.store.pool import Connection, Store
+
+T = TypeVar("T")
 
 _LEAST: Final = 6
 """Of a smaller pool nothing is kept: somebody else may need it."""
@@ -83,3 +87,21 @@ def is_lost(connection: Connection) -> bool:
         return connection.is_closed()
     except asyncpg.InterfaceError:
         return True
+
+
+async def patiently(connection: Connection, call: Coroutine[Any, Any, T], patience_s: float) -> T:
+    """Await a call on a connection; when it is given up the connection is closed, for its answer may never come.
+
+    Only cancelling it would wait for the server's answer to the cancellation, on a line that may be dead.
+    """
+    work = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait([work], timeout=patience_s)
+    finally:
+        if not work.done():
+            connection.terminate()
+            await asyncio.wait([work])
+            work.exception()
+    if work.exception() is not None and connection.is_closed():
+        raise Unreachable("The database did not answer in time.", hint="Check the network between them.") from None
+    return work.result()

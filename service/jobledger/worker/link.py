@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import os
 import platform
-import re
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
-
-import asyncpg
 
 from jobledger import __version__
-from jobledger.errors import BadInput, InvalidArgument, JobledgerError, Unreachable
+from jobledger.errors import BadInput, InvalidArgument
 from jobledger.store.claim import Claimer
-from jobledger.store.failures import translation
 from jobledger.store.lanes import WINDOW
+from jobledger.store.mending import claim_mending, mend
 from jobledger.store.migrate import must_be_migrated
 from jobledger.store.pool import Store, connect
-from jobledger.store.recovery import open_store, repair, take_snapshot
+from jobledger.store.recovery import open_store, take_snapshot
 from jobledger.store.reports import report
 from jobledger.store.tick import TickResult, tick
 from jobledger.store.workers import heartbeat, set_idle, start_worker, stop_worker
-from jobledger.worker.incarnation import Incarnation
-from jobledger.worker.lines import Lines
+from jobledger.worker.lines import Lines, patiently
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
+    from uuid import UUID
+
+    import asyncpg
 
     from jobledger.jobs.app import App
     from jobledger.store.claim import ClaimedJob, Ticking
@@ -38,11 +35,6 @@ if TYPE_CHECKING:
     from jobledger.worker.held import Beat
 
 T = TypeVar("T")
-
-_log = logging.getLogger("jobledger.worker")
-_POISONED_MOST = 32
-"""Rows at most that one claim repairs on its way; the next one goes on."""
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class DatabasePulse:
@@ -74,6 +66,9 @@ class DatabasePulse:
 class Link:
     """What one worker is bound to (queues, kinds, tenants), and its calls under whichever incarnation."""
 
+    waits_s = 0.0
+    """How long a claim may wait for jobs: here not at all, the worker's own timer and hints do."""
+
     def __init__(
         self,
         store: Store,
@@ -99,6 +94,7 @@ class Link:
         self.patience_s = patience_s
         self.window = window
         self._dsn = store.dsn
+        self._claimers: dict[UUID, Claimer] = {}
         self._claims = Lines(store)
         self._sends = Lines(store)
 
@@ -106,6 +102,9 @@ class Link:
         """Give back the connections that claims and reports have kept."""
         await self._claims.close()
         await self._sends.close()
+
+    def hurry(self) -> None:
+        """End what waits; nothing does."""
 
     async def pulse(self) -> DatabasePulse:
         """Open the heartbeat's connection, in whichever loop runs it."""
@@ -125,8 +124,8 @@ class Link:
         async with self.store.connection() as connection:
             await self._patiently(connection, open_store(self._on(connection)))
 
-    async def start(self) -> Incarnation:
-        """Register a new incarnation."""
+    async def start(self) -> UUID:
+        """Register a new incarnation, and return its id."""
         about = {"host": platform.node(), "pid": os.getpid(), "version": __version__}
         async with self.store.connection() as connection:
             starting = start_worker(
@@ -139,11 +138,14 @@ class Link:
                 about=about,
             )
             started = await self._patiently(connection, starting)
-        claimer = Claimer(self.store, started.worker, self.queues, self.kinds, window=self.window)
-        return Incarnation(started.worker, claimer)
+        self._claimers[started.worker] = Claimer(
+            self.store, started.worker, self.queues, self.kinds, window=self.window
+        )
+        return started.worker
 
     async def end(self, worker: UUID, reason: str) -> None:
         """Say that an incarnation has ended."""
+        self._claimers.pop(worker, None)
         async with self.store.connection() as connection:
             await self._patiently(connection, stop_worker(connection, self.store.shard, worker, reason))
 
@@ -159,40 +161,25 @@ class Link:
 
     async def claim(
         self,
-        home: Incarnation,
+        worker: UUID,
         n: int,
         call: int,
         *,
+        held: Mapping[str, int],
         free: Mapping[str, int] | None,
         timeout_s: int | None,
         ticking: Ticking | None,
     ) -> Sequence[ClaimedJob]:
-        """Claim up to n jobs of a time-out up to `timeout_s`; the answer also tells the database's clock.
+        """Claim up to n jobs of a time-out up to `timeout_s`, mending what the claim meets."""
 
-        A row that contradicts its job's history fails the whole claim: it is repaired, and half as many are claimed at
-        once, so that the others go on after a few such tries, however many such rows there are.
-        """
-        met: set[UUID] = set()
-        for _ in range(_POISONED_MOST):
-            try:
-                async with self._claims.line() as connection:
-                    claiming = home.claimer.claim(
-                        n, home.held.shares(), call, connection, queues=free, timeout_s=timeout_s, ticking=ticking
-                    )
-                    jobs = await self._patiently(connection, claiming)
-            except asyncpg.UniqueViolationError as error:
-                await self._mend(error, met)
-                n, ticking = max(1, n // 2), None
-            except asyncpg.InsufficientResourcesError as error:
-                # A full disk and its like: not the worker's fault, and waited out like a lost connection.
-                raise translation(error) or error from None
-            else:
-                break
-        else:
-            return []
-        if jobs:
-            home.saw(jobs[0].at)
-        return jobs
+        claimer = self._claimers[worker]
+
+        async def claim(n: int, ticking: Ticking | None) -> Sequence[ClaimedJob]:
+            async with self._claims.line() as connection:
+                claiming = claimer.claim(n, held, call, connection, queues=free, timeout_s=timeout_s, ticking=ticking)
+                return await self._patiently(connection, claiming)
+
+        return await claim_mending(self.store, n, ticking, claim)
 
     async def tick(self, after: UUID | None) -> TickResult:
         """Do once what time brings about."""
@@ -200,7 +187,7 @@ class Link:
             async with self.store.connection(ours=True) as connection:
                 return await self._patiently(connection, tick(connection, self.store.shard, after))
         except BadInput as error:
-            await self._mend(error, set())
+            await mend(self.store, error, set())
             return TickResult(next=after)
 
     async def snapshot(self) -> bool:
@@ -211,41 +198,8 @@ class Link:
     def _on(self, connection: Connection) -> Store:
         return Store(connection=connection, shard=self.store.shard, pooler=self.store.pooler, dsn=self._dsn)
 
-    async def _mend(self, error: asyncpg.UniqueViolationError | BadInput, met: set[UUID]) -> None:
-        """Repair the job whose row contradicts its stream, which the error names, so that it stops nobody any more.
-
-        Where nothing is amiss with it any more, another claim has repaired it: the caller may try again, once, which is
-        noted in `met`. Raises the error again where that did not help, or this role may not repair.
-        """
-        # What a function of the store sends is translated there; the server's own error is then the context of it.
-        told = error if isinstance(error, asyncpg.UniqueViolationError) else error.__context__
-        ids = {UUID(found) for found in _ID.findall(str(getattr(told, "detail", "")))}
-        try:
-            mended = await repair(self.store, list(ids))
-        except (JobledgerError, asyncpg.PostgresError):
-            raise error from None
-        for job in {one.job for one in mended}:
-            _log.warning("the row of job %s contradicted its history and was repaired", job)
-        if not mended and ids <= met:
-            raise error
-        met |= ids
-
     async def _patiently(self, connection: Connection, call: Coroutine[Any, Any, T]) -> T:
-        """Await a call on a connection; when it is given up the connection is closed, for its answer may never come.
-
-        Only cancelling it would wait for the server's answer to the cancellation, on a line that may be dead.
-        """
-        work = asyncio.ensure_future(call)
-        try:
-            await asyncio.wait([work], timeout=self.patience_s)
-        finally:
-            if not work.done():
-                connection.terminate()
-                await asyncio.wait([work])
-                work.exception()
-        if work.exception() is not None and connection.is_closed():
-            raise Unreachable("The database did not answer in time.", hint="Check the network between them.") from None
-        return work.result()
+        return await patiently(connection, call, self.patience_s)
 
 
 async def no_longer_than(seconds: float, event: asyncio.Event) -> bool:
