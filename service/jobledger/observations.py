@@ -428,6 +428,13 @@ class RequestFailed(Observation):
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class StreamDropped(Observation):
+    """A client of a stream took in nothing for so long, and was cut off; it may go on by its last cursor."""
+
+    waited_s: float
+
+
 VOCABULARY: dict[str, type[Observation]] = {
     kind.topic: kind
     for kind in list(globals().values())

@@ -201,6 +201,15 @@ class Settings(BaseSettings):
             description="Streams of events and waiting requests that a process may have open. 1 to 100000.",
         ),
     ] = 4000
+    http_write_s: Annotated[
+        float,
+        Field(
+            ge=0.1,
+            le=3600,
+            description="Seconds in which the client of a stream must take in what waits for it; then it is cut off, "
+            "and may go on by its last cursor. 0.1 to 3600.",
+        ),
+    ] = 30.0
     http_drain_s: Annotated[
         float,
         Field(

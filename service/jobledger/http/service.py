@@ -12,11 +12,12 @@ import orjson
 from aiohttp import web
 
 from jobledger.errors import Busy, RateLimited, Unauthenticated
-from jobledger.http import enqueue, health, reference, resources
+from jobledger.http import enqueue, events, health, reference, resources
 from jobledger.http.access import Access
 from jobledger.http.dispatch import serving, unmatched
 from jobledger.http.openapi import describe
 from jobledger.http.rate import Rates
+from jobledger.http.stream import Streams
 from jobledger.jobs.catalogue import Catalogue
 from jobledger.jobs.client import Client
 from jobledger.jobs.fitting import Fitting
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from jobledger.jobs.app import App
     from jobledger.store.pool import Store
 
-PARTS: Final = (enqueue.routes, reference.routes, health.routes)
+PARTS: Final = (enqueue.routes, events.routes, reference.routes, health.routes)
 """The routes of every part, in the order of the reference."""
 
 
@@ -58,6 +59,7 @@ class Service:
         self.draining = asyncio.Event()
         self.started = time.monotonic()
         self._open_streams = 0
+        self.streams = Streams()
         self.application = web.Application(
             middlewares=[unmatched], client_max_size=self.settings.http_body_bytes, handler_args={"access_log": None}
         )
@@ -106,6 +108,7 @@ class Service:
     async def _drain(self, _: web.Application) -> None:
         """Tell the open streams and waiting requests to end."""
         self.draining.set()
+        self.streams.wake()
 
 
 async def _nobody(_: web.Request) -> Access:
