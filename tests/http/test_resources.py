@@ -6,8 +6,10 @@ from datetime import datetime  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
 
+import orjson
 import pytest
 from pydantic import BaseModel, Field
+from tests.order.stress import seal_all
 
 from jobledger import App, Context, PermanentFailure, PublicJob
 from jobledger.errors import InvalidArgument
@@ -209,3 +211,34 @@ def test_a_resource_that_could_not_be_served_is_refused_where_it_is_declared() -
     app.resource("jobs", public=Sight, view=_sight)(job)
     with pytest.raises(InvalidArgument):
         routes_of(app, [route for part in PARTS for route in part.all])
+
+
+async def test_a_resource_is_followed_in_its_own_fields_by_its_owner_only(store: Store, serving: Any) -> None:
+    """Each change with a cursor, from which another stream goes on; nothing of other kinds, owners and tenants."""
+    app = _app()
+    async with serving(store, app=app) as (session, service):
+        service.authenticate = _by_name
+        ask = Asking(session)
+
+        async def followed(who: str, **headers: str) -> tuple[list[str], list[Any]]:
+            """Return ids and documents up to the end of the log."""
+            given = {"As": who, **headers}
+            async with session.get("/v1/launches/events", params={"live": "false"}, headers=given) as response:
+                assert (response.status, response.content_type) == (200, "text/event-stream")
+                frames = [frame.split("\n") for frame in (await response.text()).split("\n\n")]
+            fields = [dict(line.split(": ", 1) for line in frame if ": " in line) for frame in frames]
+            told = [frame for frame in fields if "data" in frame]
+            return [frame["id"] for frame in told], [orjson.loads(frame["data"]) for frame in told]
+
+        _, made = await ask("ada", "POST", "/v1/launches", json={"site": "a"})
+        await ask("ada", "POST", "/v1/exports", json={"rows": 1})
+        await drain(app, store)
+        async with store.connection() as connection:
+            await seal_all(connection)
+        ids, told = await followed("ada")
+        assert [one["id"] for one in told] == [made["id"]] * len(told)
+        assert (len(told), told[-1]["state"], told[-1]["result"]["site"]) == (4, "live", "a")
+        assert set(told[0]) == set(LaunchView.model_fields)
+        assert len((await followed("ada", **{"Last-Event-ID": ids[1]}))[1]) == 2
+        assert (await followed("bob"))[1] == (await followed("other"))[1] == []
+        assert (await followed("mute"))[1] == told

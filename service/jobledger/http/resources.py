@@ -6,12 +6,14 @@ A job of another kind, tenant or owner does not exist here; arguments, attempts,
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 from jobledger.errors import (
+    BadCursor,
     IdempotencyMismatch,
     InvalidArgs,
     InvalidArgument,
@@ -20,17 +22,23 @@ from jobledger.errors import (
     TooLarge,
     WrongState,
 )
-from jobledger.http.route import Answer, Document, Routes
+from jobledger.http.route import SSE, Answer, Document, Routes
+from jobledger.http.stream import SERVER_SENT, Stream
 from jobledger.ids import time_of
 from jobledger.jobs.resource import PublicJob, public_jobs
 from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from aiohttp import web
 
     from jobledger.http.route import Call, Route
+    from jobledger.http.service import Service
     from jobledger.jobs.app import App
     from jobledger.jobs.resource import Resource
+    from jobledger.order.log import Sealed
+    from jobledger.order.reader import Feed
 
 PAGE_MOST: Final = 200
 """Jobs that a page of a resource has at most."""
@@ -47,6 +55,14 @@ class Cancelling(Document):
     """Why it is cancelled."""
 
     reason: str = Field("Cancelled by whom it is for.", min_length=1, max_length=1000)
+
+
+class Following(Whose):
+    """Which of them, and from where."""
+
+    after: str | None = Field(None, description="Begin behind this id. The header Last-Event-ID comes before it.")
+    from_end: bool = Field(False, description="Begin at the end, in the place of the beginning.")
+    live: bool = Field(True, description="Go on with what comes; else end where the log ends.")
 
 
 def routes_of(app: App | None, taken: Iterable[Route]) -> list[Route]:
@@ -87,6 +103,14 @@ class _Served:
         routes.get(path, query=_query(self.resource), answer=self.page)(
             _named(self.listed, f"list_{name}", f"List {name}, newest first.\n\n{_LISTED}")
         )
+        routes.get(
+            f"{path}/events",
+            query=Following,
+            answer=public,
+            media=(SSE,),
+            errors=(BadCursor, InvalidArgument),
+            headers={_RESUME: "The id of the last event that came: the stream goes on behind it."},
+        )(_named(self.follow, f"follow_{name}", f"Follow {name} as they change.\n\n{_FOLLOWED}"))
         routes.get(one, query=Whose, answer=public, cached=True)(
             _named(self.show, f"show_{name}", f"Show one of the {name}.")
         )
@@ -148,6 +172,20 @@ class _Served:
         """Return one."""
         return Answer(await self._one(call, call.id("job")))
 
+    async def follow(self, call: Call[Following, None]) -> web.StreamResponse:
+        """Stream how each stands whenever something happens to it."""
+        query, access = call.query, call.access
+        wanted: dict[str, Any] = {
+            "tenant": access.tenant(query.tenant),
+            "owner": access.owner_of(query.owner),
+            "types": _TOLD,
+            "live": query.live,
+        }
+        view = _Standing(self.resource, call.service)
+        stream = Stream(call, view, partial(call.service.feed, **wanted), SERVER_SENT)
+        after = call.request.headers.get(_RESUME) or query.after
+        return await stream.run(after=after, from_end=query.from_end)
+
     async def cancel(self, call: Call[Whose, Cancelling]) -> Answer:
         """Cancel one, whose it is having been looked at."""
         id_ = call.id("job")
@@ -183,6 +221,41 @@ class _Served:
         return NotFound(f"There is no such thing among the {self.resource.name}.")
 
 
+class _Standing:
+    """The view of a resource's streams: of an event, how its job stands when the event is sent."""
+
+    def __init__(self, resource: Resource, service: Service) -> None:
+        """Keep both."""
+        self.resource = resource
+        self.service = service
+
+    def key(self, feed: Feed, _: Sealed) -> Hashable:
+        """Return the resource, and the tenant whose cursors they are."""
+        return "resource", self.resource.name, feed.wanted.tenant
+
+    async def text(self, feed: Feed, one: Sealed, _: str | None) -> bytes | None:
+        """Return the public document; None for jobs of other kinds, and for those that retention has dropped."""
+        store, id_ = self.service.store, one.event.stream_id
+        async with store.connection(ours=True) as connection:
+            row = (await public_jobs(connection, store.shard, [id_])).get(id_)
+        if row is None or row["kind"] not in self.resource.kinds or feed.wanted.tenant not in (None, row["tenant"]):
+            return None
+        return self.resource.shown(self.resource.read(row)).model_dump_json(by_alias=True).encode()
+
+
+_RESUME: Final = "Last-Event-ID"
+_TOLD: Final = tuple(
+    f"job.{what}"
+    for what in (
+        *("enqueued", "claimed", "progressed", "succeeded", "failed", "lease_expired", "snoozed", "interrupted"),
+        *("released", "parked", "unparked", "cancelled", "killed", "retried", "rescheduled"),
+    )
+)
+"""Events that may change what the outside sees."""
+_FOLLOWED: Final = """
+As `text/event-stream`. The data of each event is one of them, as it stands when the event is sent; its `id` is where
+to go on. The last event of one always shows how it stands. `reset` and `bye` are as in `/v1/events`.
+""".strip()
 _LISTED: Final = "A page may have fewer than were asked for, or none; go on while `next` is not null."
 _CANCELLED: Final = "One that waits is cancelled at once; one that runs is asked to end, and is shown as it stands now."
 
