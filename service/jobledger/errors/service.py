@@ -50,6 +50,7 @@ class LeaseOver(Unavailable):
 
     code = "lease_over"
     sqlstate = "JL503"
+    http_status = 409
 
 
 class UnknownWorker(Unavailable):
@@ -57,6 +58,7 @@ class UnknownWorker(Unavailable):
 
     code = "unknown_worker"
     sqlstate = "JL504"
+    http_status = 404
 
 
 class PostgresNotFound(Unavailable):

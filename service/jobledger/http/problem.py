@@ -36,7 +36,7 @@ def document(error: JobledgerError) -> dict[str, Any]:
 def problem(error: JobledgerError, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return the answer that tells of an error, with when to try again where that may help."""
     given = dict(headers or {})
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable) and error.http_status in (429, 503):
         given.setdefault("Retry-After", str(error.detail.get("retry_after_s", RETRY_AFTER_S)))
     if isinstance(error, Unauthenticated):
         given["WWW-Authenticate"] = 'Bearer realm="jobledger"'

@@ -12,12 +12,13 @@ import orjson
 from aiohttp import web
 
 from jobledger.errors import Busy, RateLimited, Unauthenticated
-from jobledger.http import enqueue, events, health, reference, resources
+from jobledger.http import enqueue, events, health, reference, resources, work
 from jobledger.http.access import Access
 from jobledger.http.dispatch import serving, unmatched
 from jobledger.http.openapi import describe
 from jobledger.http.rate import Rates
 from jobledger.http.stream import Streams
+from jobledger.http.workroom import Workroom
 from jobledger.jobs.catalogue import Catalogue
 from jobledger.jobs.client import Client
 from jobledger.jobs.fitting import Fitting
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from jobledger.jobs.app import App
     from jobledger.store.pool import Store
 
-PARTS: Final = (enqueue.routes, events.routes, reference.routes, health.routes)
+PARTS: Final = (enqueue.routes, events.routes, work.routes, reference.routes, health.routes)
 """The routes of every part, in the order of the reference."""
 
 
@@ -58,6 +59,7 @@ class Service:
         self.rates = Rates(self.settings.http_rate)
         self.draining = asyncio.Event()
         self.started = time.monotonic()
+        self.work = Workroom(store, self.settings)
         self._open_streams = 0
         self.streams = Streams()
         self.application = web.Application(
@@ -66,6 +68,8 @@ class Service:
         for route in self.routes:
             self.application.router.add_route(route.method, route.path, serving(self, route))
         self.application.on_shutdown.append(self._drain)
+        self.application.on_shutdown.append(self.work.drain)
+        self.application.on_cleanup.append(self.work.close)
 
     @cached_property
     def routes(self) -> list[Route]:
