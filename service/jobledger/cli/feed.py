@@ -23,9 +23,9 @@ from jobledger.cli.options import (  # noqa: TC001 - typer reads the annotations
 if TYPE_CHECKING:
     from jobledger.cli.connect import Place
     from jobledger.cli.transitions import Lines
+    from jobledger.jobs.door import EventFeed
     from jobledger.order.cursor import Place as LogPlace
     from jobledger.order.kinds import Kinds
-    from jobledger.order.reader import Feed
 
 _BACKOFF_S = (0.2, 5.0)
 
@@ -115,7 +115,7 @@ async def _follow(
                 output.note(f"To go on: --from {reached}")
 
 
-async def _show(feed: Feed, lines: Lines | None, kinds: Kinds) -> None:
+async def _show(feed: EventFeed, lines: Lines | None, kinds: Kinds) -> None:
     from jobledger.cli import output
     from jobledger.order.replay import Replayed
 

@@ -179,10 +179,10 @@ def show(
 
 async def _mask(connection: Connection, shard: int, kind: str | None, enqueued: dict[str, Any]) -> None:
     """Hide the arguments that the kind marks as masked, in the data of `job.enqueued`."""
-    from jobledger.jobs.catalogue import Catalogue
     from jobledger.jobs.masking import masked
+    from jobledger.store.kinds import registered_kind
 
-    registered = await Catalogue(shard).find(connection, kind) if kind else None
+    registered = await registered_kind(connection, shard, kind) if kind else None
     if registered is not None and "args" in enqueued:
         enqueued["args"] = masked(registered.schema, enqueued["args"])
 

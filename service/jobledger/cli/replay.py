@@ -23,7 +23,7 @@ from jobledger.cli.options import (  # noqa: TC001 - typer reads the annotations
 if TYPE_CHECKING:
     from jobledger.cli.connect import Place
     from jobledger.events import Event
-    from jobledger.order.replay import Replay
+    from jobledger.jobs.door import ReplaySteps
 
 
 def history(
@@ -118,13 +118,13 @@ async def _replay(place: Place, wanted: dict[str, Any], speed: float | None, as_
             await _stream(steps, speed, as_json)
 
 
-async def _table(steps: Replay) -> None:
+async def _table(steps: ReplaySteps) -> None:
     from jobledger.cli import transitions
 
     transitions.table([one async for one in steps])
 
 
-async def _stream(steps: Replay, speed: float | None, as_json: bool) -> None:
+async def _stream(steps: ReplaySteps, speed: float | None, as_json: bool) -> None:
     from jobledger.cli import output, transitions
 
     lines = transitions.Lines(pauses=True)

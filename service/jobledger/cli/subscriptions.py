@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from jobledger.cli.connect import Place
     from jobledger.order.checkpoints import Lag, SetAside, Slice
-    from jobledger.order.subscription import Status, Subscription
+    from jobledger.order.desk import Status
+    from jobledger.order.subscription import Subscription
 
 application = typer.Typer(
     help="Durable subscriptions: named readers of the log that the database remembers.", no_args_is_help=True

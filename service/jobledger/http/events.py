@@ -85,7 +85,7 @@ async def follow_events(call: Call[EventQuery, None]) -> web.StreamResponse:
     Cursors of a tenant's stream are good for that tenant's streams only. Owner and queue are those that a job was
     enqueued with. Of a worker's events, which name jobs of many, only the own jobs are told.
     """
-    query, access, client = call.query, call.access, call.service.client
+    query, access = call.query, call.access
     wanted: dict[str, Any] = {
         "tenant": access.tenant(query.tenant),
         "owner": access.owner_of(query.owner),
@@ -95,5 +95,5 @@ async def follow_events(call: Call[EventQuery, None]) -> web.StreamResponse:
         "live": query.live,
     }
     after = call.request.headers.get(RESUME) or query.after
-    stream = Stream(call, _WHOLE, partial(client.events, **wanted), form_for(call.request))
+    stream = Stream(call, _WHOLE, partial(call.service.feed, **wanted), form_for(call.request))
     return await stream.run(after=after, from_end=query.from_end)

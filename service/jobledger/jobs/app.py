@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-import orjson
-
 from jobledger.errors import InvalidArgument, UnknownKind, Unreachable
 from jobledger.jobs.kind import Declaration, Job
 from jobledger.jobs.lifespan import Lifespan, lifespans
@@ -17,8 +15,7 @@ from jobledger.jobs.resource import PUBLIC_STATES, Resource
 from jobledger.jobs.secret import Resolvers
 from jobledger.lifecycle.retry import RetryPolicy
 from jobledger.order.projections import Projection, from_folder, table_texts
-from jobledger.store.failures import translated
-from jobledger.store.statements import statement
+from jobledger.store.kinds import StatedKind, register_kinds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -258,18 +255,18 @@ class App:
 
     async def register(self, store: Store) -> list[str]:
         """Tell the database what each kind is; return the names of those that were new or had changed."""
-        changed = []
-        async with store.connection() as conn:
-            for job in sorted(self._jobs.values(), key=lambda job: job.name):
-                stated = job.declaration
-                schema, defaults = orjson.dumps(job.schema).decode(), orjson.dumps(stated.defaults()).decode()
-                facts = (store.shard, job.name, stated.version, schema, list(stated.aliases), defaults)
-                # A savepoint where the caller's transaction is open: being refused must not end it.
-                with translated():
-                    async with conn.transaction():
-                        if await conn.fetchval(statement("jobs/register_kind"), *facts):
-                            changed.append(job.name)
-        return changed
+        async with store.connection() as connection:
+            return await register_kinds(connection, store.shard, self.stated_kinds())
+
+    def stated_kinds(self) -> list[StatedKind]:
+        """Return what the app states of its kinds, by name: what is registered."""
+        jobs = sorted(self._jobs.values(), key=lambda job: job.name)
+        return [
+            StatedKind(
+                job.name, job.declaration.version, job.schema, job.declaration.aliases, job.declaration.defaults()
+            )
+            for job in jobs
+        ]
 
     @asynccontextmanager
     async def connect(self, dsn: str | None = None) -> AsyncGenerator[Client]:

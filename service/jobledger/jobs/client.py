@@ -2,102 +2,100 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-import asyncpg
 import orjson
 
 from jobledger import tracing
-from jobledger.errors import Forbidden, InvalidArgs, InvalidArgument, Unreachable
+from jobledger.errors import Forbidden, InvalidArgs, InvalidArgument
 from jobledger.jobs.catalogue import Catalogue
+from jobledger.jobs.database import DatabaseDoor
 from jobledger.jobs.handle import Handle
 from jobledger.jobs.kind import Call, new_job
 from jobledger.jobs.middleware import around_enqueue, send_together
 from jobledger.jobs.operations import Operations
 from jobledger.jobs.options import checked
 from jobledger.jobs.secret import Secret, refuse_plain
-from jobledger.order.subscription import Subscription, all_of
-from jobledger.store import enqueue as door
-from jobledger.store.gather import Gathering
-from jobledger.store.pool import Store
+from jobledger.order.subscription import Subscription
+from jobledger.store.enqueue import has_no_number
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
     from uuid import UUID
 
     from jobledger.jobs.app import App
-    from jobledger.jobs.catalogue import RegisteredKind
+    from jobledger.jobs.door import Door
     from jobledger.jobs.kind import Job
     from jobledger.jobs.middleware import EnqueueMiddleware
     from jobledger.jobs.options import EnqueueOptions
-    from jobledger.order.subscription import Status as SubscriptionStatus
+    from jobledger.order.desk import Status as SubscriptionStatus
+    from jobledger.remote.connection import ServiceConnection
     from jobledger.store.enqueue import Enqueued, NewJob
-    from jobledger.store.pool import Connection, Pool
+    from jobledger.store.pool import Connection, Pool, Store
 
 R = TypeVar("R")
 
 
 class Client(Operations):
-    """Enqueues jobs, and looks at them and acts on them, through a pool of its own or the caller's.
+    """Enqueues jobs, and looks at them and acts on them: in a database, or by a service over HTTP.
 
     `Client(dsn)` opens a pool in `async with` (without a dsn: the settings' address); a `Store`, an asyncpg pool or
-    connection of the caller's is used as it is and never closed. With an `app` the arguments of its kinds are checked
-    here, and its middleware runs; without one only the database checks.
+    connection of the caller's is used as it is and never closed. `Client(url=…, key=…)` asks the service at that
+    address (http://host:port, https://host or unix:/path/of/socket) with an API key or a token; what the key may do
+    and see, the service decides. The methods are the same. By a service there is no `conn=` (a transaction does not
+    reach that far), the actor in the log is the key's own name, and subscriptions are managed, not consumed.
+
+    With an `app` the arguments of its kinds are checked here, and its middleware runs; without one only the database
+    checks, or the service.
     """
 
     def __init__(
         self,
-        source: str | Store | Pool | Connection | None = None,
+        source: str | Store | Pool | Connection | ServiceConnection | None = None,
         *,
+        url: str | None = None,
+        key: str | None = None,
         app: App | None = None,
         strict: bool | None = None,
         actor: str | None = None,
     ) -> None:
-        """Keep where to connect. `strict` (default: the app's, else yes): refuse names of kinds nobody registered."""
+        """Keep where to connect. `strict` (default: the app's, else yes): refuse names of kinds nobody registered.
+
+        Raises:
+            InvalidArgument: an argument is of the wrong form, or two of them do not go together.
+        """
         if not (app is None or hasattr(app, "enqueue_layers")) or not (actor is None or isinstance(actor, str)):
             raise InvalidArgument("A client's app is an App, its actor a text.")
         self.app = app
         self.actor = actor
         self.strict = strict if strict is not None else (app.strict if app is not None else True)
-        self._dsn = source if isinstance(source, str) else None
-        self._store = _store_of(source)
-        self._shares_connection = isinstance(source, (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy))
-        self._owned = False
-        self._catalogue = Catalogue(self._store.shard if self._store is not None else 0)
-        self._gathering: Gathering | None = None
+        self._door = _door_to(source, url, key, actor)
+        self._catalogue = Catalogue(self._door)
 
     @property
     def store(self) -> Store:
-        """The store. Raises `Unreachable` before `async with`."""
-        if self._store is None:
-            raise Unreachable("The client is not connected.", hint="Use `async with Client(dsn) as client:`.")
-        return self._store
+        """The store. Raises `Unreachable` before `async with`, `InvalidArgument` where a service is asked."""
+        return self._door.store
 
     async def __aenter__(self) -> Self:
         """Connect, where the caller gave no pool."""
-        if self._store is None:
-            self._store = await Store.connect(self._dsn)
-            self._owned = True
-            self._catalogue = Catalogue(self._store.shard)
+        await self._door.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close what was opened here."""
-        if self._owned and self._store is not None:
-            store, self._store, self._owned, self._gathering = self._store, None, False, None
-            await store.close()
+        await self._door.close()
 
     async def register(self) -> list[str]:
         """Register the app's kinds where this role may, and return those that were new or changed."""
         if self.app is None:
             return []
         try:
-            return await self.app.register(self.store)
+            return await self._door.register(self.app.stated_kinds())
         except Forbidden:
             # A producer need not: the first worker does. Until then each job states what its kind declares.
             return []
@@ -126,7 +124,7 @@ class Client(Operations):
         if job is not None:
             document = job.arguments.dump_json(document, job.app.resolvers)
             return Call(job, replace(job.new(document, stated), kind=kind), stated)
-        registered = await self._registered(stated.get("conn"), kind) if isinstance(kind, str) else None
+        registered = await self._catalogue.find(kind, stated.get("conn")) if isinstance(kind, str) else None
         if registered is not None and registered.schema is not None:
             refuse_plain(registered.schema, orjson.loads(document))
         return Call(None, new_job(kind, document, stated), stated)
@@ -143,12 +141,7 @@ class Client(Operations):
 
         async def send(new: NewJob) -> Enqueued:
             [new] = await self._prepared(conn, {new.kind: call.job} if call.job else {}, [new])
-            strict = self._strict_for([call.job])
-            if conn is None and self.store.pooled:
-                self._gathering = self._gathering or Gathering(self.store)
-                return await self._gathering.enqueue(new, actor=actor, strict=strict)
-            async with self._lent(conn) as lent:
-                return await door.enqueue_job(lent, new, actor=actor, strict=strict, shard=self.store.shard)
+            return await self._door.enqueue(new, actor=actor, strict=self._strict_for([call.job]), conn=conn)
 
         done = await around_enqueue(self._layers(), send)(call.new)
         return self._handle(done, call)
@@ -173,12 +166,11 @@ class Client(Operations):
         jobs = [call.job for call in calls]
 
         async def send_all(batch: list[NewJob]) -> list[Enqueued]:
-            async with self._lent(conn) as lent:
-                by_name = {call.new.kind: call.job for call in calls if call.job}
-                prepared = await self._prepared(lent, by_name, batch)
-                return await door.enqueue_many(
-                    lent, prepared, actor=actor or self.actor, strict=self._strict_for(jobs), shard=self.store.shard
-                )
+            by_name = {call.new.kind: call.job for call in calls if call.job}
+            prepared = await self._prepared(conn, by_name, batch)
+            return await self._door.enqueue_many(
+                prepared, actor=actor or self.actor, strict=self._strict_for(jobs), conn=conn
+            )
 
         done = await send_together(self._layers(), [call.new for call in calls], send_all)
         return [self._handle(one, call) for one, call in zip(done, calls, strict=True)]
@@ -192,12 +184,11 @@ class Client(Operations):
 
         Nothing is sent yet. The service's own roles only: a role that is bound to tenants reads no order.
         """
-        return Subscription(self.store, name, tenant=tenant, actor=self.actor, shown=self._shown)
+        return Subscription(self._door.desk, name, tenant=tenant, actor=self.actor, shown=self._shown)
 
     async def subscriptions(self, *, tenant: str | None = None) -> list[SubscriptionStatus]:
         """Return how every durable subscription stands, or those of one tenant (`_global`: everybody's)."""
-        async with self.store.connection() as conn:
-            return await all_of(conn, self.store.shard, tenant)
+        return await self._door.subscriptions(tenant)
 
     def _own(self, kind: str) -> Job[..., Any] | None:
         if self.app is None or not isinstance(kind, str) or kind not in self.app.names:
@@ -212,7 +203,7 @@ class Client(Operations):
         self, conn: Connection | None, kinds: Mapping[str, Job[..., Any] | None], batch: Sequence[NewJob]
     ) -> list[NewJob]:
         """Let each job state what its kind declares, where the database does not know it, and the current span."""
-        silent = {name: job for name, job in kinds.items() if job and not await self._registered(conn, name)}
+        silent = {name: job for name, job in kinds.items() if job and not await self._catalogue.find(name, conn)}
         prepared = list(batch)
         if silent:
             prepared = [silent[new.kind].declared(new) if new.kind in silent else new for new in batch]
@@ -221,47 +212,35 @@ class Client(Operations):
             return prepared
         return [replace(new, trace=dict(trace)) if new.trace is None else new for new in prepared]
 
-    async def _registered(self, conn: Connection | None, name: str) -> RegisteredKind | None:
-        fresh, found = self._catalogue.known(name)
-        if fresh:
-            return found
-        async with self._lent(conn) as lent:
-            return await self._catalogue.find(lent, name)
-
     def _layers(self) -> Sequence[EnqueueMiddleware]:
         return self.app.enqueue_layers if self.app is not None else ()
 
     def _handle(self, done: Enqueued, call: Call[R]) -> Handle[R]:
         # On a caller's single connection waiting would mean waiting inside its transaction.
-        client = None if self._shares_connection else self
+        client = self if self._door.waits else None
         return Handle(done.id, call.new.tenant, client=client, job=call.job, created=done.created)
 
-    @asynccontextmanager
-    async def _lent(self, conn: Connection | None) -> AsyncGenerator[Connection]:
-        if conn is not None:
-            yield conn
-            return
-        # Nothing but the enqueue and the look-up of its kind is sent: neither leaves anything behind in the session.
-        async with self.store.connection(ours=True) as own:
-            yield own
 
+def _door_to(source: Any, url: str | None, key: str | None, actor: str | None) -> Door:
+    if url is None and not hasattr(source, "ask"):
+        if key is not None:
+            raise InvalidArgument("A key is for a service.", hint="Give its address, too: Client(url=…, key=…).")
+        return DatabaseDoor(source)
+    # A program that has its own database need not load what speaks HTTP.
+    from jobledger.remote.connection import ServiceConnection  # noqa: PLC0415
+    from jobledger.remote.door import ServiceDoor  # noqa: PLC0415
 
-def _store_of(source: object) -> Store | None:
-    if source is None or isinstance(source, str):
-        return None
-    if isinstance(source, Store):
-        return source
-    if isinstance(source, asyncpg.Pool):
-        return Store(source)
-    if isinstance(source, (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy)):
-        return Store(connection=source)
-    raise InvalidArgument("A client takes an address, a Store, an asyncpg pool or an asyncpg connection.")
+    if (url is None) == (source is None):
+        raise InvalidArgument("A client has a database or a service, not both.")
+    if actor is not None:
+        raise InvalidArgument("By a service the actor in the log is the key's own name.", hint="Leave actor out.")
+    return ServiceDoor(ServiceConnection(url, key) if url is not None else source, ours=url is not None)
 
 
 def _json(args: Mapping[str, Any] | None) -> bytes:
     try:
         document: bytes = orjson.dumps(dict(args or {}), default=_reference)
-        if b"null" in document and door.has_no_number(args):
+        if b"null" in document and has_no_number(args):
             raise ValueError
     except (TypeError, ValueError, RecursionError):
         raise InvalidArgs("The arguments have no JSON form.") from None

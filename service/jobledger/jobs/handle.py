@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -11,26 +10,24 @@ from jobledger.errors import (
     JobCancelled,
     JobFailed,
     JobKilled,
-    NotFound,
     ResultFailed,
     ResultTimeout,
     Unreachable,
 )
-from jobledger.store.failures import translated
-from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    import asyncpg
-
     from jobledger.jobs.client import Client
+    from jobledger.jobs.door import Door
     from jobledger.jobs.kind import Job
+    from jobledger.store.outcome import Outcome
 
 R = TypeVar("R")
 
-_FIRST_WAIT_S = 0.005
-_LONGEST_WAIT_S = 0.25
+_AT_ONCE_S = 30.0
+"""Seconds that one look may wait for the job's end."""
+_TOLD = ("error_type", "error_class", "rule", "reason", "actor", "attempt")
 _ENDINGS: dict[str, type[ResultFailed]] = {"failed": JobFailed, "cancelled": JobCancelled, "killed": JobKilled}
 
 
@@ -61,61 +58,56 @@ class Handle(Generic[R]):
 
     async def state(self) -> str:
         """Return the job's state now. Raises `NotFound` for a job that is not there, or not this tenant's."""
-        return str((await self._look())["state"])
+        return (await self._asked().outcome(self.id, self.tenant, 0)).state
 
     async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109 - part of the public interface
         """Wait for the job's end and return its result, of the type that its handler declares.
 
-        Asks again and again, after 5 ms at first, then in growing steps of up to 250 ms. `timeout` in seconds; without
-        one it waits as long as the job lives. A transaction that enqueued the job must have been committed.
+        A database is asked after 5 ms at first, then in growing steps of up to 250 ms; a service answers once the job
+        has ended. `timeout` in seconds; without one it waits as long as the job lives. A transaction that enqueued the
+        job must have been committed.
 
         Raises:
             JobFailed, JobCancelled, JobKilled: it ended without a result; `detail` has what the log says.
             ResultTimeout: it has not ended in time; it goes on.
             NotFound: there is no such job of this tenant.
         """
+        door = self._asked()
         until = None if timeout is None else time.monotonic() + timeout
-        wait = _FIRST_WAIT_S
+        left = _AT_ONCE_S
         while True:
-            row = await self._look()
-            if row["state"] == "succeeded":
-                result: R = self._read(row["result"] if row["has_result"] else None)
+            if until is not None:
+                left = max(0.0, min(_AT_ONCE_S, until - time.monotonic()))
+            found = await door.outcome(self.id, self.tenant, left)
+            if found.state == "succeeded":
+                result: R = self._read(found.result)
                 return result
-            if row["state"] in _ENDINGS:
-                raise self._ended(row)
-            left = wait if until is None else until - time.monotonic()
-            if left <= 0:
+            if found.state in _ENDINGS:
+                raise self._ended(found)
+            if until is not None and time.monotonic() >= until:
                 raise ResultTimeout(
-                    f"The job has not ended within {timeout} s; it is {row['state']}.", detail={"state": row["state"]}
+                    f"The job has not ended within {timeout} s; it is {found.state}.", detail={"state": found.state}
                 )
-            await asyncio.sleep(min(wait, left))
-            wait = min(wait * 1.5, _LONGEST_WAIT_S)
 
-    async def _look(self) -> asyncpg.Record:
+    def _asked(self) -> Door:
         if self._client is None:
             raise Unreachable("This handle has no client.", hint="Use `client.handle(id, tenant=…)`.")
-        store = self._client.store
-        async with store.connection() as conn:
-            with translated():
-                row = await conn.fetchrow(statement("jobs/outcome"), store.shard, self.id, self.tenant)
-        if row is None:
-            raise NotFound("There is no such job.", hint="Was the transaction committed that enqueued it?")
-        return row
+        return self._client._door  # noqa: SLF001 - a part of the client
 
     def _read(self, document: str | None) -> Any:
         if self._job is not None:
             return self._job.returns.load(document)
         return None if document is None else _any_json(document)
 
-    def _ended(self, row: asyncpg.Record) -> ResultFailed:
-        facts = {name: row[name] for name in ("error_type", "error_class", "rule", "reason", "actor", "attempt")}
+    def _ended(self, found: Outcome) -> ResultFailed:
+        facts = {name: getattr(found, name) for name in _TOLD}
         detail = {"job": str(self.id), **{name: value for name, value in facts.items() if value is not None}}
         said = {
-            "failed": f"The job failed for good after {row['attempt']} attempts: {row['error_type'] or row['type']}.",
+            "failed": f"The job failed for good after {found.attempt} attempts: {found.error_type or found.type}.",
             "cancelled": "The job was cancelled.",
-            "killed": f"The job was killed by the rule {row['rule']}.",
+            "killed": f"The job was killed by the rule {found.rule}.",
         }
-        return _ENDINGS[row["state"]](said[row["state"]], detail=detail)
+        return _ENDINGS[found.state](said[found.state], detail=detail)
 
 
 def _any_json(document: str) -> Any:

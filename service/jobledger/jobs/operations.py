@@ -10,15 +10,8 @@ from jobledger.errors import InvalidArgument
 from jobledger.jobs.handle import Handle
 from jobledger.jobs.masking import masked
 from jobledger.jobs.options import whole_seconds
-from jobledger.order.counts import counts_as_of
-from jobledger.order.filters import EventFilter
-from jobledger.order.moment import moments_for
-from jobledger.order.past import job_as_of, jobs_as_of
-from jobledger.order.reader import Feed
-from jobledger.order.replay import Replay
-from jobledger.store import jobs_read, operate
+from jobledger.order.filters import EventFilter, shown_by
 from jobledger.store.filters import JobFilter
-from jobledger.store.tenants import list_tenants, tenant_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -28,10 +21,11 @@ if TYPE_CHECKING:
     from jobledger.events import Event
     from jobledger.jobs.app import App
     from jobledger.jobs.catalogue import Catalogue
+    from jobledger.jobs.door import Door, EventFeed, ReplaySteps
     from jobledger.order.counts import PastCounts
     from jobledger.store.jobs_read import JobDetail, JobPage
     from jobledger.store.operate import Act, Acted, Limit, Preview, Scope
-    from jobledger.store.pool import Connection, Store
+    from jobledger.store.pool import Store
     from jobledger.store.tenants import TenantLevels, TenantStatus
 
 Pausable = Literal["tenant", "queue", "kind"]
@@ -42,6 +36,7 @@ class Operations(ABC):
 
     app: App | None
     actor: str | None
+    _door: Door
     _catalogue: Catalogue
 
     @property
@@ -70,15 +65,8 @@ class Operations(ABC):
             Forbidden: `as_of` or `token`, and the role is bound to tenants.
         """
         id_, tenant = _which(job, tenant)
-        shard = self.store.shard
-        async with self.store.connection() as conn:
-            if as_of is not None:
-                detail = await job_as_of(conn, shard, id_, as_of, tenant=tenant)
-            else:
-                told = (await moments_for(conn, tenant)).token if token else None
-                detail = await jobs_read.show_job(conn, shard, id_, tenant=tenant, told=told)
-            schema = await self._schema_of(conn, detail.job.kind)
-        return detail._replace(enqueued=_masked_args(schema, detail.enqueued))
+        detail = await self._door.job(id_, tenant, as_of, token)
+        return detail._replace(enqueued=_masked_args(await self._schema_of(detail.job.kind), detail.enqueued))
 
     async def jobs(
         self,
@@ -101,12 +89,7 @@ class Operations(ABC):
         the newest 10,000.
         """
         wanted = JobFilter(tenant=tenant, states=states, queue=queue, kind=kind, owner=owner, tag=tag)
-        shard = self.store.shard
-        async with self.store.connection() as conn:
-            if as_of is not None:
-                return await jobs_as_of(conn, shard, wanted, as_of, limit=limit, cursor=cursor)
-            told = (await moments_for(conn, tenant)).token if token else None
-            return await jobs_read.list_jobs(conn, shard, wanted, limit=limit, cursor=cursor, told=told)
+        return await self._door.jobs(wanted, limit, cursor, as_of, token)
 
     async def tenant(
         self,
@@ -125,17 +108,14 @@ class Operations(ABC):
             InvalidTenant, InvalidArgument: the name, or the period (at most 366 days), is none.
             NotOpen: the live tables are not rebuilt yet.
         """
-        async with self.store.connection() as conn:
-            told = (await moments_for(conn, tenant)).token if token else None
-            return await tenant_status(conn, self.store.shard, tenant, since=since, until=until, told=told)
+        return await self._door.tenant(tenant, since, until, token)
 
     async def tenants(self, *, after: str = "", limit: int = 100) -> tuple[TenantLevels, ...]:
         """Return the tenants that had jobs, by name, with how many jobs each has in each state, as counted.
 
         `after` is a name to go on behind, `limit` 1 to 1,000; none while the projection `tenants` has counted nothing.
         """
-        async with self.store.connection() as conn:
-            return await list_tenants(conn, self.store.shard, after=after, limit=limit)
+        return await self._door.tenants(after, limit)
 
     async def counts(self, as_of: str | datetime, *, tenant: str | None = None) -> PastCounts:
         """Return how many jobs of a tenant (None: of every one) were in each state at a moment of the past.
@@ -148,8 +128,7 @@ class Operations(ABC):
             Unavailable: it is not counted yet, and more than 1,000,000 events would have to be.
             Forbidden: the role is bound to tenants.
         """
-        async with self.store.connection() as conn:
-            return await counts_as_of(conn, self.store.shard, as_of, tenant=tenant)
+        return await self._door.counts(as_of, tenant)
 
     async def history(
         self, job: UUID | Handle[Any], *, tenant: str | None = None, heartbeats: bool = True
@@ -159,9 +138,8 @@ class Operations(ABC):
         With `heartbeats` those of its workers that name it are among them, and late reports.
         """
         id_, tenant = _which(job, tenant)
-        async with self.store.connection() as conn:
-            events = await jobs_read.job_history(conn, self.store.shard, id_, tenant=tenant, heartbeats=heartbeats)
-            return [await self._masked(conn, event) if event.type == "job.enqueued" else event for event in events]
+        events = await self._door.history(id_, tenant, heartbeats)
+        return [await shown_by(self._shown, event) for event in events]
 
     def events(
         self,
@@ -174,7 +152,7 @@ class Operations(ABC):
         owner: str | None = None,
         from_end: bool = False,
         live: bool = True,
-    ) -> Feed:
+    ) -> EventFeed:
         """Return the events in their one order: `async for event in client.events(...)`, marked arguments masked.
 
         It catches up from `after` (a feed's `cursor`; default: the beginning, or the end with `from_end`), then goes
@@ -191,7 +169,7 @@ class Operations(ABC):
         if types is not None and isinstance(types, str):
             raise InvalidArgument("types is a list of names of events.")
         wanted = EventFilter(tenant, _names(types), id_, queue, owner)
-        return Feed(self.store, wanted, after=after, from_end=from_end, live=live, shown=self._shown)
+        return self._door.events(wanted, after=after, from_end=from_end, live=live, shown=self._shown)
 
     def replay(
         self,
@@ -205,7 +183,7 @@ class Operations(ABC):
         kind: str | None = None,
         owner: str | None = None,
         heartbeats: bool = False,
-    ) -> Replay:
+    ) -> ReplaySteps:
         """Return what happened, in order, with the time between: `async for one in client.replay(tenant="acme")`.
 
         A job without bounds is its whole history, sealed or not. Else it is what was sealed behind `after` up to
@@ -222,21 +200,15 @@ class Operations(ABC):
         if types is not None and isinstance(types, str):
             raise InvalidArgument("types is a list of names of events.")
         wanted = EventFilter(tenant, _names(types), id_, queue, owner)
-        return Replay(self.store, wanted, after=after, until=until, kind=kind, heartbeats=heartbeats, shown=self._shown)
+        return self._door.replay(wanted, after=after, until=until, kind=kind, heartbeats=heartbeats, shown=self._shown)
 
     async def _shown(self, event: Event) -> Event:
-        """Mask an event of a feed; a connection is lent only for a kind that is not known yet."""
-        kind = str((event.data or {}).get("kind"))
-        if self.app is not None and kind in self.app.names:
-            return _masked_event(self.app.kind(kind).schema, event)
-        fresh, found = self._catalogue.known(kind)
-        if not fresh:
-            async with self.store.connection(ours=True) as conn:
-                found = await self._catalogue.find(conn, kind)
-        return _masked_event(found.schema if found is not None else None, event)
-
-    async def _masked(self, conn: Connection, event: Event) -> Event:
-        return _masked_event(await self._schema_of(conn, str((event.data or {}).get("kind"))), event)
+        """Return an event with marked arguments masked; a kind is asked for only where there are arguments."""
+        data = event.data
+        schema = await self._schema_of(str(data.get("kind"))) if data is not None and "args" in data else None
+        if not schema or data is None:
+            return event
+        return event.model_copy(update={"data": _masked_args(schema, data)})
 
     async def cancel(
         self, job: UUID | Handle[Any], *, reason: str, tenant: str | None = None, actor: str | None = None
@@ -314,32 +286,19 @@ class Operations(ABC):
         data: Mapping[str, Any] | None = None,
     ) -> Mapping[str, int]:
         """Do one thing to many jobs, by filter in batches of 500 or by at most 10,000 ids; return counts by verdict."""
-        actor = actor or self.actor
-        if isinstance(jobs, JobFilter):
-            return await operate.act_on_all(self.store, act, jobs, actor=actor, reason=reason, data=data)
-        counts: dict[str, int] = {}
-        async with self.store.connection() as conn:
-            done = await operate.act(
-                conn, self.store.shard, act, jobs, actor=actor, reason=reason, tenant=tenant, data=data
-            )
-        for one in done:
-            counts[one.verdict] = counts.get(one.verdict, 0) + 1
-        return counts
+        return await self._door.act_on(act, jobs, tenant=tenant, actor=actor or self.actor, reason=reason, data=data)
 
     async def preview(self, act: Act, jobs: JobFilter) -> Preview:
         """Count the jobs that `act_on` would meet now."""
-        async with self.store.connection() as conn:
-            return await operate.preview(conn, self.store.shard, act, jobs)
+        return await self._door.preview(act, jobs)
 
     async def pause(self, scope: Pausable, name: str, *, reason: str, actor: str | None = None) -> bool:
         """Stop claiming the jobs of a tenant, queue or kind; false if that was so already. Running ones go on."""
-        async with self.store.connection() as conn:
-            return await operate.pause(conn, self.store.shard, scope, name, actor=actor or self.actor, reason=reason)
+        return await self._door.pause(scope, name, actor=actor or self.actor, reason=reason)
 
     async def resume(self, scope: Pausable, name: str, *, reason: str, actor: str | None = None) -> bool:
         """End a pause; false if there was none."""
-        async with self.store.connection() as conn:
-            return await operate.resume(conn, self.store.shard, scope, name, actor=actor or self.actor, reason=reason)
+        return await self._door.resume(scope, name, actor=actor or self.actor, reason=reason)
 
     async def set_limit(
         self,
@@ -356,15 +315,11 @@ class Operations(ABC):
         `result_limit` in bytes; None clears one.
         """
         found = {key: None if value is None else whole_seconds(key, value) for key, value in values.items()}
-        async with self.store.connection() as conn:
-            return await operate.set_limit(
-                conn, self.store.shard, scope, name, found, actor=actor or self.actor, reason=reason
-            )
+        return await self._door.set_limit(scope, name, found, actor=actor or self.actor, reason=reason)
 
     async def limits(self, *, scope: Scope | None = None, name: str | None = None) -> list[Limit]:
         """Return what was paused and set."""
-        async with self.store.connection() as conn:
-            return await operate.limits(conn, self.store.shard, scope=scope, name=name)
+        return await self._door.limits(scope, name)
 
     async def _act(
         self,
@@ -381,19 +336,13 @@ class Operations(ABC):
             moment = given.get(name)
             if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
                 raise InvalidArgument(f"{name} is a datetime with a time zone.")
-        async with self.store.connection() as conn:
-            (done,) = await operate.act(
-                conn, self.store.shard, act, [id_], actor=actor or self.actor, reason=reason, tenant=tenant, data=given
-            )
-        refused = operate.refusal(act, done)
-        if refused is not None:
-            raise refused
-        return done
+        return await self._door.act(act, id_, tenant=tenant, actor=actor or self.actor, reason=reason, data=given)
 
-    async def _schema_of(self, conn: Connection, kind: str) -> Mapping[str, Any] | None:
+    async def _schema_of(self, kind: str) -> Mapping[str, Any] | None:
+        """Return by what arguments are masked; None where there is nothing to mask, or a service has done it."""
         if self.app is not None and kind in self.app.names:
             return self.app.kind(kind).schema
-        found = await self._catalogue.find(conn, kind)
+        found = None if self._door.masks else await self._catalogue.find(kind)
         return found.schema if found is not None else None
 
 
@@ -410,12 +359,6 @@ def _names(types: Collection[str] | None) -> tuple[str, ...] | None:
         return None if types is None else tuple(types)
     except TypeError:
         raise InvalidArgument("types is a list of names of events.") from None
-
-
-def _masked_event(schema: Mapping[str, Any] | None, event: Event) -> Event:
-    if not schema or event.data is None:
-        return event
-    return event.model_copy(update={"data": _masked_args(schema, event.data)})
 
 
 def _masked_args(schema: Mapping[str, Any] | None, data: Mapping[str, Any]) -> dict[str, Any]:

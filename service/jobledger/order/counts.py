@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from jobledger.order.moment import moments_for, resolve
+from jobledger.order.moment import moment_of
 from jobledger.store.failures import translated
 from jobledger.store.seen import AsOf  # noqa: TC001 - part of the answer's type
 from jobledger.store.statements import statement
@@ -45,8 +45,7 @@ async def counts_as_of(
         Unavailable: the projection `tenants` has not counted so far yet.
         Forbidden: the role is bound to tenants.
     """
-    moments = await moments_for(connection, tenant)
-    resolved = await resolve(connection, shard, moments, moment)
+    resolved = await moment_of(connection, shard, tenant, moment)
     with translated():
         rows = await connection.fetch(statement("order/counts_as_of"), shard, tenant, resolved.row)
     return PastCounts(resolved.as_of, [TenantCount(*row.values()) for row in rows])

@@ -13,11 +13,13 @@ from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from jobledger.events import Event
     from jobledger.order.log import Sealed
     from jobledger.store.pool import Store
+
+    Shown = Callable[[Event], Awaitable[Event]]
 
 _REMEMBERED: Final = 50_000
 _AT_ONCE: Final = 10_000
@@ -27,6 +29,13 @@ _REJECTED: Final = "worker.report_rejected"
 _COUNTING: Final = frozenset({_HEARTBEAT, "job.claimed"})
 SHARED: Final = frozenset({_HEARTBEAT, _REJECTED})
 """Events of workers, which name jobs of many tenants."""
+
+
+async def shown_by(shown: Shown | None, event: Event) -> Event:
+    """Return an event as it is given to a reader: `shown` masks the arguments that `job.enqueued` carries."""
+    if shown is None or event.type != "job.enqueued":
+        return event
+    return await shown(event)
 
 
 def _is_name(value: object) -> bool:

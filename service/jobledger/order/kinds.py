@@ -28,13 +28,7 @@ class Kinds:
         Raises:
             InvalidArgument: it can be no kind's name.
         """
-        if wanted is not None:
-            try:
-                sound = isinstance(wanted, str) and 0 < len(wanted.encode()) <= _NAME_MAX and "\0" not in wanted
-            except UnicodeEncodeError:
-                sound = False
-            if not sound:
-                raise InvalidArgument(f"kind is a name of 1 to {_NAME_MAX} bytes.")
+        check_kind(wanted)
         self._store = store
         self._wanted = wanted
         self._known: OrderedDict[UUID, str | None] = OrderedDict()
@@ -60,3 +54,15 @@ class Kinds:
         self._known[job] = kind
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
+
+
+def check_kind(wanted: str | None) -> None:
+    """Raise `InvalidArgument` for what can be no kind's name; None is any kind."""
+    if wanted is None:
+        return
+    try:
+        sound = isinstance(wanted, str) and 0 < len(wanted.encode()) <= _NAME_MAX and "\0" not in wanted
+    except UnicodeEncodeError:
+        sound = False
+    if not sound:
+        raise InvalidArgument(f"kind is a name of 1 to {_NAME_MAX} bytes.")

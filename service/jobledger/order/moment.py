@@ -118,6 +118,11 @@ async def moments_for(connection: Connection, tenant: str | None = None) -> Mome
         return Moments(await connection.fetchval(statement("order/cursor_key")), tenant)
 
 
+async def moment_of(connection: Connection, shard: int, tenant: str | None, moment: str | datetime) -> Resolved:
+    """Return a moment of a tenant's (None: of operators') as the database takes it. Raises what `resolve` does."""
+    return await resolve(connection, shard, await moments_for(connection, tenant), moment)
+
+
 async def resolve(connection: Connection, shard: int, moments: Moments, moment: str | datetime) -> Resolved:
     """Return a moment as the database takes it.
 

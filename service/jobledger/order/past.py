@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobledger.order.moment import moments_for, resolve
+from jobledger.order.moment import moment_of
 from jobledger.store.failures import translated
 from jobledger.store.jobs_read import LOOKED_AT_MAX, as_listed, below_of, detail_in, page_in, unknown_job
 from jobledger.store.statements import statement
@@ -37,8 +37,7 @@ async def job_as_of(
         JobGone: its partition of the log was dropped.
         InvalidArgument, MomentLost, Forbidden: as `resolve` does.
     """
-    moments = await moments_for(connection, tenant)
-    resolved = await resolve(connection, shard, moments, moment)
+    resolved = await moment_of(connection, shard, tenant, moment)
     with translated():
         row = await connection.fetchrow(statement("order/job_as_of"), shard, id, resolved.row, tenant)
     if row is None:
@@ -65,8 +64,7 @@ async def jobs_as_of(
         MomentLost, Forbidden: as `resolve` does.
     """
     below = below_of(limit, cursor)
-    moments = await moments_for(connection, wanted.tenant)
-    resolved = await resolve(connection, shard, moments, moment)
+    resolved = await moment_of(connection, shard, wanted.tenant, moment)
     wanted = as_listed(wanted)
     states = [*wanted.open, *wanted.finished]
     narrow = (wanted.queue, wanted.kind, wanted.owner, wanted.tag)

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.errors import FeedReset, InvalidArgument
 from jobledger.order.cursor import Cursors, Place, cursors_for
-from jobledger.order.filters import EventFilter, Origins, select
+from jobledger.order.filters import EventFilter, Origins, select, shown_by
 from jobledger.order.hub import Batch, Ear, join
 from jobledger.order.log import PAGE, log_end, place_in, read_page
 from jobledger.order.own import OwnStreams
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from datetime import datetime
 
     from jobledger.events import Event
+    from jobledger.order.filters import Shown
     from jobledger.order.hub import Hub
     from jobledger.order.log import Page, Sealed
     from jobledger.store.pool import Store
@@ -44,7 +45,7 @@ class Feed:
         after: str | None = None,
         from_end: bool = False,
         live: bool = True,
-        shown: Callable[[Event], Awaitable[Event]] | None = None,
+        shown: Shown | None = None,
     ) -> None:
         """Prepare; nothing is sent yet. Without `after` it begins at the beginning, or at the end with `from_end`.
 
@@ -130,7 +131,7 @@ class Feed:
 
     async def show(self, event: Event) -> Event:
         """Return an event as it may be shown: marked arguments masked."""
-        return await self._shown(event) if self._shown is not None and event.type == "job.enqueued" else event
+        return await shown_by(self._shown, event)
 
     def cursor_of(self, place: Place, *, blind: bool = False) -> str:
         """Return this feed's cursor for a place; a `blind` one differs each time, so two of them tell nothing."""

@@ -11,7 +11,7 @@ from jobledger.errors import FeedReset, InvalidArgument, MomentLost
 from jobledger.events import Event
 from jobledger.lifecycle import FINISHED
 from jobledger.order.cursor import Place, cursors_for
-from jobledger.order.filters import SHARED
+from jobledger.order.filters import SHARED, shown_by
 from jobledger.order.kinds import Kinds
 from jobledger.order.log import log_end
 from jobledger.order.reader import Feed
@@ -20,16 +20,15 @@ from jobledger.store.jobs_read import HISTORY_MAX, job_history
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
     from datetime import timedelta
     from uuid import UUID
 
     from jobledger.order.cursor import Cursors
-    from jobledger.order.filters import EventFilter
+    from jobledger.order.filters import EventFilter, Shown
     from jobledger.store.pool import Connection, Store
 
     Moment = str | datetime
-    Shown = Callable[[Event], Awaitable[Event]]
 
 _REMEMBERED: Final = 100_000
 _ENDINGS: Final = frozenset(f"job.{state}" for state in FINISHED)
@@ -188,7 +187,7 @@ class Replay:
             read, more = max(versions, default=read), len(versions) == HISTORY_MAX
             for event in events:
                 if self._wanted.types is None or event.type in self._wanted.types:
-                    yield await self._masked(event), None
+                    yield await shown_by(self._shown, event), None
 
     async def _own(self) -> AsyncGenerator[tuple[Event, str | None]]:
         wanted = self._wanted
@@ -200,7 +199,7 @@ class Replay:
                     *(wanted.queue, wanted.owner),
                     prefetch=1_000,
                 ):
-                    yield await self._masked(Event.from_row(dict(row))), None
+                    yield await shown_by(self._shown, Event.from_row(dict(row))), None
 
     async def _of_feed(self) -> AsyncGenerator[tuple[Event, str | None]]:
         async with self._store.connection(ours=True) as connection:
@@ -241,9 +240,6 @@ class Replay:
         except InvalidArgument:  # it is still to come
             pass
         return await log_end(connection, self._store.shard)
-
-    async def _masked(self, event: Event) -> Event:
-        return await self._shown(event) if self._shown is not None and event.type == "job.enqueued" else event
 
 
 async def _place(connection: Connection, shard: int, at: datetime) -> Place:

@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from jobledger.errors import InvalidArgument, NotFound
-from jobledger.order import checkpoints
-from jobledger.order.checkpoints import EVERYBODY, Lag, Options, Slice
-from jobledger.order.consumer import Consumer
-from jobledger.order.cursor import Cursors, Place, cursors_for
-from jobledger.order.filters import EventFilter
-from jobledger.order.kinds import Kinds
-from jobledger.store.failures import translated
-from jobledger.store.statements import statement
+from jobledger.errors import InvalidArgument
+from jobledger.order.checkpoints import EVERYBODY, Options
+from jobledger.order.desk import Begin, By
+from jobledger.order.filters import EventFilter, shown_by
+from jobledger.order.kinds import check_kind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
@@ -23,35 +19,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobledger.events import Event
-    from jobledger.order.checkpoints import Registered, SetAside
-    from jobledger.order.consumer import Delivery
-    from jobledger.store.pool import Connection, Store
+    from jobledger.order.checkpoints import SetAside, Slice
+    from jobledger.order.consumer import Consumer, Delivery
+    from jobledger.order.desk import Desk, Status
+    from jobledger.order.filters import Shown
+    from jobledger.store.pool import Connection
 
 BATCH_MAX = 1_000
 _AT_ONCE = 1_000
-
-
-class Status(NamedTuple):
-    """A subscription as it stands. `cursor` is where its slowest slice is, `lag` how far that is behind.
-
-    For operators only: the lag counts everybody's events, and the cursor moves with them. That of a tenant's
-    subscription is encrypted, and good for that tenant's feeds.
-    """
-
-    name: str
-    tenant: str | None
-    types: tuple[str, ...] | None
-    queue: str | None
-    kind: str | None
-    owner: str | None
-    options: Options
-    disabled: bool
-    created_at: datetime
-    changed_at: datetime
-    consumers: int
-    aside: int
-    cursor: str
-    lag: Lag
 
 
 class Subscription:
@@ -62,14 +37,14 @@ class Subscription:
 
     def __init__(
         self,
-        store: Store,
+        desk: Desk,
         name: str,
         *,
         tenant: str | None = None,
         actor: str | None = None,
-        shown: Callable[[Event], Awaitable[Event]] | None = None,
+        shown: Shown | None = None,
     ) -> None:
-        """Name it; `shown` is what becomes of each `job.enqueued` before it is given."""
+        """Name it, and where it is kept; `shown` is what becomes of each `job.enqueued` before it is given."""
         for word in (name, tenant):
             if not isinstance(word, str | None) or (word is not None and _no_text(word)):
                 raise InvalidArgument("A subscription's name, and its tenant's, are names.")
@@ -77,7 +52,7 @@ class Subscription:
             raise InvalidArgument("A subscription has a name, and a tenant or none.", hint="None is everybody.")
         self.name = name
         self.tenant = tenant
-        self._store = store
+        self._desk = desk
         self._actor = actor
         self._shown = shown
 
@@ -118,15 +93,10 @@ class Subscription:
         except TypeError:
             raise InvalidArgument("types is a list of names of events.") from None
         wanted = EventFilter(self.tenant, names, None, queue, owner)
-        Kinds(self._store, kind)
+        check_kind(kind)
         options = _options(slices, strict, max_failures, backoff_s, lease_s)
-        to, moment = _begin(after, from_end, at)
-        async with self._store.connection() as connection:
-            place = await self._place(connection, after)
-            return await checkpoints.create(
-                *(connection, self._store.shard, self.name, wanted, options),
-                **_named(kind, to, place, moment, actor or self._actor, reason),
-            )
+        begin = _begin(after, from_end, at)
+        return await self._desk.create(self.name, wanted, kind, options, begin, By(actor or self._actor, reason))
 
     async def consume(
         self, handler: Callable[[Any], Awaitable[object]], *, batch: int | None = None, consumer: str | None = None
@@ -146,7 +116,7 @@ class Subscription:
             while True:
                 out = await taking.next(limit)
                 try:
-                    events = [await self._given(one) for one in out]
+                    events = [await shown_by(self._shown, one.event) for one in out]
                     await handler(events if batch is not None else events[0])
                 except Exception as error:  # noqa: BLE001 - it is told by the subscription's own record
                     if len(out) > 1:
@@ -181,81 +151,52 @@ class Subscription:
         """
         if from_start and (from_end or after is not None or at is not None):
             raise InvalidArgument("A subscription goes on from one place.")
-        to, moment = _begin(after, from_end, at)
-        chosen = to if to != "beginning" or from_start else None
-        async with self._store.connection() as connection:
-            place = await self._place(connection, after)
-            await self._act(connection, "reset", chosen, *_facts(place), moment, actor or self._actor, reason)
+        begin = _begin(after, from_end, at)
+        if begin.to == "beginning" and not from_start:
+            begin = Begin(None)
+        await self._desk.reset(self.tenant, self.name, begin, By(actor or self._actor, reason))
 
     async def disable(self, *, actor: str | None = None, reason: str | None = None) -> bool:
         """Give its consumers nothing until it is reset; false where that was so already. Raises `NotFound`."""
-        async with self._store.connection() as connection:
-            return bool(await self._act(connection, "disable", actor or self._actor, reason))
+        return await self._desk.disable(self.tenant, self.name, By(actor or self._actor, reason))
 
     async def remove(self, *, actor: str | None = None, reason: str | None = None) -> None:
         """Remove it, its checkpoints and what it had set aside; its consumers end with `NotFound`."""
-        async with self._store.connection() as connection:
-            await self._act(connection, "remove", actor or self._actor, reason)
+        await self._desk.remove(self.tenant, self.name, By(actor or self._actor, reason))
 
     async def status(self) -> Status:
         """Return how it stands. Raises `NotFound`."""
-        async with self._store.connection() as connection:
-            return await shown_as(connection, await self._registered(connection))
+        return await self._desk.status(self.tenant, self.name)
 
     async def slices(self) -> list[Slice]:
         """Return its slices, their checkpoints and lag, and who consumes them: for operators. Raises `NotFound`."""
-        async with self._store.connection() as connection:
-            return await checkpoints.slices_of(connection, self._store.shard, self.tenant, self.name)
+        return await self._desk.slices(self.tenant, self.name)
 
     async def set_aside(self, *, limit: int = 100) -> list[SetAside]:
         """Return the first events that it has set aside (1 to 10,000), in the order of the log. Raises `NotFound`."""
         if not _is_number(limit, 1, 10_000):
             raise InvalidArgument("A page has 1 to 10000 rows.")
-        async with self._store.connection() as connection:
-            return await checkpoints.set_aside(
-                connection, self._store.shard, self.tenant, self.name, after=Place(), limit=limit
-            )
+        return await self._desk.set_aside(self.tenant, self.name, limit)
 
     async def retry(
         self, jobs: Sequence[UUID] | None = None, *, actor: str | None = None, reason: str | None = None
     ) -> int:
         """Hand out again what was set aside, of these jobs (None: all); return how many events. Raises `NotFound`."""
-        async with self._store.connection() as connection:
-            return int(await self._act(connection, "retry", _ids(jobs), False, actor or self._actor, reason))
+        by = By(actor or self._actor, reason)
+        return await self._desk.again(self.tenant, self.name, _ids(jobs), by, drop=False)
 
     async def drop(
         self, jobs: Sequence[UUID] | None = None, *, actor: str | None = None, reason: str | None = None
     ) -> int:
         """Give up what was set aside, of these jobs (None: all): it stays listed as dropped. Raises `NotFound`."""
-        async with self._store.connection() as connection:
-            return int(await self._act(connection, "retry", _ids(jobs), True, actor or self._actor, reason))
+        by = By(actor or self._actor, reason)
+        return await self._desk.again(self.tenant, self.name, _ids(jobs), by, drop=True)
 
     async def _consumer(self, about: str | None) -> Consumer:
         if about is not None and (not isinstance(about, str) or _no_text(about)):
             raise InvalidArgument("A consumer's name is a text of at most 256 characters.")
-        async with self._store.connection(ours=True) as connection:
-            registered = await self._registered(connection)
-        return Consumer(self._store, registered, about=about or f"{socket.gethostname()}:{os.getpid()}"[:256])
-
-    async def _given(self, one: Delivery) -> Event:
-        if self._shown is not None and one.event.type == "job.enqueued":
-            return await self._shown(one.event)
-        return one.event
-
-    async def _registered(self, connection: Connection) -> Registered:
-        found = await checkpoints.listed(connection, self._store.shard, tenant=self.tenant or EVERYBODY, name=self.name)
-        if not found:
-            raise NotFound("There is no such subscription.", hint="Create it, or look at the list.")
-        return found[0]
-
-    async def _place(self, connection: Connection, after: str | None) -> Place | None:
-        return None if after is None else (await cursors_for(connection, self.tenant)).read(after)
-
-    async def _act(self, connection: Connection, act: str, *arguments: object) -> Any:
-        with translated():
-            return await connection.fetchval(
-                statement(f"order/subscription_{act}"), self._store.shard, self.tenant, self.name, *arguments
-            )
+        about = about or f"{socket.gethostname()}:{os.getpid()}"[:256]
+        return await self._desk.consumer(self.tenant, self.name, about)
 
 
 class Events:
@@ -298,7 +239,7 @@ class Events:
             await taking.done([self._out])
         self._out = None
         (one,) = await taking.next(1)
-        event = await self._subscription._given(one)  # noqa: SLF001 - its own part
+        event = await shown_by(self._subscription._shown, one.event)  # noqa: SLF001 - its own part
         self._out = one
         return event
 
@@ -331,21 +272,6 @@ class Events:
         return self._taking
 
 
-async def all_of(connection: Connection, shard: int, tenant: str | None = None) -> list[Status]:
-    """Return how every subscription stands, or those of one tenant."""
-    return [await shown_as(connection, one) for one in await checkpoints.listed(connection, shard, tenant=tenant)]
-
-
-async def shown_as(connection: Connection, one: Registered) -> Status:
-    """Return a subscription with its cursor in the form that is good for its own feeds."""
-    cursors = await cursors_for(connection, one.tenant) if one.tenant is not None else Cursors()
-    wanted = one.wanted
-    return Status(
-        *(one.name, one.tenant, wanted.types, wanted.queue, one.kind, wanted.owner, one.options, one.disabled),
-        *(one.created_at, one.changed_at, one.consumers, one.aside, cursors.write(one.place), one.lag),
-    )
-
-
 def _options(slices: int, strict: bool, max_failures: int, backoff_s: float, lease_s: int) -> Options:
     sound = _is_number(slices, 1, 256) and _is_number(max_failures, 1, 1000) and _is_number(lease_s, 2, 3600)
     timed = isinstance(backoff_s, int | float) and not isinstance(backoff_s, bool) and 0 <= backoff_s <= 3600
@@ -356,24 +282,14 @@ def _options(slices: int, strict: bool, max_failures: int, backoff_s: float, lea
     return Options(slices, strict, max_failures, float(backoff_s), lease_s)
 
 
-def _begin(after: str | None, from_end: bool, at: datetime | None) -> tuple[str, datetime | None]:
+def _begin(after: str | None, from_end: bool, at: datetime | None) -> Begin:
     if not (after is None or isinstance(after, str)) or not isinstance(from_end, bool):
         raise InvalidArgument("A subscription goes on after a cursor, at a time, or at the end.")
     if sum((after is not None, from_end, at is not None)) > 1:
         raise InvalidArgument("A subscription goes on from one place.")
     if at is not None and (not isinstance(at, datetime) or at.tzinfo is None):
         raise InvalidArgument("at is a datetime with a time zone.")
-    return ("cursor" if after is not None else "end" if from_end else "time" if at is not None else "beginning"), at
-
-
-def _named(
-    kind: str | None, to: str, place: Place | None, at: datetime | None, actor: str | None, reason: str | None
-) -> dict[str, Any]:
-    return {"kind": kind, "to": to, "place": place, "at": at, "actor": actor, "reason": reason}
-
-
-def _facts(place: Place | None) -> tuple[int | None, int | None, int | None]:
-    return (None, None, None) if place is None else (place.epoch, place.block, place.position)
+    return Begin("cursor" if after is not None else "end" if from_end else "time" if at else "beginning", after, at)
 
 
 def _limit(batch: object) -> int:

@@ -1,0 +1,67 @@
+"""Kinds as the database knows them: what a worker or client registers, and what is looked up of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from jobledger.errors import Forbidden
+from jobledger.store.failures import translated
+from jobledger.store.statements import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from jobledger.store.pool import Connection
+
+
+class RegisteredKind(NamedTuple):
+    """A kind as a worker registered it; the schema is null for one that was never described."""
+
+    name: str
+    version: int
+    schema: Mapping[str, Any] | None
+
+
+class StatedKind(NamedTuple):
+    """A kind as its application states it: the schema of its arguments, and defaults that differ from the service's."""
+
+    name: str
+    version: int
+    schema: Mapping[str, Any]
+    aliases: tuple[str, ...]
+    defaults: Mapping[str, Any]
+
+
+async def registered_kind(connection: Connection, shard: int, name: str) -> RegisteredKind | None:
+    """Return what is registered under a name or alias; None also where this role may not read it."""
+    try:
+        # A savepoint where the caller's transaction is open: being refused must not end it.
+        with translated():
+            async with connection.transaction():
+                row = await connection.fetchrow(statement("registered_kind"), shard, name)
+    except Forbidden:
+        return None
+    if row is None:
+        return None
+    return RegisteredKind(row["name"], row["version"], orjson.loads(row["schema"]) if row["schema"] else None)
+
+
+async def register_kinds(connection: Connection, shard: int, kinds: Iterable[StatedKind]) -> list[str]:
+    """Tell the database what each kind is; return the names of those that were new or had changed.
+
+    Raises:
+        Forbidden: this role may not register kinds.
+        InvalidArgument: a name is another kind's, or the version is lower than the one registered.
+    """
+    changed = []
+    for kind in kinds:
+        schema, defaults = orjson.dumps(kind.schema).decode(), orjson.dumps(kind.defaults).decode()
+        facts = (shard, kind.name, kind.version, schema, list(kind.aliases), defaults)
+        # A savepoint where the caller's transaction is open: being refused must not end it.
+        with translated():
+            async with connection.transaction():
+                if await connection.fetchval(statement("register_kind"), *facts):
+                    changed.append(kind.name)
+    return changed
