@@ -11,12 +11,28 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from jobledger.errors import Busy, RateLimited, Unauthenticated
-from jobledger.http import enqueue, events, health, reference, resources, work
+from jobledger.errors import Busy, JobledgerError, RateLimited
+from jobledger.http import (
+    acts,
+    enqueue,
+    events,
+    health,
+    jobs,
+    keys,
+    kinds,
+    limits,
+    queues,
+    reference,
+    resources,
+    tenants,
+    workers,
+)
 from jobledger.http.access import Access
 from jobledger.http.dispatch import serving, unmatched
 from jobledger.http.openapi import describe
 from jobledger.http.rate import Rates
+from jobledger.http.endings import Endings
+from jobledger.http.key_book import ASKS, KeyBook
 from jobledger.http.stream import Streams
 from jobledger.http.workroom import Workroom
 from jobledger.jobs.catalogue import Catalogue
@@ -32,7 +48,20 @@ if TYPE_CHECKING:
     from jobledger.jobs.app import App
     from jobledger.store.pool import Store
 
-PARTS: Final = (enqueue.routes, events.routes, work.routes, reference.routes, health.routes)
+PARTS: Final = (
+    enqueue.routes,
+    acts.routes,
+    jobs.routes,
+    tenants.routes,
+    queues.routes,
+    kinds.routes,
+    workers.routes,
+    limits.routes,
+    events.routes,
+    keys.routes,
+    reference.routes,
+    health.routes,
+)
 """The routes of every part, in the order of the reference."""
 
 
@@ -64,6 +93,7 @@ class Service:
         self.streams = Streams()
         self.application = web.Application(
             middlewares=[unmatched], client_max_size=self.settings.http_body_bytes, handler_args={"access_log": None}
+        self.endings = Endings(store, self.draining)
         )
         for route in self.routes:
             self.application.router.add_route(route.method, route.path, serving(self, route))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from typing import Any, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, create_model
@@ -38,6 +39,9 @@ def _shown(hint: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, UUID):
+        # The driver's ids are of a class of its own.
+        return str(value)
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return value._asdict()
     if isinstance(value, BaseModel):

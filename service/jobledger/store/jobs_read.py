@@ -165,7 +165,7 @@ async def show_job(
     with translated():
         row = await connection.fetchrow(statement("job_show"), shard, id, tenant, told is not None)
         if row is None:
-            raise await _missing(connection, shard, id)
+            raise await missing_job(connection, shard, id)
     return detail_in(dict(row), told(seen_in(dict(row))) if told is not None else None)
 
 
@@ -190,6 +190,7 @@ async def job_history(
     id: UUID,  # noqa: A002 - the domain's word
     *,
     tenant: str | None = None,
+    owner: str | None = None,
     heartbeats: bool = True,
     after: int = 0,
     limit: int = HISTORY_MAX,
@@ -199,15 +200,15 @@ async def job_history(
     With `heartbeats` those of its workers that name it are among them, and late reports; each shows this job only.
 
     Raises:
-        NotFound: no such job, or it is another tenant's.
+        NotFound: no such job, or it is another tenant's, or not of `owner`, where one is given.
         JobGone: retention dropped the jobs of that time.
     """
     limit = min(limit, HISTORY_MAX)
     with translated():
-        rows = await connection.fetch(statement("job_history"), shard, id, tenant, after, limit)
+        rows = await connection.fetch(statement("job_history"), shard, id, tenant, after, limit, owner)
         events = [Event.from_row(dict(row)) for row in rows]
         if not events and after == 0:
-            raise await _missing(connection, shard, id)
+            raise await missing_job(connection, shard, id)
         if heartbeats:
             for claimed, ended_at in _claims(events):
                 beat = (claimed.data or {}).get("beat", 0)
@@ -217,6 +218,12 @@ async def job_history(
                 events += [Event.from_row(dict(row)) for row in said]
             events.sort(key=_by_position)
     return events
+
+
+async def ended_among(connection: Connection, shard: int, ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these jobs, of any tenant, have ended; for who asks for many at a time and again and again."""
+    with translated():
+        return {row["id"] for row in await connection.fetch(statement("jobs_ended"), shard, ids)}
 
 
 async def silent_jobs(
@@ -316,7 +323,7 @@ def _read_cursor(cursor: str | None) -> UUID:
         raise InvalidArgument("The cursor is not one of a list of jobs.") from None
 
 
-async def _missing(connection: Connection, shard: int, id: UUID) -> NotFound:  # noqa: A002 - the domain's word
+async def missing_job(connection: Connection, shard: int, id: UUID) -> NotFound:  # noqa: A002 - the domain's word
     """Return what is raised for a job that is not there: by the time in its id it may have been dropped."""
     if await connection.fetchval(statement("is_gone"), shard, id):
         return JobGone(hint="Jobs of that time are no longer kept.")

@@ -17,7 +17,7 @@ from jobledger.store.jobs_read import PAGE_MAX, list_jobs
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from jobledger.errors import JobledgerError
     from jobledger.store.pool import Connection, Store
@@ -237,6 +237,23 @@ async def limits(
     """Return what was paused and set, by scope and name."""
     with translated():
         rows = await connection.fetch(statement("limits"), shard, scope, name)
+    return [Limit(**dict(row)) for row in rows]
+
+
+async def limits_page(
+    connection: Connection,
+    shard: int,
+    *,
+    scope: Scope | None = None,
+    name: str | None = None,
+    tenants: Collection[str] | None = None,
+    after: tuple[str, str] = ("", ""),
+    limit: int = PAGE_MAX,
+) -> list[Limit]:
+    """Return what was paused and set behind a scope and name; with `tenants` only what is theirs."""
+    among = None if tenants is None else list(tenants)
+    with translated():
+        rows = await connection.fetch(statement("limits_page"), shard, scope, name, among, *after, limit)
     return [Limit(**dict(row)) for row in rows]
 
 
