@@ -11,6 +11,9 @@ begin
   if not jobledger.every_tenant() then
     perform jobledger.refuse('JL400', 'The order of the log is everybody''s: only who sees every tenant may read it.', 'Ask the service, which shows a tenant its own.');
   end if;
+  if p_lock and p_name like 'webhook:%' then
+    perform jobledger.refuse('JL101', 'A webhook''s subscription is changed by what changes webhooks.', 'Reset, disable or remove the webhook.');
+  end if;
   if p_lock then
     select * into s from jobledger.subscriptions as x where x.shard = p_shard and x.tenant = coalesce(p_tenant, '_global') and x.name = p_name for update;
   else

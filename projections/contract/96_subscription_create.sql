@@ -27,14 +27,10 @@ begin
       or coalesce(not (p_backoff_s >= 0 and p_backoff_s <= 3600), true) or coalesce(p_lease_s not between 2 and 3600, true) then
     perform jobledger.refuse('JL101', 'A subscription has 1 to 256 slices, 1 to 1000 failures, a back-off of 0 to 3600 s and a lease of 2 to 3600 s.', 'Nothing was changed; mend the call.');
   end if;
-  if jsonb_typeof(v_filter) <> 'object' or exists (select from jsonb_each(v_filter) as f where not case f.key
-      when 'types' then case when jsonb_typeof(f.value) = 'array' then jsonb_array_length(f.value) between 1 and 100
-        and not exists (select from jsonb_array_elements(f.value) as t where jsonb_typeof(t) <> 'string' or not (t #>> '{}' = any (enum_range(null::jobledger.event_type)::text[]))) else false end
-      when 'queue' then jsonb_typeof(f.value) = 'string' and jobledger.is_name(f.value #>> '{}')
-      when 'kind' then jsonb_typeof(f.value) = 'string' and jobledger.is_name(f.value #>> '{}')
-      when 'owner' then jsonb_typeof(f.value) = 'string' and length(f.value #>> '{}') between 1 and 256 else false end) then
-    perform jobledger.refuse('JL101', 'A filter has types (1 to 100 names of events), queue and kind (names) and owner (1 to 256 characters), and nothing else.', 'Nothing was changed; mend the call.');
+  if p_name like 'webhook:%' then
+    perform jobledger.refuse('JL101', 'Names that begin with webhook: are those of webhooks.', 'Take another name, or create a webhook.');
   end if;
+  perform jobledger.check_event_filter(v_filter);
   perform jobledger.check_subscription_place(p_to, p_epoch, p_block, p_position, p_at);
   insert into jobledger.subscriptions as s (id, created_at, changed_at, lease_s, max_failures, backoff_s, shard, slices, keep_order, tenant, name, filter)
   values (v_id, v_now, v_now, p_lease_s, p_max_failures, p_backoff_s, p_shard, p_slices, p_strict, v_tenant, p_name, v_filter) on conflict do nothing;
@@ -46,7 +42,7 @@ begin
     end if;
     return false;
   end if;
-  if (select count(*) from jobledger.subscriptions as s where s.shard = p_shard) > 1000 then
+  if (select count(*) from jobledger.subscriptions as s where s.shard = p_shard and s.name not like 'webhook:%') > 1000 then
     perform jobledger.refuse('JL101', 'There are 1000 subscriptions at most.', 'Remove one that nobody needs.');
   end if;
   insert into jobledger.subscription_slices (subscription, moved_at, block, position, epoch, shard, slice)

@@ -1,4 +1,4 @@
--- Subscriptions, all or by tenant and name, with the place of the slice that is furthest behind and its lag: events of everybody, so it is nothing for a tenant's eyes.
+-- Subscriptions, all (but those of webhooks, which have a list of their own) or by tenant and name, with the place of the slice that is furthest behind and its lag: events of everybody, so it is nothing for a tenant's eyes.
 drop function if exists jobledger.subscription_list;
 
 create function jobledger.subscription_list(p_shard smallint, p_tenant text default null, p_name text default null)
@@ -22,6 +22,6 @@ begin
   from jobledger.subscriptions as s
   cross join lateral (select x.* from jobledger.subscription_slices as x where x.shard = p_shard and x.subscription = s.id order by x.block, x.position limit 1) as t
   cross join lateral jobledger.lag_of(p_shard, t.block, t.position) as l
-  where s.shard = p_shard and (p_tenant is null or s.tenant = p_tenant) and (p_name is null or s.name = p_name) order by s.tenant, s.name;
+  where s.shard = p_shard and (p_tenant is null or s.tenant = p_tenant) and (case when p_name is null then s.name not like 'webhook:%' else s.name = p_name end) order by s.tenant, s.name;
 end
 $$;

@@ -435,6 +435,35 @@ class StreamDropped(Observation):
     waited_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookDelivered(Observation):
+    """An endpoint took so many events, in one request."""
+
+    webhook: UUID
+    tenant: str | None
+    count: int
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFailed(Observation):
+    """An endpoint did not take what it was sent, so many times in a row; `error` is a status or one word."""
+
+    webhook: UUID
+    tenant: str | None
+    error: str
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDisabled(Observation):
+    """Nothing is sent to an endpoint any more until someone resets the webhook; why: `gone` or `failed_too_long`."""
+
+    webhook: UUID
+    tenant: str | None
+    reason: str
+
+
 VOCABULARY: dict[str, type[Observation]] = {
     kind.topic: kind
     for kind in list(globals().values())

@@ -242,6 +242,23 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "subscription_again": [("select * from jobledger.subscription_again(0::smallint, $1, $1)", "job")],
     "subscription_settled": [("select jobledger.subscription_settled(0::smallint, $1, $1, 1)", "job")],
     "subscription_mend": [("select * from jobledger.subscription_mend(0::smallint, $1)", "job")],
+    # What a webhook reads is everybody's order, too.
+    "webhook_create": [
+        ("select * from jobledger.webhook_create(0::smallint, $1, 'audit', 'https://a.example/')", "tenant")
+    ],
+    "webhook_list": [("select * from jobledger.webhook_list(0::smallint, $1)", "tenant")],
+    "webhook_due": [("select * from jobledger.webhook_due(0::smallint) where $1::text is not null", "tenant")],
+    "webhook_reset": [("select jobledger.webhook_reset(0::smallint, null, null, $1, 'end')", "job")],
+    "webhook_disable": [("select jobledger.webhook_disable(0::smallint, null, null, $1)", "job")],
+    "webhook_rotate": [("select jobledger.webhook_rotate(0::smallint, null, null, $1)", "job")],
+    "webhook_remove": [("select jobledger.webhook_remove(0::smallint, null, null, $1)", "job")],
+    "webhook_succeeded": [("select jobledger.webhook_succeeded(0::smallint, $1, array[0::smallint], 200)", "job")],
+    "webhook_failed": [
+        (
+            "select * from jobledger.webhook_failed(0::smallint, $1, array[0::smallint], 500, 'status', false, 60)",
+            "job",
+        )
+    ],
     "cursor_key": [("select jobledger.cursor_key() is null, $1::text is null", "tenant")],
     # The keys of the service are everybody's: refused to who is bound to tenants.
     "key_create": [

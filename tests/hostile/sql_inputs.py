@@ -404,6 +404,7 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         },
         **_moments(one_id=b"019aa0b1-7c00-7000-8000-000000000001"),
         **_subscriptions(),
+        **_webhooks(),
         **_pushes(),
         **_keys(),
         "act": {
@@ -571,17 +572,40 @@ def _pushes() -> dict[str, dict[str, Argument]]:
     }
 
 
+PLACE: dict[str, Argument] = {
+    "p_to": Argument("text", b"beginning", [*texts("", "{mark}", "END", "cursor", "time"), *BROKEN_TEXT]),
+    "p_epoch": Argument("int", None, [*number(0, 2**31 - 1), b"5"]),
+    "p_block": Argument("bigint", None, texts("-1", "9" * 40, "", "{mark}", "1.5", "NaN", "5")),
+    "p_position": Argument("bigint", None, texts("-1", "9" * 40, "", "{mark}", "1.5", "5")),
+    "p_at": Argument("timestamptz", None, [*NO_MOMENT[:9], *BROKEN_TEXT]),
+}
+EVENT_FILTER = Argument(
+    "jsonb",
+    b"{}",
+    [
+        *NO_JSON,
+        *NO_OBJECT,
+        *texts(
+            '{"types": []}',
+            '{"types": ["job.nothing{mark}"]}',
+            '{"types": "job.failed"}',
+            '{"types": [5]}',
+            '{"queue": ""}',
+            '{"queue": 5}',
+            '{"queue": "a b{mark}"}',
+            '{"owner": ""}',
+            '{"owner": ["{mark}"]}',
+            '{"other": "{mark}"}',
+            '{"tenant": "{mark}"}',
+        ),
+    ],
+)
+
+
 def _subscriptions() -> dict[str, dict[str, Argument]]:
     """Return the functions of durable subscriptions; there is none, so that those of one refuse whatever is sound."""
     unknown = Argument("uuid", b"019aa0b1-7c00-7000-8000-000000000001", NO_UUID)
     tenant = Argument("text", None, BROKEN_TEXT)
-    place = {
-        "p_to": Argument("text", b"beginning", [*texts("", "{mark}", "END", "cursor", "time"), *BROKEN_TEXT]),
-        "p_epoch": Argument("int", None, [*number(0, 2**31 - 1), b"5"]),
-        "p_block": Argument("bigint", None, texts("-1", "9" * 40, "", "{mark}", "1.5", "NaN", "5")),
-        "p_position": Argument("bigint", None, texts("-1", "9" * 40, "", "{mark}", "1.5", "5")),
-        "p_at": Argument("timestamptz", None, [*NO_MOMENT[:9], *BROKEN_TEXT]),
-    }
     said = {"p_actor": ACTOR, "p_reason": REASON}
     of_one = {"p_shard": SHARD, "p_tenant": tenant, "p_name": Argument("text", b"s", NEEDED_NAME)}
     of_consumer = {"p_shard": SHARD, "p_id": unknown, "p_consumer": unknown}
@@ -592,33 +616,13 @@ def _subscriptions() -> dict[str, dict[str, Argument]]:
         "subscription_create": {
             **of_one,
             "p_tenant": Argument("text", None, NAME),
-            "p_filter": Argument(
-                "jsonb",
-                b"{}",
-                [
-                    *NO_JSON,
-                    *NO_OBJECT,
-                    *texts(
-                        '{"types": []}',
-                        '{"types": ["job.nothing{mark}"]}',
-                        '{"types": "job.failed"}',
-                        '{"types": [5]}',
-                        '{"queue": ""}',
-                        '{"queue": 5}',
-                        '{"queue": "a b{mark}"}',
-                        '{"owner": ""}',
-                        '{"owner": ["{mark}"]}',
-                        '{"other": "{mark}"}',
-                        '{"tenant": "{mark}"}',
-                    ),
-                ],
-            ),
+            "p_filter": EVENT_FILTER,
             "p_slices": Argument("int", b"4", [*number(1, 256), None]),
             "p_strict": Argument("boolean", b"f", [*texts("", "{mark}", "2"), None]),
             "p_max_failures": Argument("int", b"5", [*number(1, 1000), None]),
             "p_backoff_s": Argument("real", b"1", [*texts("-1", "3601", "NaN", "Infinity", "", "{mark}"), None]),
             "p_lease_s": Argument("int", b"30", [*number(2, 3600), None]),
-            **place,
+            **PLACE,
             **said,
         },
         "subscription_list": {"p_shard": SHARD, "p_tenant": tenant, "p_name": Argument("text", b"s", BROKEN_TEXT)},
@@ -629,7 +633,7 @@ def _subscriptions() -> dict[str, dict[str, Argument]]:
             "p_after_position": Argument("bigint", b"0", [*texts("9" * 40, "", "{mark}", "1.5"), None]),
             "p_limit": Argument("int", b"10", [*number(1, 10_000), None]),
         },
-        "subscription_reset": {**of_one, **place, **said},
+        "subscription_reset": {**of_one, **PLACE, **said},
         "subscription_disable": {**of_one, **said},
         "subscription_remove": {**of_one, **said},
         "subscription_retry": {
@@ -711,6 +715,57 @@ def _keys() -> dict[str, dict[str, Argument]]:
             "p_shard": SHARD,
             "p_ids": Argument("uuid[]", b"{019aa0b1-7c00-7000-8000-000000000001}", [*listed("{1}", "{}"), None]),
             "p_ago": Argument("real[]", b"{0}", [*listed("{x}", "{-1}", "{NaN}", "{NULL}", "{0,1}", "{86401}"), None]),
+        },
+    }
+
+
+def _webhooks() -> dict[str, dict[str, Argument]]:
+    """Return the functions of webhooks; there is none, so that those of one refuse whatever is sound."""
+    unknown = Argument("uuid", b"019aa0b1-7c00-7000-8000-000000000001", [*NO_UUID, None])
+    text = Argument("text", None, BROKEN_TEXT)
+    said = {"p_actor": ACTOR, "p_reason": REASON}
+    of_one = {"p_shard": SHARD, "p_tenant": text, "p_owner": text, "p_id": unknown}
+    slices = Argument("smallint[]", b"{1}", [*listed("{x}", "{99999}"), None])
+    url = Argument(
+        "text",
+        b"https://a.example/",
+        [*texts("", "{mark}", "ftp://{mark}", "https://", "https://{mark} b", "https://a\u00e9{mark}", LONG), None],
+    )
+    return {
+        "webhook_create": {
+            "p_shard": SHARD,
+            "p_tenant": Argument("text", None, NAME),
+            "p_name": Argument("text", b"w", NEEDED_NAME),
+            "p_url": url,
+            "p_filter": EVENT_FILTER,
+            "p_batch": Argument("int", b"1", [*number(1, 100), None]),
+            **PLACE,
+            **said,
+        },
+        "webhook_list": {
+            **of_one,
+            "p_id": Argument("uuid", None, NO_UUID),
+        },
+        "webhook_due": {"p_shard": SHARD},
+        "webhook_reset": {**of_one, **PLACE, **said},
+        "webhook_disable": {**of_one, **said},
+        "webhook_rotate": {**of_one, **said},
+        "webhook_remove": {**of_one, **said},
+        "webhook_succeeded": {
+            "p_shard": SHARD,
+            "p_id": unknown,
+            "p_slices": slices,
+            "p_status": Argument("int", b"200", [*number(100, 999), None]),
+        },
+        "webhook_failed": {
+            "p_shard": SHARD,
+            "p_id": unknown,
+            "p_slices": Argument("smallint[]", b"{1}", [*listed("{}", "{x}", "{99999}", "{-1}", "{256}"), None]),
+            "p_status": Argument("int", b"500", number(100, 999)),
+            "p_fault": Argument("text", b"status", [*texts("", "{mark} ", "A", LONG), None]),
+            "p_gone": Argument("boolean", b"f", [*texts("", "{mark}", "2"), None]),
+            "p_disable_s": Argument("float8", b"60", [*texts("0", "-1", "NaN", "Infinity", "", "{mark}"), None]),
+            "p_actor": ACTOR,
         },
     }
 

@@ -58,9 +58,16 @@ class Consumer:
     another is out takes that one as not handled: its events come again.
     """
 
-    def __init__(self, store: Store, registered: Registered, *, about: str | None = None) -> None:
-        """Prepare; `about` says who this is, for the list of consumers."""
+    def __init__(
+        self, store: Store, registered: Registered, *, about: str | None = None, renew_s: float | None = None
+    ) -> None:
+        """Prepare; `about` says who this is, for the list of consumers.
+
+        `renew_s`: after how many seconds it says again that it lives, and learns which slices are its own; at most a
+        third of the lease (default 2). Longer costs less, and others wait longer for their share.
+        """
         self.id = new_id()
+        self._renew_s = renew_s
         self._store = store
         self._of = registered
         self._holding = Holding(store, registered, self.id, about)
@@ -154,6 +161,13 @@ class Consumer:
         elif self._is_ours(one):
             # It is still out meanwhile: what was read behind it is not taken as handled.
             await self._count(one.share, one.sealed, "tried" if one.share.tried else "failed", said)
+        self._out = []
+
+    def postpone(self, batch: Sequence[Delivery], wait_s: float) -> None:
+        """Let these events come again after a while, without counting a failure; other slices go on meanwhile."""
+        for one in batch:
+            if self._is_ours(one):
+                self._holding.wait(one.share, wait_s)
         self._out = []
 
     def split(self, batch: Sequence[Delivery]) -> None:
@@ -289,7 +303,7 @@ class Consumer:
 
     async def _keep(self) -> None:
         """Renew the lease and store checkpoints until cancelled."""
-        renew_s = min(self._of.options.lease_s / 3, RENEW_S)
+        renew_s = min(self._of.options.lease_s / 3, self._renew_s or RENEW_S)
         renew_at = time.monotonic() + renew_s
         while True:
             await asyncio.sleep(min(CHECKPOINT_S, renew_s))

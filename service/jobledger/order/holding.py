@@ -274,6 +274,11 @@ class Holding:
             self.shares.pop(number, None)
         self._tell_lost(slices)
 
+    def wait(self, share: Share, pause_s: float) -> None:
+        """Hand nothing of a slice out for a while; then it is read again from where it is."""
+        share.waits_until = time.monotonic() + max(pause_s, 0.001)
+        share.flows = False
+
     def _set_aside(self, share: Share, sealed: Sealed, failures: int, said: str | None) -> None:
         share.stored = share.handled = sealed.place
         share.tried, share.careful = False, 0
@@ -287,9 +292,7 @@ class Holding:
     def _back_off(self, share: Share, failures: int) -> None:
         if failures >= self._of.options.max_failures:
             emit(LimitMet("events set aside", ASIDE_MOST, ASIDE_MOST))
-        pause_s = min(BACKOFF_MOST_S, self._of.options.backoff_s * 2.0 ** min(30, max(0, failures - 1)))
-        share.waits_until = time.monotonic() + max(pause_s, 0.001)
-        share.flows = False
+        self.wait(share, min(BACKOFF_MOST_S, self._of.options.backoff_s * 2.0 ** min(30, max(0, failures - 1))))
 
     def _tell_lost(self, slices: Sequence[int]) -> None:
         if slices:

@@ -30,6 +30,7 @@ _DEBUG: frozenset[type[Observation]] = frozenset(
         seen.JobStarted,
         seen.JobFinished,
         seen.ReportAccepted,
+        seen.WebhookDelivered,
     }
 )
 _WARNING: frozenset[type[Observation]] = frozenset(
@@ -52,9 +53,10 @@ _WARNING: frozenset[type[Observation]] = frozenset(
         seen.SubscriptionReset,
         seen.SubscriptionSetAside,
         seen.SubscriptionSlicesLost,
+        seen.WebhookFailed,
     }
 )
-_ERROR: frozenset[type[Observation]] = frozenset({seen.PartitionsShort, seen.ProjectionStopped})
+_ERROR: frozenset[type[Observation]] = frozenset({seen.PartitionsShort, seen.ProjectionStopped, seen.WebhookDisabled})
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
