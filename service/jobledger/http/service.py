@@ -6,7 +6,7 @@ import asyncio
 import time
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 from aiohttp import web
@@ -37,6 +37,7 @@ from jobledger.http.stream import Streams
 from jobledger.http.workroom import Workroom
 from jobledger.jobs.catalogue import Catalogue
 from jobledger.jobs.client import Client
+from jobledger.jobs.database import DatabaseDoor
 from jobledger.jobs.fitting import Fitting
 from jobledger.observations import LimitMet, emit
 from jobledger.settings import Settings
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from jobledger.http.route import Route
     from jobledger.jobs.app import App
+    from jobledger.order.reader import Feed
     from jobledger.store.pool import Store
 
 PARTS: Final = (
@@ -83,7 +85,7 @@ class Service:
         self.client = Client(store, app=app, strict=None if app is not None else True)
         self.nobody = Access("nobody", frozenset(), frozenset())
         self.authenticate = authenticate or _nobody
-        self.catalogue = Catalogue(store.shard)
+        self.catalogue = Catalogue(DatabaseDoor(store))
         self.fitting = Fitting()
         self.rates = Rates(self.settings.http_rate)
         self.draining = asyncio.Event()
@@ -112,12 +114,13 @@ class Service:
         """The OpenAPI document of these routes."""
         return orjson.dumps(describe(self.routes))
 
+    def feed(self, **wanted: Any) -> Feed:
+        """Return a feed as `client.events` does, marked arguments masked."""
+        return cast("Feed", self.client.events(**wanted))
+
     async def schema_of(self, kind: str) -> Mapping[str, Any] | None:
         """Return the JSON Schema that a kind's arguments were registered with, as of a minute ago at most."""
-        fresh, found = self.catalogue.known(kind)
-        if not fresh:
-            async with self.store.connection(ours=True) as connection:
-                found = await self.catalogue.find(connection, kind)
+        found = await self.catalogue.find(kind)
         return found.schema if found is not None else None
 
     def count(self, access: Access) -> None:
