@@ -75,7 +75,7 @@ async def follow(bench: Bench, *, readers: int, rate: float, held: bool) -> None
         started("appender", [json.dumps(orders)]) as (appender,),
         _held(bench, held),
     ):
-        ahead_s = await _ahead(bench)
+        ahead_s = await ahead_of(bench)
         made = [_reader(client, setup.jobs, setup.tenants, number, readers) for number in range(readers)]
         tasks = [asyncio.create_task(reader.read(ahead_s)) for reader in made]
         await asyncio.sleep(1.0 + readers / 1000)  # they are live then; one that is not catches up, and is slower
@@ -130,7 +130,7 @@ async def _all_in(bench: Bench, readers: list[_Reader], tasks: list[asyncio.Task
         raise CheckFailed("A reader got an event twice.", detail={"events": wrong})
 
 
-async def _ahead(bench: Bench) -> float:
+async def ahead_of(bench: Bench) -> float:
     """Return how many seconds the database's clock is ahead of this machine's, by the quickest of some looks."""
     best = (float("inf"), 0.0)
     for _ in range(_LOOKS):

@@ -21,11 +21,12 @@ _ANSWER_S: Final = 30.0
 
 
 class Process:
-    """One worker process; `done` is what it has done, as far as it has said."""
+    """One worker process; `first` is the line by which it said that it is there, `done` what it has done so far."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         """Watch a process that was just started."""
         self.process = process
+        self.first = ""
         self.done = Done()
         self._heard = asyncio.Event()
 
@@ -96,9 +97,9 @@ async def started(program: str, orders: Sequence[str]) -> AsyncIterator[list[Pro
             running.append(Process(process))
             running[-1].say(order)
         for one in running:
-            first = await one.line()
+            one.first = await one.line()
             if program == "drainer":
-                one.take_in(first)
+                one.take_in(one.first)
         yield running
     finally:
         for one in running:

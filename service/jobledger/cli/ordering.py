@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from jobledger.cli.following import application
 from jobledger.cli.measuring import Partitions, Plot, measure
 from jobledger.cli.options import Data, Dsn, Json  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.streaming import application
 
 __all__ = ["application"]
 
