@@ -34,7 +34,7 @@ grant execute on function jobledger.push_set, jobledger.push_remove to jobledger
 
 grant execute on function jobledger.verify_events, jobledger.verify_rows, jobledger.verify_views, jobledger.verify_keys, jobledger.verify_blocks, jobledger.verify_unsealed to jobledger_operator;
 
-grant execute on function jobledger.key_create, jobledger.key_find, jobledger.key_list, jobledger.key_revoke, jobledger.key_used to jobledger_operator;
+grant execute on function jobledger.key_create, jobledger.key_find, jobledger.key_list, jobledger.key_revoke, jobledger.key_standing, jobledger.key_used to jobledger_operator;
 
 grant execute on function jobledger.webhook_due, jobledger.webhook_succeeded, jobledger.webhook_failed to jobledger_worker, jobledger_operator;
 

@@ -273,6 +273,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
     "key_find": [("select * from jobledger.key_find(0::smallint, null, $1)", "job")],
     "key_list": [("select * from jobledger.key_list(0::smallint, array[$1::text])", "tenant")],
     "key_revoke": [("select * from jobledger.key_revoke(0::smallint, $1)", "job")],
+    "key_standing": [("select jobledger.key_standing(0::smallint, array[$1::uuid])", "job")],
     "key_used": [("select * from jobledger.key_used(0::smallint, array[$1::uuid], array[0::real])", "job")],
     # Kinds are the application's words, shared by all tenants.
     "register_kind": [],

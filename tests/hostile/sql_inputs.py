@@ -716,6 +716,7 @@ def _keys() -> dict[str, dict[str, Argument]]:
             "p_ids": Argument("uuid[]", b"{019aa0b1-7c00-7000-8000-000000000001}", [*listed("{1}", "{}"), None]),
             "p_ago": Argument("real[]", b"{0}", [*listed("{x}", "{-1}", "{NaN}", "{NULL}", "{0,1}", "{86401}"), None]),
         },
+        "key_standing": {"p_shard": SHARD, "p_ids": Argument("uuid[]", b"{}", [*listed("{1}", "{{mark}}"), None])},
     }
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Access:
     """Who asks. `tenants` None: of every tenant; `owner` not None: of that owner's jobs inside them only.
 
-    `name` is the actor that the log gets; `id` the key by which requests are counted; `rate` its own limit of requests
-    a second.
+    `name` is the actor that the log gets; `id` by what its requests are counted; `rate` its own limit of requests a
+    second; `key` the key that it has, or that its token was made with.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Access:
     id: UUID | None = None
     rate: int | None = None
     expires_at: datetime | None = None
+    key: UUID | None = None
 
     def may(self, *roles: Role) -> bool:
         """Say whether it has one of the roles; `admin` has all, and none asked for is everybody's."""

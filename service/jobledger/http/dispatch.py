@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from jobledger.errors import BadInput, JobledgerError, MethodNotAllowed, NotFound, TooLarge, Unavailable
 from jobledger.http import intake
+from jobledger.http.key_book import ASKS, asking
 from jobledger.http.problem import problem
 from jobledger.http.route import JSON, Answer, Call
 from jobledger.observations import RequestFailed, RequestServed, emit, listeners
@@ -72,6 +73,8 @@ def serving(service: Service, route: Route) -> Callable[[web.Request], Awaitable
 async def _answered(service: Service, route: Route, request: web.Request) -> web.StreamResponse:
     access = service.nobody if route.public else await service.authenticate(request)
     if not route.public:
+        asking.set(access)
+        request[ASKS] = access
         service.count(access)
         access.require(*route.needs)
     query: Any = None if route.query is None else intake.read_query(route.query, request)

@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from jobledger.errors import BadInput, InvalidArgument, InvalidFields, TooLarge, UnsupportedMedia
+from jobledger.http.authentication import is_in_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,8 @@ def read_query(model: type[BaseModel], request: web.Request) -> BaseModel:
     given: dict[str, Any] = {}
     listed = _listed(model)
     for name, value in request.query.items():
+        if is_in_address(name, value):
+            continue
         if name in listed:
             given.setdefault(name, []).append(value)
         elif name in given:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from jobledger.errors import JobledgerError, RateLimited, Unauthenticated, Unavailable
+from jobledger.errors import JobledgerError, Unauthenticated, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,5 @@ def problem(error: JobledgerError, headers: Mapping[str, str] | None = None) -> 
         given.setdefault("Retry-After", str(error.detail.get("retry_after_s", RETRY_AFTER_S)))
     if isinstance(error, Unauthenticated):
         given["WWW-Authenticate"] = 'Bearer realm="jobledger"'
-    if isinstance(error, RateLimited):
-        given.setdefault("Retry-After", "1")
     body = orjson.dumps(document(error), default=str)
     return web.Response(body=body, status=error.http_status, content_type=MEDIA, headers=given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -28,11 +28,14 @@ from jobledger.http import (
     workers,
 )
 from jobledger.http.access import Access
+from jobledger.http.authentication import Authentication
+from jobledger.http.crossing import Crossing, origins_of
 from jobledger.http.dispatch import serving, unmatched
-from jobledger.http.openapi import describe
-from jobledger.http.rate import Rates
 from jobledger.http.endings import Endings
 from jobledger.http.key_book import ASKS, KeyBook
+from jobledger.http.openapi import describe
+from jobledger.http.rate import Rates
+from jobledger.http.reference_page import page
 from jobledger.http.stream import Streams
 from jobledger.http.workroom import Workroom
 from jobledger.jobs.catalogue import Catalogue
@@ -41,9 +44,10 @@ from jobledger.jobs.database import DatabaseDoor
 from jobledger.jobs.fitting import Fitting
 from jobledger.observations import LimitMet, emit
 from jobledger.settings import Settings
+from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from jobledger.http.route import Route
     from jobledger.jobs.app import App
@@ -84,24 +88,30 @@ class Service:
         self.app = app
         self.client = Client(store, app=app, strict=None if app is not None else True)
         self.nobody = Access("nobody", frozenset(), frozenset())
-        self.authenticate = authenticate or _nobody
+        self.book = KeyBook(store)
+        self.authenticate = authenticate or Authentication(self.book, self.settings)
+        self.crossing = Crossing(origins_of(self.settings.http_origins))
         self.catalogue = Catalogue(DatabaseDoor(store))
         self.fitting = Fitting()
         self.rates = Rates(self.settings.http_rate)
         self.draining = asyncio.Event()
+        self.endings = Endings(store, self.draining)
         self.started = time.monotonic()
         self.work = Workroom(store, self.settings)
         self._open_streams = 0
         self.streams = Streams()
         self.application = web.Application(
-            middlewares=[unmatched], client_max_size=self.settings.http_body_bytes, handler_args={"access_log": None}
-        self.endings = Endings(store, self.draining)
+            middlewares=[self.crossing.answer, unmatched],
+            client_max_size=self.settings.http_body_bytes,
+            handler_args={"access_log": None},
         )
         for route in self.routes:
             self.application.router.add_route(route.method, route.path, serving(self, route))
         self.application.on_shutdown.append(self._drain)
         self.application.on_shutdown.append(self.work.drain)
         self.application.on_cleanup.append(self.work.close)
+        self.application.on_response_prepare.append(self._dress)
+        self.application.cleanup_ctx.append(self._keep)
 
     @cached_property
     def routes(self) -> list[Route]:
@@ -123,30 +133,53 @@ class Service:
         found = await self.catalogue.find(kind)
         return found.schema if found is not None else None
 
+    @cached_property
+    def reference(self) -> bytes:
+        """The same as a page for people."""
+        return page(orjson.loads(self.description)).encode()
+
     def count(self, access: Access) -> None:
         """Count a request of a key. Raises `RateLimited` where it has made all that it may for now."""
         if not self.rates.take(access):
-            emit(LimitMet("http_rate", 1, access.rate or self.settings.http_rate))
-            raise RateLimited
+            rate = access.rate or self.settings.http_rate
+            emit(LimitMet("http_rate", 1, rate))
+            raise RateLimited(detail={"rate": rate, "retry_after_s": 1})
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Take a place for an open stream or a waiting request, for a block. Raises `Busy` where none is left."""
+        """Take a place for an open stream or a waiting request, for a block. Raises `Busy` where none is left.
+
+        The handler is cancelled once the key that it was asked with counts no more.
+        """
         most = self.settings.http_streams
         if self._open_streams >= most:
             emit(LimitMet("http_streams", self._open_streams, most))
             raise Busy(detail={"limit": most})
         self._open_streams += 1
         try:
-            yield
+            with self.book.watched():
+                yield
         finally:
             self._open_streams -= 1
+
+    async def _dress(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Say in an answer's headers what is left of the key's rate, and which pages may read it."""
+        access = request.get(ASKS)
+        limited = self.rates.left(access) if access is not None else None
+        if limited is not None:
+            response.headers["RateLimit-Policy"] = f'"key";q={limited[0]};w=1'
+            response.headers["RateLimit"] = f'"key";r={limited[1]};t=1'
+        self.crossing.dress(request, response)
+
+    async def _keep(self, _: web.Application) -> AsyncIterator[None]:
+        """Look after the keys for as long as the service runs."""
+        task = asyncio.create_task(self.book.keep())
+        yield
+        await end([task])
+        with suppress(JobledgerError, OSError):
+            await self.book.note()
 
     async def _drain(self, _: web.Application) -> None:
         """Tell the open streams and waiting requests to end."""
         self.draining.set()
         self.streams.wake()
-
-
-async def _nobody(_: web.Request) -> Access:
-    raise Unauthenticated("No key was given.", hint="Send it as `Authorization: Bearer jl_…`.")

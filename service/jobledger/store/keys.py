@@ -170,6 +170,19 @@ async def revoke_key(
         return bool(await connection.fetchval(statement("key_revoke"), shard, id_, given, owner, actor, reason))
 
 
+async def standing(connection: Connection, shard: int, ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return which of these keys count: neither revoked nor over."""
+    with translated():
+        return frozenset(await connection.fetchval(statement("key_standing"), shard, list(ids)))
+
+
+async def clock(connection: Connection) -> datetime:
+    """Return the one clock, the database's: by it the ends of keys and tokens are judged."""
+    with translated():
+        now: datetime = await connection.fetchval(statement("clock"))
+    return now
+
+
 async def note_used(connection: Connection, shard: int, ago_s: Mapping[UUID, float]) -> None:
     """Note how many seconds ago keys were last used, 10,000 of them at most."""
     with translated():
