@@ -25,6 +25,7 @@ from jobledger.errors import (
     UnsupportedMedia,
 )
 from jobledger.http import problem
+from jobledger.http.examples import example
 from jobledger.http.route import IDS, JSON, NDJSON, SSE
 from jobledger.http.schemas import Schemas
 
@@ -53,7 +54,7 @@ _SAID: Final = {
     304: "Nothing changed since the answer of that ETag.",
 }
 _STREAMED: Final = {
-    SSE: "Server-sent events: `id` is the cursor to resume from, `event` the type, `data` one JSON document.",
+    SSE: "One server-sent event: its `id` is the cursor to go on from, its `data` a JSON document.",
     NDJSON: "One JSON document a line.",
 }
 
@@ -113,9 +114,11 @@ def _operation(route: Route, schemas: Schemas, problems: Problems) -> dict[str, 
     if parameters := _parameters(route, schemas):
         found["parameters"] = parameters
     if route.body is not None:
+        schema = schemas.of(route.body, "validation")
+        content = {"schema": schema, "example": example(schema, schemas.found)}
         found["requestBody"] = {
             "required": schemas.must_be_given(route.body),
-            "content": {route.takes: {"schema": schemas.of(route.body, "validation")}},
+            "content": {route.takes: content},
         }
     found["responses"] = _responses(route, schemas, problems)
     return found
@@ -162,8 +165,19 @@ def _success(route: Route, status: int, schemas: Schemas) -> dict[str, Any]:
         if media == JSON and route.answer is not None:
             content[media] = {"schema": schemas.of(route.answer, "serialization")}
         elif media != JSON:
-            content[media] = {"schema": {"type": "string", "description": _STREAMED.get(media, "")}}
+            content[media] = {"schema": _streamed(media, route, schemas)}
     return found | ({"content": content} if content else {})
+
+
+def _streamed(media: str, route: Route, schemas: Schemas) -> dict[str, Any]:
+    """Return the schema of one event of a stream, which is how OpenAPI before 3.2 is read; else that of a text."""
+    data: dict[str, Any] = {"type": "string"}
+    if route.answer is not None and media in (SSE, NDJSON):
+        data |= {"contentMediaType": JSON, "contentSchema": schemas.of(route.answer, "serialization")}
+    if media == SSE:
+        fields = {"id": {**_TEXT, "description": "The cursor."}, "event": _TEXT, "data": data}
+        return {"type": "object", "description": _STREAMED[SSE], "required": ["data"], "properties": fields}
+    return data | ({"description": _STREAMED[media]} if media in _STREAMED else {})
 
 
 def _errors(route: Route) -> dict[int, list[type[JobledgerError]]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobledger.http.route import Answer, Routes
+from aiohttp import web
+
+from jobledger.http.reference_page import POLICY
+from jobledger.http.route import HTML, Answer, Routes
 
 if TYPE_CHECKING:
     from jobledger.http.route import Call
@@ -19,3 +22,20 @@ async def openapi(call: Call[Any, Any]) -> Answer:
     It is made from what is served, the application's own resources among it.
     """
     return Answer(call.service.description)
+
+
+@routes.get("/docs", public=True, media=(HTML,))
+async def reference_page(call: Call[Any, Any]) -> web.Response:
+    """Show this reference as a page.
+
+    It is one document that loads nothing and runs nothing, so that it works offline.
+    """
+    headers = {
+        "Content-Security-Policy": POLICY,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+    }
+    response = web.Response(body=call.service.reference, content_type=HTML, charset="utf-8", headers=headers)
+    response.enable_compression()
+    return response

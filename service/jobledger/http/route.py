@@ -28,6 +28,7 @@ B = TypeVar("B")
 JSON: Final = "application/json"
 SSE: Final = "text/event-stream"
 NDJSON: Final = "application/x-ndjson"
+HTML: Final = "text/html"
 
 IDS: Final = frozenset({"job", "worker", "key", "webhook"})
 """The parts of paths that are ids; one that is none, does not exist."""
