@@ -16,11 +16,11 @@ from jobledger.cli import (
     jobs,
     migrate,
     operate,
-    ordering,
     partitions,
     projections,
     replay,
     serve,
+    serving,
     simulate,
     subscriptions,
     tenants,
@@ -79,7 +79,7 @@ application.add_typer(migrate.application, name="migrate", rich_help_panel="Data
 application.add_typer(projections.application, name="projections", rich_help_panel="Database")
 application.add_typer(partitions.application, name="partitions", rich_help_panel="Database")
 application.add_typer(subscriptions.application, name="subscriptions", rich_help_panel="Control")
-application.add_typer(ordering.application, name="bench", rich_help_panel="Run")
+application.add_typer(serving.application, name="bench", rich_help_panel="Run")
 
 
 def _flow(commands: typer.Typer) -> None:

@@ -12,7 +12,7 @@ import asyncpg
 from aiohttp import web
 from pydantic import BaseModel
 
-from jobledger.errors import BadInput, JobledgerError, MethodNotAllowed, NotFound, TooLarge, Unavailable
+from jobledger.errors import JobledgerError, MethodNotAllowed, NotFound, Unavailable
 from jobledger.http import intake
 from jobledger.http.key_book import ASKS, asking
 from jobledger.http.problem import problem
@@ -105,21 +105,17 @@ def _response(route: Route, request: web.Request, answer: Answer) -> web.Respons
     return response
 
 
-@web.middleware
-async def unmatched(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer as a problem what no route takes, and what the server itself refuses."""
-    try:
-        return await handler(request)
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        return problem(MethodNotAllowed(detail={"allowed": sorted(error.allowed_methods)}), {"Allow": allowed})
-    except web.HTTPNotFound:
-        return problem(NotFound("There is no such path."))
-    except web.HTTPRequestEntityTooLarge:
-        return problem(TooLarge("The body is longer than the service takes."))
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        return problem(BadInput("The request is not acceptable."))
+def unmatched(router: web.UrlDispatcher) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return what answers whatever no route takes: the path, or only its method, is not there."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        allowed: set[str] = set()
+        for resource in router.resources():
+            found, methods = await resource.resolve(request)
+            if found is None:
+                allowed |= methods
+        if not allowed:
+            return problem(NotFound("There is no such path."))
+        return problem(MethodNotAllowed(detail={"allowed": sorted(allowed)}), {"Allow": ", ".join(sorted(allowed))})
+
+    return answer

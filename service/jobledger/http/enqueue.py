@@ -11,17 +11,18 @@ from pydantic import Field
 
 from jobledger.errors import BadInput, Conflict, InvalidArgs, InvalidArgument, TooLarge, UnknownKind
 from jobledger.http.route import Answer, Document, Routes
-from jobledger.store.enqueue import BATCH_MAX
+from jobledger.jobs.middleware import around_enqueue, send_together
+from jobledger.store import enqueue as core
 from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
     from jobledger.http.route import Call
-    from jobledger.jobs.kind import Call as JobCall
 
 routes = Routes("Jobs")
 
 KEY: Final = "Idempotency-Key"
 _KEY_CHARACTERS: Final = 256
+_TRACE: Final = ("traceparent", "tracestate")
 
 
 class NewJob(Document):
@@ -55,7 +56,7 @@ class Enqueued(Document):
 class NewJobs(Document):
     """Jobs to be enqueued together, all or nothing."""
 
-    jobs: Annotated[list[NewJob], Field(max_length=BATCH_MAX)]
+    jobs: Annotated[list[NewJob], Field(max_length=core.BATCH_MAX)]
 
 
 class EnqueuedJobs(Document):
@@ -75,10 +76,13 @@ async def enqueue_job(call: Call[None, NewJob]) -> Answer:
     With the header `Idempotency-Key` (or `key`) a repeated request makes no second job: it answers 200 with the first
     one's id, for 24 hours; the same key with other content is refused. The answer is durable.
     """
-    key = call.request.headers.get(KEY)
-    service = call.service
-    made = await service.client.send(await _checked(call, call.body, key))
-    text = f'{{"id":"{made.id}","tenant":"{made.tenant}","created":{"true" if made.created else "false"}}}'
+    service, job = call.service, await _job(call, call.body, call.request.headers.get(KEY))
+
+    async def send(new: core.NewJob) -> core.Enqueued:
+        return await service.door.enqueue(new, actor=call.access.name, strict=service.strict, conn=None)
+
+    made = await around_enqueue(service.layers, send)(job)
+    text = f'{{"id":"{made.id}","tenant":"{job.tenant}","created":{"true" if made.created else "false"}}}'
     return Answer(text.encode(), status=201 if made.created else 200, headers={"Location": f"/v1/jobs/{made.id}"})
 
 
@@ -90,34 +94,40 @@ async def enqueue_jobs(call: Call[None, NewJobs]) -> Answer:
     it is. Errors name the places (from 0) of the offending jobs in `facts.items`.
     """
     key = call.request.headers.get(KEY)
-    calls = []
+    service, items = call.service, []
     for place, job in enumerate(call.body.jobs):
         try:
-            calls.append(await _checked(call, job, None if key is None else f"{key}/{place}", together=True))
+            items.append(await _job(call, job, None if key is None else f"{key}/{place}"))
         except BadInput as fault:
             raise type(fault)(
                 f"Item {place}: {fault.message}", hint=fault.hint, detail={**fault.detail, "items": [place]}
             ) from None
-    done = await call.service.client.enqueue_many(calls, actor=call.access.name)
-    jobs = [{"id": one.id, "tenant": one.tenant, "created": one.created} for one in done]
-    return Answer(orjson.dumps({"jobs": jobs}, default=str), status=201)
+
+    async def send_all(batch: list[core.NewJob]) -> list[core.Enqueued]:
+        return await service.door.enqueue_many(batch, actor=call.access.name, strict=service.strict, conn=None)
+
+    done = await send_together(service.layers, items, send_all)
+    jobs = [
+        {"id": str(one.id), "tenant": job.tenant, "created": one.created} for one, job in zip(done, items, strict=True)
+    ]
+    return Answer(orjson.dumps({"jobs": jobs}), status=201)
 
 
-async def _checked(call: Call[None, Any], job: NewJob, key: str | None, *, together: bool = False) -> JobCall[Any]:
-    """Return the job as the client takes it: within the wall, its arguments fit for what is registered."""
+async def _job(call: Call[None, Any], job: NewJob, key: str | None) -> core.NewJob:
+    """Return the job as it is enqueued: within the wall, its arguments fit for what is registered."""
+    service = call.service
     stated: dict[str, Any] = {name: value for name in _STATED if (value := getattr(job, name)) is not None}
-    stated["tenant"] = call.access.one_tenant(job.tenant)
-    owner = call.access.owner_of(job.owner)
-    if owner is not None:
-        stated["owner"] = owner
     if key is not None:
         if not 1 <= len(key) <= _KEY_CHARACTERS or not key.isprintable():
             raise InvalidArgument(f"{KEY} has 1 to {_KEY_CHARACTERS} printable characters.", detail={"field": KEY})
         stated["key"] = key
-    if not together:
-        stated["actor"] = call.access.name
-    made = await call.service.client.call(job.kind, job.args, **stated)
-    schema = await call.service.schema_of(job.kind) if made.job is None else None
+    owner = call.access.owner_of(job.owner)
+    if owner is not None:
+        stated["owner"] = owner
+    trace = {name: text for name in _TRACE if (text := call.request.headers.get(name)) is not None}
+    if trace:
+        stated["trace"] = trace
+    schema = await service.schema_of(job.kind)
     if schema is not None:
-        call.service.fitting.check(schema, job.args)
-    return made
+        service.fitting.check(schema, job.args)
+    return core.NewJob(job.kind, orjson.dumps(job.args), call.access.one_tenant(job.tenant), **stated)

@@ -86,12 +86,15 @@ class Service:
         self.store = store
         self.settings = settings or Settings()
         self.app = app
-        self.client = Client(store, app=app, strict=None if app is not None else True)
+        self.client = Client(store, app=app)
         self.nobody = Access("nobody", frozenset(), frozenset())
         self.book = KeyBook(store)
         self.authenticate = authenticate or Authentication(self.book, self.settings)
         self.crossing = Crossing(origins_of(self.settings.http_origins))
-        self.catalogue = Catalogue(DatabaseDoor(store))
+        self.door = DatabaseDoor(store)
+        self.catalogue = Catalogue(self.door)
+        self.strict = app is None or app.strict
+        self.layers = app.enqueue_layers if app is not None else []
         self.fitting = Fitting()
         self.rates = Rates(self.settings.http_rate)
         self.draining = asyncio.Event()
@@ -101,12 +104,14 @@ class Service:
         self._open_streams = 0
         self.streams = Streams()
         self.application = web.Application(
-            middlewares=[self.crossing.answer, unmatched],
+            middlewares=[self.crossing.answer] if self.settings.http_origins else [],
             client_max_size=self.settings.http_body_bytes,
             handler_args={"access_log": None},
         )
         for route in self.routes:
             self.application.router.add_route(route.method, route.path, serving(self, route))
+        # In the place of a middleware, which every request would pay for.
+        self.application.router.add_route("*", "/{path:.*}", unmatched(self.application.router))
         self.application.on_shutdown.append(self._drain)
         self.application.on_shutdown.append(self.work.drain)
         self.application.on_cleanup.append(self.work.close)

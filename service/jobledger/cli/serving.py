@@ -1,0 +1,55 @@
+"""`jobledger bench http`: measurements of the service."""
+# ruff: noqa: PLC0415 - what is measured is imported when a command runs, so that --help answers at once
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from jobledger.cli.measuring import Plot, Tenants, measure
+from jobledger.cli.options import Data, Dsn, Json  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.ordering import application
+
+__all__ = ["application"]
+
+
+class Part(StrEnum):
+    """The parts of the measurement of the service."""
+
+    enqueue = "enqueue"
+    bulk = "bulk"
+
+
+@application.command()
+def http(
+    part: Annotated[
+        list[Part] | None,
+        typer.Option(
+            "--part",
+            help="Only this part; may be given several times. enqueue: one job a request, beside a bare handler; bulk: "
+            "a thousand a request, beside the client's own.",
+            show_default=False,
+        ),
+    ] = None,
+    connections: Annotated[int, typer.Option("--connections", help="enqueue: kept connections that ask.")] = 64,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long each stretch lasts.")] = 3.0,
+    turns: Annotated[int, typer.Option("--turns", help="Stretches of each way; figures are medians.")] = 3,
+    tenants: Tenants = 20,
+    dsn: Dsn = None,
+    data: Data = None,
+    as_json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """Measure the service over HTTP, on a port of this machine, with a key, in a process of its own."""
+    from jobledger.bench.http import http as work
+    from jobledger.bench.setup import Setup, within
+
+    within("connections", connections, 1, 1_000)
+    within("seconds", seconds, 0.1, 600)
+    within("turns", turns, 1, 100)
+    parts = [one.value for one in part or list(Part)]
+    asked = partial(work, parts=parts, connections=connections, seconds=seconds, turns=turns)
+    measure("http", asked, Setup(tenants=tenants), dsn=dsn, data=data, as_json=as_json, plot=plot)
