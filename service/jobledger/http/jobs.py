@@ -12,6 +12,7 @@ from jobledger.errors import JobGone, MomentLost
 from jobledger.events.cloudevent import CloudEvent
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
+from jobledger.order.filters import shown_by
 from jobledger.store.failures import translated
 from jobledger.store.filters import FINISHED_STATES
 from jobledger.store.jobs_read import HISTORY_MAX, PAGE_MAX, JobDetail, JobPage, missing_job, unknown_job
@@ -155,20 +156,26 @@ async def show_job(call: Call[Then, None]) -> Answer:
 async def job_history(call: Call[Recounted, None]) -> Answer:
     """Tell every event of a job, in order, as CloudEvents."""
     asked, job, store = call.query, call.id("job"), call.service.store
+    mine: dict[str, Any] = {"tenant": call.access.tenant(asked.tenant), "owner": call.access.owner}
     async with store.connection(ours=True) as connection:
         events = await read_history(
-            *(connection, store.shard, job),
-            tenant=call.access.tenant(asked.tenant),
-            owner=call.access.owner,
+            connection,
+            store.shard,
+            job,
             heartbeats=asked.heartbeats,
             after=asked.after,
             limit=asked.limit,
+            **mine,
         )
-    mine = [event.version for event in events if event.stream_id == job]
+        if not events:
+            # Behind its last event a job has none, but it is there.
+            await read_history(connection, store.shard, job, heartbeats=False, limit=1, **mine)
+    own = [event.version for event in events if event.stream_id == job]
     whole = call.access.tenants is None and call.access.owner is None
-    shown = [await call.service.client._shown(event) for event in events]  # noqa: SLF001 - the client's own masking
+    mask = call.service.client._shown  # noqa: SLF001 - as the client itself masks what it tells
+    shown = [await shown_by(mask, event) for event in events]
     told = [orjson.Fragment(CloudEvent.of(event, whole=whole).json_text()) for event in shown]
-    return Answer(json_of({"events": told, "next": mine[-1] if len(mine) == asked.limit else None}))
+    return Answer(json_of({"events": told, "next": own[-1] if len(own) == asked.limit else None}))
 
 
 @routes.get(
