@@ -464,6 +464,28 @@ class WebhookDisabled(Observation):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PushDelivered(Observation):
+    """A request with jobs was sent to a queue's endpoint; `fault` is one word for what went wrong, None for nothing."""
+
+    queue: str
+    tenant: str | None
+    jobs: int
+    status: int | None
+    fault: str | None
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PushHeld(Observation):
+    """A queue's endpoint took nothing, so many times in a row: it is left alone for `for_s`, and its jobs wait."""
+
+    queue: str
+    tenant: str | None
+    failures: int
+    for_s: float
+
+
 VOCABULARY: dict[str, type[Observation]] = {
     kind.topic: kind
     for kind in list(globals().values())

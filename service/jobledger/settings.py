@@ -165,6 +165,15 @@ class Settings(BaseSettings):
     http_socket: Annotated[
         Path | None, Field(description="Path of a unix socket to listen on, in the place of host and port.")
     ] = None
+    http_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[!-~]+$",
+            max_length=2048,
+            description="Address at which others reach the service, for the links that it gives out, such as to the "
+            "endpoints of pushed queues. Default: where it listens.",
+        ),
+    ] = None
     http_tls_cert: Annotated[
         Path | None, Field(description="File with the certificate chain (PEM) for TLS; needs http_tls_key.")
     ] = None

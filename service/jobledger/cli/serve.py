@@ -56,6 +56,7 @@ def serve(
 async def _serve(place: Place, application: App | None) -> None:
     from jobledger.cli import output
     from jobledger.cli.connect import store_at
+    from jobledger.http.push import pushing
     from jobledger.http.server import listening
     from jobledger.http.service import Service
     from jobledger.worker.keeper import Keeper
@@ -66,6 +67,6 @@ async def _serve(place: Place, application: App | None) -> None:
         projections = application.projections if application is not None else ()
         service = Service(store, settings=place.settings, app=application)
         with stopping.listening():
-            async with Keeper(store, place.settings, projections), listening(service) as url:
+            async with Keeper(store, place.settings, projections), listening(service) as url, pushing(service, url):
                 output.say(f"jobledger serves at {url}")
                 await stopping.asked.wait()

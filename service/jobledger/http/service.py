@@ -21,6 +21,7 @@ from jobledger.http import (
     keys,
     kinds,
     limits,
+    push,
     queues,
     reference,
     resources,
@@ -49,6 +50,7 @@ from jobledger.store.tasks import end
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
+    from jobledger.delivery.push import Pusher
     from jobledger.http.route import Route
     from jobledger.jobs.app import App
     from jobledger.order.reader import Feed
@@ -63,6 +65,7 @@ PARTS: Final = (
     kinds.routes,
     workers.routes,
     limits.routes,
+    push.routes,
     events.routes,
     keys.routes,
     reference.routes,
@@ -101,6 +104,8 @@ class Service:
         self.endings = Endings(store, self.draining)
         self.started = time.monotonic()
         self.work = Workroom(store, self.settings)
+        self.pusher: Pusher | None = None
+        """What delivers pushed queues in this process, while it does."""
         self._open_streams = 0
         self.streams = Streams()
         self.application = web.Application(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from uuid import UUID  # noqa: TC003 - what goes over the wire is described by its annotations
 
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from uuid import UUID
 
     from jobledger.store.pool import Connection
 

@@ -1,4 +1,4 @@
-"""For the tests of applications: databases, a settable clock, `drain()` and `assert_enqueued()`.
+"""For the tests of applications: databases, a settable clock, `drain()`, `assert_enqueued()` and a fake endpoint.
 
 With pytest the fixtures are there without any import: `jobledger_database`, `jobledger_store`, `jobledger_client`,
 `jobledger_clock`, `jobledger_drain`. Everything is loaded when it is first used.
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobledger.testing.clock import Clock
     from jobledger.testing.databases import Databases, embedded_postgres
     from jobledger.testing.draining import Attempt, Drained, drain
+    from jobledger.testing.endpoint import FakeEndpoint
 
 __all__ = [
     "Attempt",
@@ -21,6 +22,7 @@ __all__ = [
     "Databases",
     "Drained",
     "EnqueuedJob",
+    "FakeEndpoint",
     "assert_enqueued",
     "drain",
     "embedded_postgres",
@@ -32,6 +34,7 @@ _HOME_OF: Final = {
     **dict.fromkeys(("Clock",), "clock"),
     **dict.fromkeys(("Databases", "embedded_postgres"), "databases"),
     **dict.fromkeys(("Attempt", "Drained", "drain"), "draining"),
+    **dict.fromkeys(("FakeEndpoint",), "endpoint"),
 }
 
 
