@@ -245,6 +245,26 @@ class Settings(BaseSettings):
             "HTTP."
         ),
     ] = False
+    webhooks: Annotated[
+        bool, Field(description="Whether this process, where it is `serve` or `up`, sends webhooks their events.")
+    ] = True
+    webhook_timeout_s: Annotated[
+        float,
+        Field(ge=1, le=300, description="Seconds that a webhook's endpoint gets to answer one request. 1 to 300."),
+    ] = 20.0
+    webhook_disable_s: Annotated[
+        float,
+        Field(
+            ge=60,
+            le=31_536_000,
+            description="Seconds for which an endpoint may not take an event until its webhook is disabled. 60 to "
+            "31536000.",
+        ),
+    ] = 259_200.0
+    webhook_requests: Annotated[
+        int,
+        Field(ge=1, le=1_000, description="Requests to webhooks that a process may have under way. 1 to 1000."),
+    ] = 64
     log_format: Annotated[
         Literal["text", "json"], Field(description="Form of the log that the commands write to stderr.")
     ] = "text"

@@ -59,6 +59,7 @@ async def _serve(place: Place, application: App | None) -> None:
     from jobledger.http.push import pushing
     from jobledger.http.server import listening
     from jobledger.http.service import Service
+    from jobledger.http.webhooks import delivering
     from jobledger.worker.keeper import Keeper
     from jobledger.worker.stop import Stopping
 
@@ -67,6 +68,11 @@ async def _serve(place: Place, application: App | None) -> None:
         projections = application.projections if application is not None else ()
         service = Service(store, settings=place.settings, app=application)
         with stopping.listening():
-            async with Keeper(store, place.settings, projections), listening(service) as url, pushing(service, url):
+            async with (
+                Keeper(store, place.settings, projections),
+                delivering(service),
+                listening(service) as url,
+                pushing(service, url),
+            ):
                 output.say(f"jobledger serves at {url}")
                 await stopping.asked.wait()

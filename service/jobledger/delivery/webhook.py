@@ -23,6 +23,7 @@ from jobledger.observations import WebhookDelivered, WebhookDisabled, WebhookFai
 from jobledger.order.checkpoints import Lag, Options, Registered
 from jobledger.order.consumer import Consumer
 from jobledger.order.cursor import Place
+from jobledger.order.filters import shown_by
 from jobledger.order.holding import LOST, told_of
 from jobledger.store.failures import translated
 from jobledger.store.service_key import ServiceKey
@@ -30,7 +31,7 @@ from jobledger.store.statements import statement
 from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from jobledger.delivery.sender import Sent
     from jobledger.events import Event
     from jobledger.order.consumer import Delivery
+    from jobledger.order.filters import Shown
     from jobledger.store.pool import Store
 
 _log = logging.getLogger("jobledger.delivery")
@@ -85,7 +87,7 @@ class Deliverer:
         requests: int = REQUESTS,
         backoff_s: float = BACKOFF_S,
         look_s: float = LOOK_S,
-        shown: Callable[[Event], Awaitable[Event]] | None = None,
+        shown: Shown | None = None,
     ) -> None:
         """Prepare.
 
@@ -173,7 +175,7 @@ class Deliverer:
         """Send events to a webhook's endpoint, once a place is free."""
         assert self._key is not None  # noqa: S101 - what is due was looked up with it
         whole = one.tenant is None and one.registered.wanted.owner is None
-        texts = [CloudEvent.of(await self._given(event), whole=whole).json_text() for event in events]
+        texts = [CloudEvent.of(await shown_by(self._shown, event), whole=whole).json_text() for event in events]
         body = texts[0] if one.batch == 1 else b"[" + b",".join(texts) + b"]"
         async with self._places:
             headers = signature.sign(signing(self._key, one.id, one.generation, one.rotated_at), _message(events), body)
@@ -219,11 +221,6 @@ class Deliverer:
         """Return how long to wait: twice as long each time, up to an hour, spread; longer where it was asked for."""
         pause_s = min(BACKOFF_MOST_S, self._backoff_s * 2.0 ** min(30, failures - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
         return max(pause_s, min(asked_s or 0.0, RETRY_AFTER_MOST_S))
-
-    async def _given(self, event: Event) -> Event:
-        if self._shown is not None and event.type == "job.enqueued":
-            return await self._shown(event)
-        return event
 
 
 class _Delivering:

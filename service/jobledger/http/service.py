@@ -26,6 +26,8 @@ from jobledger.http import (
     reference,
     resources,
     tenants,
+    webhooks,
+    work,
     workers,
 )
 from jobledger.http.access import Access
@@ -67,6 +69,7 @@ PARTS: Final = (
     limits.routes,
     push.routes,
     events.routes,
+    webhooks.routes,
     keys.routes,
     reference.routes,
     health.routes,
