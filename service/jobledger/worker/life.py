@@ -17,21 +17,16 @@ from jobledger.observations import (
     emit,
     listeners,
 )
-from jobledger.order.projections import built_in
-from jobledger.order.runner import Runner
-from jobledger.order.sealer import Sealer
 from jobledger.store.tasks import end
 from jobledger.worker.conclude import DROPPED
 from jobledger.worker.fetch import Fetcher
 from jobledger.worker.heartbeat import Heartbeat
-from jobledger.worker.housekeeping import Renewal, Ticker, copy_when, show_turning, watch
-from jobledger.worker.idle import IdleFlag
+from jobledger.worker.housekeeping import Renewal, show_turning, watch
 from jobledger.worker.incarnation import Incarnation
 from jobledger.worker.limits import Budget, Limits
-from jobledger.worker.link import Link
-from jobledger.worker.listen import Ears, listening
 from jobledger.worker.places import Places
 from jobledger.worker.report import Reporter
+from jobledger.worker.sides import Around
 from jobledger.worker.slots import Ending, SlotPool
 from jobledger.worker.stop import Stopping, wind_down
 from jobledger.worker.workshop import Workshop
@@ -43,11 +38,11 @@ if TYPE_CHECKING:
     from jobledger.jobs.app import App
     from jobledger.settings import Settings
     from jobledger.store.claim import ClaimedJob
-    from jobledger.store.pool import Store
-    from jobledger.store.tick import TickResult
     from jobledger.store.workers import Told
+    from jobledger.worker.idle import IdleFlag
     from jobledger.worker.places import Asked
     from jobledger.worker.slots import Outcome, Slot
+    from jobledger.worker.way import Way
     from jobledger.worker.workshop import Shop
 
 _log = logging.getLogger("jobledger.worker")
@@ -82,21 +77,18 @@ class Life:
     def __init__(
         self,
         app: App,
-        store: Store,
+        link: Way,
         *,
         names: Sequence[str],
-        queues: Mapping[str, int | None] | None,
-        tenants: Sequence[str] | None,
         concurrency: int,
         settings: Settings,
         limits: Limits,
         manner: Manner,
         stopping: Stopping,
-        shop: Callable[[Link], Shop] | None = None,
+        shop: Callable[[Way], Shop] | None = None,
     ) -> None:
         """Put the parts together; nothing is sent yet. `shop`: where jobs are done, if not by the app's handlers."""
         self._app = app
-        self._store = store
         self._settings = settings
         self._manner = manner
         self._concurrency = concurrency
@@ -111,16 +103,7 @@ class Life:
         self._finished = 0
         self._still_since = 0.0
         self._incarnations: list[Incarnation] = []
-        self._link = Link(
-            store,
-            kinds=names,
-            queues=queues,
-            tenants=tenants,
-            lease_s=settings.lease_s,
-            patience_s=manner.patience_s,
-            window=settings.claim_tenants,
-        )
-        self.idle = IdleFlag(self._link.say_idle, always=settings.notify == "always")
+        self._link = link
         self._workshop = Workshop(app, self._link, ignore_s=manner.ignore_s) if shop is None else shop(self._link)
         self._heartbeat = Heartbeat(
             self._link.pulse,
@@ -130,11 +113,24 @@ class Life:
             told=self._told,
             over=self._lease_ended,
         )
-        self._ticker = Ticker(self._link.tick, reopen=self._reopen, ticked=self._ticked, every_s=manner.tick_s)
-        self._copy_due = asyncio.Event()
-        self._sealer = Sealer(store, reopen=self._reopen)
+        self.sides = link.sides(
+            Around(
+                app=app,
+                settings=settings,
+                tick_s=manner.tick_s,
+                reopen=self._reopen,
+                worth=self._worth,
+                notified=self._notified,
+                hurry=self._heartbeat.hurry,
+            )
+        )
         self.pool: SlotPool
         self.fetcher: Fetcher
+
+    @property
+    def idle(self) -> IdleFlag | None:
+        """How the database knows that this worker waits; None where nobody has to."""
+        return self.sides.idle
 
     @property
     def home(self) -> Incarnation:
@@ -155,19 +151,13 @@ class Life:
         fetching = self._loop.create_task(self.fetcher.run(), name="jobledger-fetch")
         sides = [
             self._loop.create_task(show_turning(self._heartbeat.turned, self._settings.stall_after_s)),
-            self._loop.create_task(self._ticker.run(), name="jobledger-tick"),
-            self._loop.create_task(copy_when(self._copy_due, self._link.snapshot), name="jobledger-snapshot"),
             self._loop.create_task(watch(self._look_after), name="jobledger-watch"),
+            *self.sides.begin(),
         ]
-        if self._settings.seal:
-            sides.append(self._loop.create_task(self._sealer.run(), name="jobledger-seal"))
-        if self._settings.projections:
-            folding = Runner(self._store, [*built_in(), *self._app.projections])
-            sides.append(self._loop.create_task(folding.run(), name="jobledger-projections"))
         if until_empty:
             sides.append(self._loop.create_task(self._stop_when_empty(), name="jobledger-until-empty"))
         try:
-            async with listening(self._listen_dsn(), self._store.shard, Ears(self._notified, self._listens)):
+            async with self.sides.listening():
                 ready.set()
                 await self._stopping.asked.wait()
         finally:
@@ -196,32 +186,14 @@ class Life:
             places=Places(self._link.queues, self._occupying),
             taken=self._taken,
             poll_s=self._manner.poll_s,
-            idle=self.idle,
+            idle=self.sides.idle,
         )
-
-    def _listen_dsn(self) -> str | None:
-        """Return where to listen: behind a transaction pooler only at an address past it. None: this worker polls."""
-        direct = self._settings.listen_dsn
-        if self._settings.notify == "off":
-            return None
-        if direct is not None:
-            return direct.get_secret_value()
-        return self._store.dsn if self._store.pooler == "none" else None
-
-    def _notified(self) -> None:
-        self.fetcher.notified()
-        self._sealer.hint()
-
-    def _listens(self, stands: bool) -> None:
-        """The listener's connection came, or went: what was said meanwhile is lost, so look."""
-        self.idle.listening = stands
-        if not stands:
-            self.idle.take_down()
-        self.fetcher.worth()
 
     async def _end(self, fetching: asyncio.Task[None], sides: list[asyncio.Task[None]]) -> None:
         if not self._stopping.asked.is_set():  # this task was cancelled
             self._stopping.ask("cancelled", hurry=True)
+        self.fetcher.stop()
+        self._link.hurry()
         turning, *others = sides
         if self._changing is not None:
             others.append(self._changing)
@@ -273,7 +245,7 @@ class Life:
 
     async def _claim(self, home: Incarnation, n: int, call: int, asked: Asked, cause: str) -> Sequence[ClaimedJob]:
         left = self._budget.left_s()
-        ticking = self._ticker.riding() if cause == "timer" else None
+        ticking = self.sides.riding() if cause == "timer" else None
         timeout_s = None if left is None else int(left)
         try:
             jobs = await self._link.claim(
@@ -281,7 +253,7 @@ class Life:
             )
         except BaseException:
             if ticking is not None:
-                self._ticker.alone()
+                self.sides.alone()
             raise
         if jobs:
             home.saw(jobs[0].at)
@@ -318,6 +290,12 @@ class Life:
         """Return the kinds whose declared time-out lies before the worker's end."""
         left = self._budget.left_s() or 0.0
         return [kind for kind in self._names if self._app.kind(kind).declaration.timeout_s <= left]
+
+    def _worth(self) -> None:
+        self.fetcher.worth()
+
+    def _notified(self) -> None:
+        self.fetcher.notified()
 
     def _wanted(self) -> None:
         self.fetcher.hint()
@@ -399,6 +377,7 @@ class Life:
             new = await self._incarnate()
             # Jobs at hand were claimed under the old id; the slots take from one incarnation only.
             self._switching = True
+            self._link.hurry()
             while old.held.waiting or self.fetcher.asked:
                 await asyncio.sleep(0.02)
                 if abrupt:
@@ -454,21 +433,12 @@ class Life:
             _log.warning("the store could not be opened (%s); tried again", type(error).__name__)
             await asyncio.sleep(0.5)
 
-    def _ticked(self, result: TickResult) -> None:
-        if result.promoted or result.rescued or result.released_holds:
-            self.fetcher.worth()
-        if result.killed or result.timed_out:
-            self._heartbeat.hurry()
-        if result.snapshot_due:
-            self._copy_due.set()
-
     async def _stop_when_empty(self) -> None:
         while True:
             await asyncio.sleep(0.01)
             if self.fetcher.empty_polls == 0 or any(len(one.held) for one in self._incarnations):
                 continue
-            result = await self._ticker.once()
-            if result is None or result.found_work or result.skipped:
+            if not await self.sides.nothing_due():
                 continue
             # Two polls that both began after the tick, and found nothing.
             self.fetcher.empty_polls = 0

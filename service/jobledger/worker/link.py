@@ -20,6 +20,7 @@ from jobledger.store.reports import report
 from jobledger.store.tick import TickResult, tick
 from jobledger.store.workers import heartbeat, set_idle, start_worker, stop_worker
 from jobledger.worker.lines import Lines, patiently
+from jobledger.worker.sides import DatabaseSides
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from jobledger.store.reports import Report, Verdict
     from jobledger.store.workers import Told
     from jobledger.worker.held import Beat
+    from jobledger.worker.sides import Around
 
 T = TypeVar("T")
 
@@ -65,9 +67,6 @@ class DatabasePulse:
 
 class Link:
     """What one worker is bound to (queues, kinds, tenants), and its calls under whichever incarnation."""
-
-    waits_s = 0.0
-    """How long a claim may wait for jobs: here not at all, the worker's own timer and hints do."""
 
     def __init__(
         self,
@@ -103,8 +102,12 @@ class Link:
         await self._claims.close()
         await self._sends.close()
 
+    def sides(self, around: Around) -> DatabaseSides:
+        """Make what a worker with a database does beside its jobs."""
+        return DatabaseSides(self, around)
+
     def hurry(self) -> None:
-        """End what waits; nothing does."""
+        """End the claims that wait; none does, the worker's own timer and hints say when to claim."""
 
     async def pulse(self) -> DatabasePulse:
         """Open the heartbeat's connection, in whichever loop runs it."""

@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     class TransactionHost(Host, Protocol):
         """What a transactional runner needs of the worker beside."""
 
-        store: Store
         patience_s: float
+
+        @property
+        def store(self) -> Store:
+            """The database."""
 
         async def report_on(self, connection: Connection, slot: Slot, reports: list[Report], /) -> Sequence[Verdict]:
             """Send reports on the given connection, inside its transaction."""

@@ -16,6 +16,7 @@ from jobledger.settings import Settings
 from jobledger.store.pool import Store
 from jobledger.worker.life import Life, Manner
 from jobledger.worker.limits import Limits
+from jobledger.worker.link import Link
 from jobledger.worker.stop import Stopping
 
 if TYPE_CHECKING:
@@ -104,10 +105,8 @@ class Worker:
             async with self._store() as store, self._bound(store):
                 life = Life(
                     self.app,
-                    store,
+                    self._link(store),
                     names=self._names,
-                    queues=self._queues,
-                    tenants=self._tenants,
                     concurrency=self.concurrency,
                     settings=self.settings,
                     limits=self._limits,
@@ -141,6 +140,17 @@ class Worker:
         self.stop("the block ended", hurry=error is not None)
         if self._task is not None:
             await self._task
+
+    def _link(self, store: Store) -> Link:
+        return Link(
+            store,
+            kinds=self._names,
+            queues=self._queues,
+            tenants=self._tenants,
+            lease_s=self.settings.lease_s,
+            patience_s=self._manner.patience_s,
+            window=self.settings.claim_tenants,
+        )
 
     @contextlib.asynccontextmanager
     async def _store(self) -> AsyncIterator[Store]:

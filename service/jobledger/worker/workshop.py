@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 
 from jobledger import tracing
-from jobledger.errors import NotOpen, Unavailable
+from jobledger.errors import InvalidArgument, NotOpen, Unavailable
 from jobledger.observations import ConnectionLost, ReportRejected, SlotLost, emit
 from jobledger.store.pool import COLLISIONS
 from jobledger.store.reports import Report, report
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from jobledger.jobs.app import App
     from jobledger.jobs.kind import Job
     from jobledger.store.claim import ClaimedJob
-    from jobledger.store.pool import Connection
+    from jobledger.store.pool import Connection, Store
     from jobledger.store.reports import Verdict
-    from jobledger.worker.link import Link
     from jobledger.worker.slots import Outcome, Runner, Slot, SlotPool
+    from jobledger.worker.way import Way
 
 _log = logging.getLogger("jobledger.worker")
 _PROGRESS_TRIES = 4
@@ -56,18 +56,29 @@ class Shop(Protocol):
 class Workshop:
     """Makes the runners of an app's kinds, and serves them."""
 
-    def __init__(self, app: App, link: Link, *, ignore_s: float) -> None:
+    def __init__(self, app: App, link: Way, *, ignore_s: float) -> None:
         """Prepare; `ignore_s` is how long a sync handler may ignore its end."""
         self.threads = Threads(ignore_s=ignore_s)
-        self.children = Children(self.threads, link.store.dsn, link.store.pooler)
+        store = link.store
+        self.children = Children(self.threads, *((store.dsn, store.pooler) if store is not None else (None,)))
         self.middleware = tuple(app.run_layers)
         self.tracing = tracing.enabled()
-        self.store = link.store
+        self._store = store
         self.patience_s = link.patience_s
         self.pool: SlotPool
         self.lost = 0
         self._app = app
         self._link = link
+
+    @property
+    def store(self) -> Store:
+        """The database. Raises `InvalidArgument` for a worker that works through a service."""
+        if self._store is None:
+            raise InvalidArgument(
+                "A kind with transaction=True needs a worker that is connected to the database.",
+                hint="Run it by a worker with a DSN, or bind this one to other kinds.",
+            )
+        return self._store
 
     def runners(self, kinds: Sequence[str]) -> dict[str, Runner]:
         """Return a runner for each of these names or aliases."""
@@ -119,6 +130,7 @@ class Workshop:
 
     def _runner(self, kind: Job[..., Any]) -> Runner:
         if kind.declaration.transaction:
+            self.store  # noqa: B018 - refused at the start, where there is none
             return transaction_runner(kind, self)
         if kind.declaration.isolation == "process":
             return isolated_runner(kind, self)
