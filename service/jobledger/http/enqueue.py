@@ -12,6 +12,7 @@ from pydantic import Field
 from jobledger.errors import BadInput, Conflict, InvalidArgs, InvalidArgument, TooLarge, UnknownKind
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.jobs.middleware import around_enqueue, send_together
+from jobledger.lifecycle.backoff import from_data
 from jobledger.store import enqueue as core
 from jobledger.store.roles import Role
 
@@ -22,6 +23,7 @@ routes = Routes("Jobs")
 
 KEY: Final = "Idempotency-Key"
 _KEY_CHARACTERS: Final = 256
+_STRICT: Final = "Whether a kind is refused that nobody has registered yet."
 _TRACE: Final = ("traceparent", "tracestate")
 
 
@@ -43,6 +45,15 @@ class NewJob(Document):
     key: str | None = Field(None, description="Idempotency key, kept for 24 hours: the same key enqueues once.")
     unique_key: str | None = Field(None, description="No other open job of the tenant may hold it.")
     id: UUID | None = Field(None, description="A version 7 uuid made by the caller.")
+    backoff: dict[str, Any] | None = Field(
+        None, description="In place of the kind's: `type` (exponential, linear, fixed or table) and its parameters."
+    )
+
+
+class OneNewJob(NewJob):
+    """A job to be enqueued by itself."""
+
+    strict: bool = Field(True, description=_STRICT)
 
 
 class Enqueued(Document):
@@ -57,6 +68,7 @@ class NewJobs(Document):
     """Jobs to be enqueued together, all or nothing."""
 
     jobs: Annotated[list[NewJob], Field(max_length=core.BATCH_MAX)]
+    strict: bool = Field(True, description=_STRICT)
 
 
 class EnqueuedJobs(Document):
@@ -69,17 +81,18 @@ _STATED: Final = tuple(name for name in NewJob.model_fields if name not in ("kin
 _ERRORS: Final = (InvalidArgs, InvalidArgument, UnknownKind, TooLarge, Conflict)
 
 
-@routes.post("/v1/jobs", needs=(Role.ENQUEUE,), body=NewJob, answer=Enqueued, status=201, errors=_ERRORS)
-async def enqueue_job(call: Call[None, NewJob]) -> Answer:
+@routes.post("/v1/jobs", needs=(Role.ENQUEUE,), body=OneNewJob, answer=Enqueued, status=201, errors=_ERRORS)
+async def enqueue_job(call: Call[None, OneNewJob]) -> Answer:
     """Enqueue one job.
 
     With the header `Idempotency-Key` (or `key`) a repeated request makes no second job: it answers 200 with the first
     one's id, for 24 hours; the same key with other content is refused. The answer is durable.
     """
     service, job = call.service, await _job(call, call.body, call.request.headers.get(KEY))
+    strict = service.strict and call.body.strict
 
     async def send(new: core.NewJob) -> core.Enqueued:
-        return await service.door.enqueue(new, actor=call.access.name, strict=service.strict, conn=None)
+        return await service.door.enqueue(new, actor=call.access.name, strict=strict, conn=None)
 
     made = await around_enqueue(service.layers, send)(job)
     text = f'{{"id":"{made.id}","tenant":"{job.tenant}","created":{"true" if made.created else "false"}}}'
@@ -95,6 +108,7 @@ async def enqueue_jobs(call: Call[None, NewJobs]) -> Answer:
     """
     key = call.request.headers.get(KEY)
     service, items = call.service, []
+    strict = service.strict and call.body.strict
     for place, job in enumerate(call.body.jobs):
         try:
             items.append(await _job(call, job, None if key is None else f"{key}/{place}"))
@@ -104,7 +118,7 @@ async def enqueue_jobs(call: Call[None, NewJobs]) -> Answer:
             ) from None
 
     async def send_all(batch: list[core.NewJob]) -> list[core.Enqueued]:
-        return await service.door.enqueue_many(batch, actor=call.access.name, strict=service.strict, conn=None)
+        return await service.door.enqueue_many(batch, actor=call.access.name, strict=strict, conn=None)
 
     done = await send_together(service.layers, items, send_all)
     jobs = [
@@ -117,6 +131,8 @@ async def _job(call: Call[None, Any], job: NewJob, key: str | None) -> core.NewJ
     """Return the job as it is enqueued: within the wall, its arguments fit for what is registered."""
     service = call.service
     stated: dict[str, Any] = {name: value for name in _STATED if (value := getattr(job, name)) is not None}
+    if job.backoff is not None:
+        from_data(job.backoff)
     if key is not None:
         if not 1 <= len(key) <= _KEY_CHARACTERS or not key.isprintable():
             raise InvalidArgument(f"{KEY} has 1 to {_KEY_CHARACTERS} printable characters.", detail={"field": KEY})
