@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +22,7 @@ from jobledger.observations import RequestFailed, RequestServed, emit, listeners
 from jobledger.store.pool import COLLISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from jobledger.http.route import Route
     from jobledger.http.service import Service
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("jobledger.http")
 
 COMPRESS_FROM: Final = 1024
+COMPRESS_BESIDE_FROM: Final = 32 * 1024
 _HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
@@ -99,7 +101,14 @@ def _response(route: Route, request: web.Request, answer: Answer) -> web.Respons
         known = {part.strip().removeprefix("W/") for part in request.headers.get("If-None-Match", "").split(",")}
         if "*" in known or tag.removeprefix("W/") in known:
             return web.Response(status=304, headers=headers)
-    response = web.Response(body=body, status=status, headers=headers, content_type=JSON if body is not None else None)
+    response = web.Response(
+        body=body,
+        status=status,
+        headers=headers,
+        content_type=JSON if body is not None else None,
+        # What is long is compressed beside the loop.
+        zlib_executor_size=COMPRESS_BESIDE_FROM,
+    )
     if body is not None and len(body) >= COMPRESS_FROM:
         response.enable_compression()
     return response
@@ -114,8 +123,29 @@ def unmatched(router: web.UrlDispatcher) -> Callable[[web.Request], Awaitable[we
             found, methods = await resource.resolve(request)
             if found is None:
                 allowed |= methods
-        if not allowed:
-            return problem(NotFound("There is no such path."))
-        return problem(MethodNotAllowed(detail={"allowed": sorted(allowed)}), {"Allow": ", ".join(sorted(allowed))})
+        return _refused(allowed) if allowed else problem(NotFound("There is no such path."))
 
     return answer
+
+
+def shadowed(routes: Sequence[Route]) -> dict[str, set[str]]:
+    """Return the methods of each plain path that another route's path, with a part for an id, would answer for too."""
+    patterns = [re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path) + r"\Z") for route in routes if "{" in route.path]
+    found: dict[str, set[str]] = {}
+    for route in routes:
+        if "{" not in route.path and any(pattern.match(route.path) for pattern in patterns):
+            found.setdefault(route.path, set()).add(route.method)
+    return found
+
+
+def refusing(allowed: Collection[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return what answers every other method of a path."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return _refused(allowed)
+
+    return answer
+
+
+def _refused(allowed: Collection[str]) -> web.Response:
+    return problem(MethodNotAllowed(detail={"allowed": sorted(allowed)}), {"Allow": ", ".join(sorted(allowed))})

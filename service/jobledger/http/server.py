@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from jobledger.errors import InvalidArgument
+from jobledger.http.line import Runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,14 +20,16 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def listening(service: Service) -> AsyncIterator[str]:
+async def listening(service: Service, *, any_port: bool = False) -> AsyncIterator[str]:
     """Serve for a block, and give the service's URL. At its end streams are told, and requests get time to end.
+
+    `any_port`: where the port is taken, any free one will do.
 
     Raises:
         InvalidArgument: the address cannot be listened on, or the certificate cannot be read.
     """
     settings = service.settings
-    runner = web.AppRunner(
+    runner = Runner(
         service.application,
         handle_signals=False,
         access_log=None,
@@ -34,21 +38,25 @@ async def listening(service: Service) -> AsyncIterator[str]:
     )
     await runner.setup()
     try:
-        yield await _bound(runner, settings)
+        yield await _bound(runner, settings, any_port)
     finally:
         service.draining.set()
         await runner.cleanup()
 
 
-async def _bound(runner: web.AppRunner, settings: Settings) -> str:
+async def _bound(runner: web.AppRunner, settings: Settings, any_port: bool) -> str:
     secure = _tls(settings)
     scheme = "http" if secure is None else "https"
     try:
         if settings.http_socket is not None:
             await web.UnixSite(runner, str(settings.http_socket), ssl_context=secure).start()
             return f"unix:{settings.http_socket}"
-        site = web.TCPSite(runner, settings.http_host, settings.http_port, ssl_context=secure)
-        await site.start()
+        try:
+            await web.TCPSite(runner, settings.http_host, settings.http_port, ssl_context=secure).start()
+        except OSError as error:
+            if not any_port or error.errno != errno.EADDRINUSE:
+                raise
+            await web.TCPSite(runner, settings.http_host, 0, ssl_context=secure).start()
     except OSError as error:
         raise InvalidArgument(
             f"The service cannot listen there: {error.strerror or error}.",

@@ -33,7 +33,7 @@ from jobledger.http import (
 from jobledger.http.access import Access
 from jobledger.http.authentication import Authentication
 from jobledger.http.crossing import Crossing, origins_of
-from jobledger.http.dispatch import serving, unmatched
+from jobledger.http.dispatch import refusing, serving, shadowed, unmatched
 from jobledger.http.endings import Endings
 from jobledger.http.key_book import ASKS, KeyBook
 from jobledger.http.openapi import describe
@@ -58,6 +58,10 @@ if TYPE_CHECKING:
     from jobledger.order.reader import Feed
     from jobledger.store.pool import Store
 
+IDLE_S: Final = 75.0
+"""Seconds that a connection may take for its next request, from the end of the last to the end of its head."""
+LINGER_S: Final = 2.0
+"""Seconds for which the rest of a refused body is taken in, so that its sender reads the answer."""
 PARTS: Final = (
     enqueue.routes,
     acts.routes,
@@ -114,10 +118,12 @@ class Service:
         self.application = web.Application(
             middlewares=[self.crossing.answer] if self.settings.http_origins else [],
             client_max_size=self.settings.http_body_bytes,
-            handler_args={"access_log": None},
+            handler_args={"access_log": None, "keepalive_timeout": IDLE_S, "lingering_time": LINGER_S},
         )
         for route in self.routes:
             self.application.router.add_route(route.method, route.path, serving(self, route))
+        for path, methods in shadowed(self.routes).items():
+            self.application.router.add_route("*", path, refusing(methods))
         # In the place of a middleware, which every request would pay for.
         self.application.router.add_route("*", "/{path:.*}", unmatched(self.application.router))
         self.application.on_shutdown.append(self._drain)

@@ -139,6 +139,7 @@ async def list_webhooks(call: Call[Whose, None]) -> Answer:
     body=NewWebhook,
     answer=MadeWebhook,
     status=201,
+    also=(200,),
     errors=(AddressRefused, SubscriptionDiffers, BadCursor, FeedReset, InvalidArgument, NotFound),
 )
 async def create_webhook(call: Call[None, NewWebhook]) -> Answer:
