@@ -270,6 +270,31 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "subscriptions remove": _subscription({}, WORDS),
     "subscriptions set-aside": _subscription({}, {"--limit": ("10001", *_COUNTS)}),
     "subscriptions retry": _subscription({"2": "{job}"}, {"2": NO_ID, **WORDS}),
+    "push list": Command({}, {"--tenant": ("\udcff{mark}",)}),
+    "push set": Command(
+        {"1": "q", "2": "https://a.example/jobs"},
+        {
+            "1": NO_NAME,
+            "2": (
+                "",
+                "{mark}",
+                "http://{mark}.example",
+                "https://127.0.0.1/{mark}",
+                "https://u:{mark}@a.example",
+                LONG,
+            ),
+            "--tenant": ("", "a b{mark}", "_global", LONG, "\udcff{mark}"),
+            "--batch": ("1001", *_COUNTS),
+            "--concurrency": ("10001", *_COUNTS),
+            "--max-run": ("0", "2d", *NO_SPAN),
+            "--start-failure": ("", "never", "{mark}"),
+            **WORDS,
+        },
+    ),
+    "push remove": Command(
+        {"1": "q"},
+        {"1": (*NO_NAME, "unknown"), "--tenant": ("", "a b{mark}", "_global", LONG, "\udcff{mark}"), **WORDS},
+    ),
     "partitions list": _PLACE,
     "partitions add": Command({"--ahead": "3"}, {"--ahead": ("0", "25", *NO_NUMBER)}),
     "partitions drop": Command(

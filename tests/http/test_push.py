@@ -8,29 +8,45 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from aiohttp import web
 
 from jobledger import App
+from jobledger.errors import Conflict
+from jobledger.http.access import Access
 from jobledger.http.push import pushing
 from jobledger.lifecycle.backoff import Fixed
+from jobledger.store.roles import Role
 from jobledger.testing import FakeEndpoint
 from jobledger.worker.keeper import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     import aiohttp
 
     from jobledger.store.pool import Store
 
 ENDS = "select stream_id::text as id, count(*) as n from jobledger.events where type = 'job.succeeded' group by 1"
-OPEN = "select (select count(*) from jobledger.ready) + (select count(*) from jobledger.waiting) + (select count(*) from jobledger.running)"
+OPEN = """
+select (select count(*) from jobledger.ready) + (select count(*) from jobledger.running)
+  + (select count(*) from jobledger.waiting)
+"""
+STORY = """
+select e.type::text as type, e.attempt, e.data #>> '{error,type}' as error, e.data #>> '{error,class}' as class,
+  e.data ->> 'reason' as reason, e.stream_id::text as job
+from jobledger.events as e where e.stream_id = any (
+  select x.stream_id from jobledger.events as x where x.version = 1 and x.data -> 'args' ->> 'n' = $1)
+order by e.stream_id, e.version
+"""
 
 
-async def register(store: Store, *, timeout: int = 1, attempts: int = 5, queue: str = "calls") -> None:
+async def register(
+    store: Store, *, limit_s: int = 1, attempts: int = 5, queue: str = "calls", name: str = "call"
+) -> None:
     """Register a kind of the pushed queue, as its application would have."""
     app = App()
 
-    @app.job(queue=queue, timeout=timeout, max_attempts=attempts, backoff=Fixed(0, jitter=0))
+    @app.job(name, queue=queue, timeout=limit_s, max_attempts=attempts, backoff=Fixed(0))
     async def call(n: int) -> None:
         """Whatever the endpoint does."""
 
@@ -43,26 +59,36 @@ async def put(session: aiohttp.ClientSession, queue: str = "calls", **fields: An
         return answer.status, await answer.json(content_type=None)
 
 
-async def enqueue(store: Store, count: int, **stated: Any) -> None:
+async def enqueue(store: Store, *numbers: int, **stated: Any) -> None:
     """Enqueue jobs of the pushed kind."""
-    jobs = [{"kind": "call", "args": {"n": n}, **stated} for n in range(count)]
+    jobs = [{"kind": "call", "args": {"n": n}, **stated} for n in numbers]
     async with store.connection() as connection:
         await connection.execute("select jobledger.enqueue_many($1::jsonb)", orjson.dumps(jobs).decode())
 
 
-async def empty(store: Store) -> None:
-    """Wait until no job is open."""
-    async with store.connection() as connection:
-        while await connection.fetchval(OPEN):
+async def reaches(store: Store, query: str, wanted: object, *given: Any) -> None:
+    """Wait until a query's value is the one wanted."""
+    async with asyncio.timeout(30), store.connection() as connection:
+        while await connection.fetchval(query, *given) != wanted:  # noqa: ASYNC110 - it changes in the database
             await asyncio.sleep(0.02)
+
+
+async def story(store: Store, n: int) -> list[tuple[Any, ...]]:
+    """Return what happened to the job of a number: type, attempt, and the error or reason."""
+    async with store.connection() as connection:
+        rows = await connection.fetch(STORY, str(n))
+    return [(row["type"].removeprefix("job."), row["attempt"], row["error"] or row["reason"]) for row in rows]
 
 
 @asynccontextmanager
 async def pushed(serving: Any, store: Store) -> AsyncIterator[tuple[aiohttp.ClientSession, Any]]:
     """Serve and deliver, as `serve` does."""
-    async with serving(store, send_private=True, stop_grace_s=0.1) as (session, service):
-        async with Keeper(store, service.settings), pushing(service, str(session._base_url)) as pusher:
-            yield session, pusher
+    async with (
+        serving(store, send_private=True, stop_grace_s=0.1, heartbeat_s=0.2) as (session, service),
+        Keeper(store, service.settings),
+        pushing(service, str(session._base_url)),
+    ):
+        yield session, service
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(10_000, marks=pytest.mark.slow)])
@@ -78,16 +104,184 @@ async def test_all_end_and_none_twice_though_some_are_refused_and_some_are_lost(
         status, answer = await put(session, url=endpoint.url, batch=max(5, count // 200), concurrency=1000, max_run=1)
         assert status == 200, answer
         endpoint.secret = answer["secret"]
-        await enqueue(store, count)
-        async with asyncio.timeout(60):
-            await empty(store)
+        await enqueue(store, *range(count))
+        await reaches(store, OPEN, 0)
         async with store.connection() as connection:
             ends = {row["id"]: row["n"] for row in await connection.fetch(ENDS)}
-        print(
-            endpoint.requests, endpoint.refused, sum(endpoint.lost.values()), endpoint.largest, len(endpoint.verdicts)
-        )
         assert len(ends) == count
         assert set(ends.values()) == {1}
         assert endpoint.refused > 0
         assert endpoint.lost
         assert endpoint.unsigned == 0
+        assert endpoint.largest > 1
+        assert {verdict["verdict"] for verdict in endpoint.verdicts} == {"accepted"}
+
+
+async def test_an_endpoint_is_told_all_of_a_job_and_tells_how_it_ended(store: Store, serving: Any) -> None:
+    """Outcomes of every kind, by the answer and by the token; a status is a failure of its class."""
+
+    async def handler(job: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        match job["args"]["n"]:
+            case 1:
+                return {"outcome": "succeeded", "result": {"sum": 7}}
+            case 2:
+                error = {"type": "NoSuchUser", "message": "nobody", "class": "permanent"}
+                return {"outcome": "failed", "error": error}
+            case 3:
+                return {"outcome": "parked", "reason": "a person is to look", "needs": "a permission"}
+            case 4:
+                raise web.HTTPForbidden
+            case 5:
+                raise web.HTTPBadRequest
+            case 6:
+                return {"outcome": "done"}
+            case 7 if job["attempt"] == 1:
+                return {"outcome": "failed", "retry_in": 0}
+            case _:
+                return None
+
+    await register(store, attempts=2)
+    async with FakeEndpoint(handler) as endpoint, pushed(serving, store) as (session, service):
+        await put(session, url=endpoint.url, max_run=1, concurrency=20)
+        await enqueue(store, *range(1, 8), owner="ada", tags=["t"], meta={"m": 1})
+        await reaches(store, "select count(*)::int from jobledger.finished", 6)
+        told = {job["args"]["n"]: job for job in endpoint.jobs}
+        assert told[1]["report_url"] == f"{str(session._base_url).rstrip('/')}/v1/pushed/{told[1]['token']}"
+        assert [told[1][name] for name in ("kind", "attempt", "max_attempts", "tenant", "owner", "queue")] == [
+            *("call", 1, 2, "default", "ada", "calls")
+        ]
+        assert (told[1]["tags"], told[1]["meta"]) == (["t"], {"m": 1})
+        found = [(await story(store, n))[-1] for n in range(1, 8)]
+        assert [one[0] for one in found] == ["succeeded", "failed", "parked", "failed", "failed", "failed", "succeeded"]
+        assert [one[2] for one in found[1:6]] == [
+            *("NoSuchUser", "a person is to look", "EndpointFailed", "EndpointFailed", "AnswerNotUnderstood")
+        ]
+        # 400 is permanent, 403 is not, an answer that is no outcome neither.
+        assert [one[1] for one in found] == [1, 1, 1, 2, 1, 2, 2]
+        async with store.connection() as connection:
+            classes = {row["class"] for row in await connection.fetch(STORY, "4")} - {None}
+            result = await connection.fetchval("select data -> 'result' from jobledger.events where data ? 'result'")
+        assert classes == {"permission"}
+        assert orjson.loads(result) == {"sum": 7}
+        assert service.pusher is not None
+
+
+async def test_a_token_is_good_for_its_attempt_only(store: Store, serving: Any) -> None:
+    """Progress and the outcome are taken, the same again is repeated; after the next delivery an old one is refused."""
+
+    async def handler(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"outcome": "accepted"}
+
+    await register(store)
+    async with FakeEndpoint(handler) as endpoint, pushed(serving, store) as (session, _):
+        await put(session, url=endpoint.url, max_run=1)
+        await enqueue(store, 1)
+        await reaches(store, "select count(*)::int from jobledger.events where type = 'job.claimed'", 2)
+        async with asyncio.timeout(10):
+            while len(endpoint.jobs) < 2:  # noqa: ASYNC110 - the second delivery comes when the first is given up
+                await asyncio.sleep(0.01)
+        old, new = endpoint.jobs
+        late = await endpoint.report(old, outcome="succeeded")
+        assert (late["status"], late["verdict"], late["reason"]) == (200, "rejected", "claimed_elsewhere")
+        assert (await endpoint.report(new, outcome="progressed", progress=0.5))["verdict"] == "accepted"
+        done = await endpoint.report(new, outcome="succeeded", result=3)
+        again = await endpoint.report(new, outcome="succeeded", result=3)
+        assert [done["verdict"], done["state"], again["verdict"]] == ["accepted", "succeeded", "repeated"]
+        assert (await endpoint.report(new, outcome="failed"))["verdict"] == "rejected"
+        kinds = [one[0] for one in await story(store, 1)]
+        assert kinds == ["enqueued", "claimed", "failed", "claimed", "progressed", "succeeded"]
+        assert (await story(store, 1))[2][2] == "NeverReported"
+        forged = new["token"][:-1] + ("A" if new["token"][-1] != "A" else "B")
+        for token, body in ((forged, {"outcome": "succeeded"}), ("x", {"outcome": "failed"})):
+            async with session.post(f"/v1/pushed/{token}", json=body) as answer:
+                assert (answer.status, (await answer.json(content_type=None))["code"]) == (401, "unauthenticated")
+        assert (await endpoint.report(new, outcome="accepted"))["status"] == 422
+
+
+async def test_a_delivery_that_cannot_start_costs_an_attempt_or_nothing_as_the_push_says(
+    store: Store, serving: Any
+) -> None:
+    """Nobody listens there: `attempt` fails the job as `DeliveryNotStarted`; `free` puts it off, and goes on later."""
+    await register(store, attempts=2)
+    await register(store, queue="free", name="other")
+    async with FakeEndpoint() as endpoint, pushed(serving, store) as (session, _):
+        nowhere = "http://127.0.0.1:9999/jobs"
+        await put(session, url=nowhere, max_run=1)
+        await put(session, "free", url=nowhere, max_run=1, start_failure="free")
+        await enqueue(store, 1)
+        await enqueue(store, 2, kind="other", queue="free")
+        await reaches(store, "select count(*)::int from jobledger.events where type = 'job.snoozed'", 1)
+        await reaches(store, "select count(*)::int from jobledger.finished", 1)
+        told = await story(store, 1)
+        assert [one[:2] for one in told] == [
+            *(("enqueued", None), ("claimed", 1), ("failed", 1), ("claimed", 2), ("failed", 2))
+        ]
+        assert {one[2] for one in told if one[0] == "failed"} == {"DeliveryNotStarted"}
+        await put(session, "free", url=endpoint.url, max_run=1, start_failure="free")
+        await reaches(store, "select count(*)::int from jobledger.finished", 2)
+        told = await story(store, 2)
+        assert (told[2][0], told[2][2]) == ("snoozed", "The delivery could not start: connection.")
+        assert told[-1][:2] == ("succeeded", 1)
+
+
+async def test_a_kind_that_may_run_longer_than_its_endpoint_is_refused(store: Store, serving: Any) -> None:
+    """At the setting of the push, and at the registration of the kind; a tenant's push binds nobody else's kinds."""
+    await register(store, limit_s=60)
+    endpoint = {"url": "https://a.example/jobs", "max_run": 59}
+    async with serving(store) as (session, _):
+        status, problem = await put(session, **endpoint)
+        assert (status, problem["code"], problem["facts"]) == (409, "conflict", {"max_run": 59, "kinds": ["call"]})
+        status, answer = await put(session, **(endpoint | {"max_run": 60}))
+        assert (status, answer["changed"], answer["push"]["generation"]) == (200, True, 1)
+        with pytest.raises(Conflict, match="works 60 s on a job at most"):
+            await register(store, limit_s=61)
+        status, again = await put(session, **(endpoint | {"max_run": 60}))
+        assert (again["changed"], again["secret"]) == (False, answer["secret"])
+        status, rotated = await put(session, **(endpoint | {"max_run": 60, "rotate": True}))
+        assert rotated["push"]["generation"] == 2
+        assert rotated["secret"] != answer["secret"]
+        status, problem = await put(session, **endpoint, tenant="acme")
+        assert status == 409
+        async with session.delete("/v1/queues/calls/push", params={"reason": "moved"}) as gone:
+            assert gone.status == 204
+        await register(store, limit_s=61)
+        await put(session, "mine", url="https://a.example/jobs", max_run=1, tenant="acme")
+        await register(store, limit_s=62, queue="mine", name="mine")
+        for url in ("http://a.example/", "https://127.0.0.1/", "https://u:p@a.example/", "nothing"):
+            status, problem = await put(session, url=url, max_run=100)
+            assert problem["code"] == "address_refused", url
+    async with store.connection() as connection:
+        kinds = await connection.fetch(
+            "select type::text as type, tenant from jobledger.events where type::text like 'queue.push%'"
+            " order by position"
+        )
+    assert [tuple(row) for row in kinds] == [
+        *(("queue.push_set", "_global"), ("queue.push_set", "_global"), ("queue.push_removed", "_global")),
+        ("queue.push_set", "acme"),
+    ]
+
+
+async def test_a_push_of_another_tenant_is_as_if_it_did_not_exist(store: Store, serving: Any) -> None:
+    """Its key sets, shows and removes its own only; a key that is bound to one owner none; jobs go by tenant."""
+    await register(store)
+    mine = Access("key:acme", frozenset({Role.ADMIN}), frozenset({"acme"}))
+    other = Access("key:other", frozenset({Role.ADMIN}), frozenset({"other"}))
+    bound = Access("key:ada", frozenset({Role.ADMIN}), frozenset({"acme"}), owner="ada")
+    async with FakeEndpoint() as endpoint:
+        async with serving(store, mine, send_private=True) as (session, _):
+            status, _ = await put(session, url=endpoint.url, max_run=1)
+            assert status == 200
+        for access, path, wanted in ((other, "", 404), (other, "?tenant=acme", 404), (bound, "", 403)):
+            async with serving(store, access) as (session, _):
+                for ask in (session.get, session.delete):
+                    async with ask(f"/v1/queues/calls/push{path}") as answer:
+                        assert answer.status == wanted
+        async with pushed(serving, store) as (session, _):
+            await enqueue(store, 1, tenant="other")
+            await enqueue(store, 2, tenant="acme")
+            await reaches(store, "select count(*)::int from jobledger.finished", 1)
+            assert [job["tenant"] for job in endpoint.jobs] == ["acme"]
+            async with session.get("/v1/queues/calls/push", params={"tenant": "acme"}) as answer:
+                shown = await answer.json()
+            assert (shown["tenant"], shown["url"]) == ("acme", endpoint.url)
+            assert "secret" not in shown

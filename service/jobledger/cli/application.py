@@ -18,6 +18,7 @@ from jobledger.cli import (
     operate,
     partitions,
     projections,
+    push,
     replay,
     serve,
     serving,
@@ -79,6 +80,7 @@ application.add_typer(migrate.application, name="migrate", rich_help_panel="Data
 application.add_typer(projections.application, name="projections", rich_help_panel="Database")
 application.add_typer(partitions.application, name="partitions", rich_help_panel="Database")
 application.add_typer(subscriptions.application, name="subscriptions", rich_help_panel="Control")
+application.add_typer(push.application, name="push", rich_help_panel="Control")
 application.add_typer(serving.application, name="bench", rich_help_panel="Run")
 
 

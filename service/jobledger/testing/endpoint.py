@@ -23,8 +23,8 @@ class FakeEndpoint:
 
     `handler` gets each job as it was delivered and returns its outcome, such as `{"outcome": "succeeded"}` (None: so).
     Of all requests the share `refuse` is answered with 503. Of all jobs the share `lose` is accepted and never
-    reported, and the share `later` accepted and reported with its token. `secret`, once it is set, checks signatures.
-    `seed` makes the dice fall the same.
+    reported, each once; the share `later` is accepted and reported with its token. `secret`, once it is set, checks
+    signatures. `seed` makes the dice fall the same.
 
     The service that delivers must be allowed to: `Settings(send_private=True)`.
     """
@@ -118,7 +118,7 @@ class FakeEndpoint:
     async def _outcome(self, job: Mapping[str, Any]) -> Mapping[str, Any]:
         self.delivered[job["id"]] += 1
         fate = self._dice.random()
-        if fate < self.lose:
+        if fate < self.lose and self.delivered[job["id"]] == 1:
             self.lost[job["id"]] += 1
             return {"outcome": "accepted"}
         outcome = await self._handler(job) if self._handler is not None else None
