@@ -98,7 +98,7 @@ class Deliverer:
         self._timeout_s = timeout_s
         self._disable_s = disable_s
         self._backoff_s = backoff_s
-        self._look_s = look_s
+        self.look_s = look_s
         self._shown = shown
         self._places = asyncio.Semaphore(requests)
         self._sender = Sender(private=private, connections=requests)
@@ -131,7 +131,7 @@ class Deliverer:
                 told_of(error)
             except Exception:  # noqa: BLE001 - nothing would be delivered any more without a word
                 _log.exception("looking for webhooks failed")
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(self.look_s)
 
     async def _due(self) -> dict[UUID, Due]:
         async with self._store.connection(ours=True) as connection:
@@ -260,6 +260,8 @@ class _Delivering:
             pause_s, over = await self._deliverer.refused(self._one, slices, sent)
             self._taking.postpone(out, pause_s)
             if over:
+                # Whoever looks for webhooks ends this: ended while it leaves by itself, its slices would stay leased.
+                await asyncio.sleep(3 * self._deliverer.look_s)
                 return
 
     async def _tell(self, out: Sequence[Delivery], slices: Sequence[int], sent: Sent) -> None:
