@@ -1,0 +1,206 @@
+"""The wall of the service: every route, asked from another tenant and by another owner, as if nothing were there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import BaseModel
+from tests.order.stress import seal_all
+
+from jobledger import App
+from jobledger.http.access import Access
+from jobledger.http.resources import routes_of
+from jobledger.http.service import PARTS
+from jobledger.jobs.client import Client
+from jobledger.store import keys
+from jobledger.store.roles import Role
+from jobledger.store.service_key import ServiceKey
+
+from .wall_cases import CASES, Ask
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from jobledger.http.route import Route
+    from jobledger.store.pool import Store
+
+ALL: Final = frozenset(Role)
+STRANGER: Final = Access("key:stranger", ALL, frozenset({"strange"}), id=uuid4())
+NEIGHBOUR: Final = Access("key:neighbour", ALL, frozenset({"acme"}), owner="bob", id=uuid4())
+BROAD: Final = Access("key:broad", ALL, frozenset({"strange", "stranger"}), id=uuid4())
+MARK: Final = "mark"
+"""Stands in all that is somebody else's, and in no question: no answer may hold it."""
+
+
+class Seen(BaseModel):
+    """A launch as its tenant sees it."""
+
+    id: UUID
+    state: str
+
+
+def application() -> App:
+    """Return an application with a resource, for its routes."""
+    app = App()
+
+    @app.resource("launches", public=Seen)
+    @app.job(name="noop")
+    async def noop(site: str = "") -> None:
+        """Do nothing."""
+
+    return app
+
+
+def every_route() -> list[Route]:
+    """Return the routes of the service, and those of a resource."""
+    own = [route for part in PARTS for route in part.all]
+    return own + routes_of(application(), own)
+
+
+@dataclass
+class World:
+    """What belongs to ada of acme, and what stands in its place where nothing does."""
+
+    theirs: dict[str, str]
+    nobodys: dict[str, str]
+
+
+@pytest.mark.parametrize("name", [route.name for route in every_route()])
+def test_every_route_has_a_case(name: str) -> None:
+    """A new route comes with how it is called from outside: see wall_cases.py."""
+    assert name in CASES
+
+
+def test_every_case_is_of_a_route_with_its_parts() -> None:
+    """Names are of one route each; a call fills in the whole path, and stands for something of somebody else's."""
+    routes = every_route()
+    assert len({route.name for route in routes}) == len(routes)
+    by_name = {route.name: route for route in routes}
+    for name, asks in CASES.items():
+        assert asks or name not in by_name or by_name[name].public, name
+        for ask in asks if name in by_name else ():
+            assert set(re.findall(r"{(\w+)}", by_name[name].path)) == ask.path.keys(), name
+            assert (ask.body is not None) <= (by_name[name].body is not None), name
+
+
+async def _world(store: Store, app: App) -> World:
+    """Fill the database: ada's jobs in several states, a worker that has one, keys, a webhook, a push, a pause."""
+    client = Client(store, app=app, actor="mark-actor")
+    await client.register()
+    args, tags = {"site": "mark-site"}, ["mark-tag"]
+    whose: dict[str, Any] = {"tenant": "acme", "owner": "mark-ada", "tags": tags, "queue": "mark-queue"}
+    job = await client.enqueue("noop", args, key="mark-key", unique_key="mark-unique", **whose)
+    parked = await client.enqueue("noop", args, **whose)
+    running = await client.enqueue("noop", args, **{**whose, "queue": "mark-running"})
+    async with store.connection() as connection:
+        worker = await connection.fetchval(
+            "select worker from jobledger.worker_start(0::smallint, null, '{\"mark-running\": null}', array['noop'],"
+            " array['acme'], 30, '{\"host\": \"mark-host\"}')"
+        )
+        await connection.fetch("select jobledger.claim_job(0::smallint, $1, 1, $2, array['noop'])", worker, running.id)
+        await connection.execute("select jobledger.pause(0::smallint, 'tenant', 'acme', 'mark-actor', 'mark-reason')")
+        service = await ServiceKey.load(connection)
+        text = keys.new_key(service)
+        key, _ = await keys.create_key(
+            connection, 0, text, "mark-key", roles=["read"], tenants=["acme"], owner="mark-ada"
+        )
+        await connection.execute(
+            "select jobledger.subscription_create(0::smallint, 'acme', 'mark-subscription', p_reason => 'mark')"
+        )
+        webhook = uuid4()
+        await seal_all(connection)
+    theirs = {
+        "tenant": "acme",
+        "owner": "mark-ada",
+        "job": str(job.id),
+        "parked": str(parked.id),
+        "running": str(running.id),
+        "worker": str(worker),
+        "key": str(key),
+        "webhook": str(webhook),
+        "queue": "mark-queue",
+        "subscription": "mark-subscription",
+        "pushed": service.sign("browser", b"{}"),
+    }
+    nobodys = {
+        name: str(_absent(value)) if re.fullmatch(r"[0-9a-f-]{36}", value) else f"nobodys-{name}"
+        for name, value in theirs.items()
+    }
+    return World(theirs, nobodys)
+
+
+def _absent(id_: str) -> UUID:
+    """Return an id of the same moment that nothing has."""
+    return UUID(int=UUID(id_).int ^ 0xFF)
+
+
+def _filled(part: Any, words: dict[str, str]) -> Any:
+    if isinstance(part, str):
+        return re.sub(r"{(\w+)}", lambda found: words[found[1]], part)
+    if isinstance(part, Mapping):
+        return {name: _filled(value, words) for name, value in part.items()}
+    return [_filled(value, words) for value in part] if isinstance(part, list) else part
+
+
+async def _answer(session: aiohttp.ClientSession, route: Route, ask: Ask, words: dict[str, str]) -> tuple[Any, ...]:
+    """Return status, headers and body, what was asked for put back into its placeholder."""
+    path = _filled(re.sub(r"{(\w+)}", lambda found: ask.path[found[1]], route.path), words)
+    options: dict[str, Any] = {} if ask.body is None else {"json": _filled(ask.body, words)}
+    async with session.request(route.method, path, params=_filled(ask.query, words), **options) as answer:
+        body = await answer.text()
+        headers = {name: value for name, value in answer.headers.items() if name not in _PASSING}
+    for name, value in words.items():
+        if name not in ("mine", "me"):
+            body = body.replace(value, f"<{name}>")
+    body = re.sub(r"retry: \d+", "retry: <some>", body)
+    body = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)", "<moment>", body)
+    return answer.status, headers, re.sub(r'"id":"[0-9a-f-]{36}"|jlt?_[\w-]+|"(id|prefix)": *"[^"]*"', "<new>", body)
+
+
+_PASSING: Final = ("Date", "Content-Length", "ETag", "Location")
+
+STREAMS: Final = "select stream_id, max(version) from jobledger.events group by stream_id"
+BEGUN: Final = """
+select e.type::text, e.tenant, e.data ->> 'owner' from jobledger.events as e
+where e.version = 1 and not e.stream_id = any ($1)
+"""
+MADE: Final = ("job.enqueued", "key.created", "webhook.created", "subscription.created", "worker.started")
+"""What a bearer may make of its own."""
+
+
+@pytest.mark.parametrize("asking", [STRANGER, BROAD, NEIGHBOUR], ids=["stranger", "broad", "neighbour"])
+async def test_the_wall_stands(store: Store, serving: Any, asking: Access) -> None:
+    """Of what is not the bearer's own no answer tells anything, and nothing of it changes."""
+    app = application()
+    world = await _world(store, app)
+    mine = {"mine": min(asking.tenants or ()), "me": asking.owner or "me"}
+    theirs, nobodys = world.theirs | mine, world.nobodys | mine
+    if asking.owner is not None:
+        nobodys["tenant"] = theirs["tenant"]
+    faults = []
+    async with store.connection() as connection:
+        before = {row[0]: row[1] for row in await connection.fetch(STREAMS)}
+    async with serving(store, asking, app=app) as (session, _):
+        for route in every_route():
+            for ask in CASES[route.name]:
+                if ask.owned and asking.owner is None:
+                    continue
+                found = await _answer(session, route, ask, theirs)
+                lacking = await _answer(session, route, ask, nobodys)
+                told = MARK in str(found) or (asking.owner is None and "acme" in str(found))
+                if found != lacking or told or found[0] >= 500:
+                    faults.append(f"{route.name} {ask}\n    {found}\n    {lacking}")
+    async with store.connection() as connection:
+        after = {row[0]: row[1] for row in await connection.fetch(STREAMS)}
+        begun = {tuple(row) for row in await connection.fetch(BEGUN, list(before))}
+    assert not faults, "\n".join(faults)
+    assert {id_: after[id_] for id_ in before} == before
+    for type_, tenant, owner in begun:
+        assert type_ in MADE
+        assert tenant in (asking.tenants or ())
+        assert asking.owner is None or owner == asking.owner or type_ == "subscription.created"
