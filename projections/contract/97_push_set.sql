@@ -55,6 +55,10 @@ begin
   if (select count(*) from jobledger.pushes as p where p.shard = p_shard) > 1000 then
     perform jobledger.refuse('JL101', 'There are 1000 pushes at most.', 'Remove one that nobody needs.');
   end if;
+  -- Each of these tenants has a worker of its own in every process that delivers.
+  if p_tenant is not null and (select count(distinct p.tenant) from jobledger.pushes as p where p.shard = p_shard and p.tenant <> '_global') > 50 then
+    perform jobledger.refuse('JL101', 'At most 50 tenants have pushes of their own.', 'Push a queue of every tenant: the endpoint is told whose each job is.');
+  end if;
   perform jobledger.append_control(p_shard, v_tenant, 'push', p_queue, 'queue.push_set', v_now, p_actor, jsonb_strip_nulls(jsonb_build_object('name', p_queue, 'url', p_url, 'batch', p_batch,
     'concurrency', p_concurrency, 'max_run', p_max_run, 'start_failure', p_start_failure, 'reason', p_reason)));
   return true;

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from jobledger.errors import Conflict
 from jobledger.http.access import Access
 from jobledger.http.push import pushing
 from jobledger.lifecycle.backoff import Fixed
+from jobledger.store.pushes import set_push
 from jobledger.store.roles import Role
 from jobledger.testing import FakeEndpoint
 from jobledger.worker.keeper import Keeper
@@ -227,7 +230,7 @@ async def test_a_delivery_that_cannot_start_costs_an_attempt_or_nothing_as_the_p
 async def test_a_kind_that_may_run_longer_than_its_endpoint_is_refused(store: Store, serving: Any) -> None:
     """At the setting of the push, and at the registration of the kind; a tenant's push binds nobody else's kinds."""
     await register(store, limit_s=60)
-    endpoint = {"url": "https://a.example/jobs", "max_run": 59}
+    endpoint: dict[str, Any] = {"url": "https://a.example/jobs", "max_run": 59}
     async with serving(store) as (session, _):
         status, problem = await put(session, **endpoint)
         assert (status, problem["code"], problem["facts"]) == (409, "conflict", {"max_run": 59, "kinds": ["call"]})
@@ -285,3 +288,64 @@ async def test_a_push_of_another_tenant_is_as_if_it_did_not_exist(store: Store, 
                 shown = await answer.json()
             assert (shown["tenant"], shown["url"]) == ("acme", endpoint.url)
             assert "secret" not in shown
+
+
+@asynccontextmanager
+async def serve(database: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run `jobledger serve` in a process of its own; give it and its address."""
+    environment = {
+        **os.environ,
+        "JOBLEDGER_SEND_PRIVATE": "1",
+        "JOBLEDGER_LEASE_S": "2",
+        "JOBLEDGER_HEARTBEAT_S": "0.5",
+    }
+    words = ("-m", "jobledger", "serve", "--port", "0", "--dsn", database)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *words, stdout=asyncio.subprocess.PIPE, env={**environment, "JOBLEDGER_STOP_GRACE_S": "0"}
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            line = (await process.stdout.readline()).decode()
+        yield process, line.split()[-1]
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+@pytest.mark.slow
+async def test_jobs_survive_the_death_of_the_service_that_delivered_them(store: Store, database: str) -> None:
+    """After SIGKILL the lease expires, another service delivers them again, and the tokens of before are refused."""
+
+    async def handler(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"outcome": "accepted"}
+
+    await register(store, limit_s=60)
+    async with FakeEndpoint(handler) as endpoint:
+        async with store.connection() as connection:
+            facts: dict[str, Any] = {"tenant": None, "actor": "test", "reason": None}
+            await set_push(connection, store.shard, "calls", url=endpoint.url, max_run=60, batch=10, **facts)
+        await enqueue(store, *range(10))
+        async with serve(database) as (first, _):
+            await reaches(store, "select count(*)::int from jobledger.running", 10)
+            async with asyncio.timeout(10):
+                while len(endpoint.jobs) < 10:  # noqa: ASYNC110 - they come from another process
+                    await asyncio.sleep(0.01)
+            first.kill()
+        async with serve(database) as (_, url):
+            async with asyncio.timeout(30):
+                while len(endpoint.jobs) < 20:  # noqa: ASYNC110 - they come from another process
+                    await asyncio.sleep(0.01)
+            before, after = endpoint.jobs[:10], endpoint.jobs[10:]
+            assert {job["attempt"] for job in after} == {2}
+            assert {job["report_url"].startswith(url) for job in after} == {True}
+            for job in before:
+                late = await endpoint.report({"report_url": f"{url}/v1/pushed/{job['token']}"}, outcome="succeeded")
+                assert (late["verdict"], late["reason"]) == ("rejected", "claimed_elsewhere")
+            for job in after:
+                assert (await endpoint.report(job, outcome="succeeded"))["verdict"] == "accepted"
+        async with store.connection() as connection:
+            types = await connection.fetch("select type::text as type, count(*) as n from jobledger.events group by 1")
+        counted = {row["type"]: row["n"] for row in types}
+        assert (counted["job.lease_expired"], counted["job.claimed"], counted["job.succeeded"]) == (10, 20, 10)

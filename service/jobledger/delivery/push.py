@@ -28,6 +28,7 @@ from jobledger.store.tasks import end
 from jobledger.worker.conclude import ended_early
 from jobledger.worker.life import Life, Manner
 from jobledger.worker.limits import Limits
+from jobledger.worker.link import Link
 from jobledger.worker.stop import Stopping
 
 if TYPE_CHECKING:
@@ -82,10 +83,16 @@ class Crew:
         own = settings.model_copy(update={"seal": False, "projections": False, "stop_grace_s": _NO_GRACE_S})
         self._life = Life(
             App("push"),
-            store,
+            Link(
+                store,
+                kinds=sorted(policies),
+                queues=self._room,
+                tenants=None if tenant is None else [tenant],
+                lease_s=own.lease_s,
+                patience_s=manner.patience_s,
+                window=own.claim_tenants,
+            ),
             names=sorted(policies),
-            queues=self._room,
-            tenants=None if tenant is None else [tenant],
             concurrency=max(1, sum(one.push.concurrency for one in endpoints.values())),
             settings=own,
             limits=Limits(),
@@ -117,6 +124,8 @@ class Crew:
             await self._life.run(self._ready, until_empty=False)
         except (JobledgerError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             _log.warning("delivering stopped (%s); it is begun anew", type(error).__name__)
+        except Exception:  # noqa: BLE001 - whatever it is, the next look begins anew
+            _log.exception("delivering stopped; it is begun anew")
 
     # ---- what the life asks of its shop
 

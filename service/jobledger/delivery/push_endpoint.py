@@ -10,6 +10,7 @@ after that one request shows whether it is back.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections import deque
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from jobledger.store.pushes import Push
     from jobledger.store.service_key import ServiceKey
     from jobledger.worker.slots import Outcome, Slot
+
+_log = logging.getLogger("jobledger.delivery")
 
 BODY_BYTES: Final = 4 * 1024 * 1024
 """Bytes of jobs after which a request takes no more, however large its batch may be."""
@@ -234,6 +237,14 @@ class Endpoint:
         return errands
 
     async def _send(self, errands: Sequence[Errand]) -> None:
+        try:
+            await self._request(errands)
+        except Exception:  # noqa: BLE001 - whatever it is, the jobs must end
+            _log.exception("a delivery to the endpoint of %s failed", self.push.queue)
+            for errand in errands:
+                errand.failed(DeliveryNotStarted("The delivery could not start: a fault of the service."))
+
+    async def _request(self, errands: Sequence[Errand]) -> None:
         push = self.push
         first = errands[0].job
         for errand in errands:
@@ -244,7 +255,7 @@ class Endpoint:
         kept = int(0 <= (datetime.now(UTC) - push.rotated_at).total_seconds() < SECRET_KEPT_S)
         secrets = signature.secrets(self._wire.key, label, push.generation, kept=kept)
         # One claim of a job is delivered once: its first job and claim name a delivery.
-        headers = {"Content-Type": "application/json", **signature.sign(secrets, f"{first.id}.{first.claim}", body)}
+        headers = {"Content-Type": "application/json", **signature.sign(secrets, f"{first.id}_{first.claim}", body)}
         most = min(ANSWER_MOST_BYTES, ANSWER_JOB_BYTES * len(errands))
         sent = await self._wire.sender.post(push.url, body, headers, timeout_s=limit_s, answer_bytes=most)
         if listeners:
