@@ -54,6 +54,15 @@ class Settings(BaseSettings):
             "Without one, the embedded server of `data` is used.",
         ),
     ] = None
+    url: Annotated[
+        str | None,
+        Field(
+            max_length=2048,
+            description="Address of a service (http://host:port, https://host, unix:/path/of/socket) that a worker "
+            "works through, in the place of a database.",
+        ),
+    ] = None
+    key: Annotated[SecretStr | None, Field(description="The API key for that service.")] = None
     data: Annotated[
         Path | None,
         Field(description="Folder of the embedded Postgres. Default: jobledger in the user's data directory."),

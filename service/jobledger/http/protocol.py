@@ -156,3 +156,21 @@ class Stop(Document):
     """Why the worker ends."""
 
     reason: str | None = Field(None, max_length=2000)
+
+
+class StatedKindDocument(Document):
+    """A kind as its application states it."""
+
+    version: int = Field(1, ge=1, le=_MOST, description="Of the arguments; raised when their meaning changes.")
+    arguments: dict[str, Any] | None = Field(None, alias="schema", description="The JSON Schema of its arguments.")
+    aliases: list[str] = Field(default_factory=list, max_length=100, description="Its earlier names.")
+    defaults: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Its queue, max_attempts, timeout (s), kill_after (s), backoff, on_timeout (retry or fail).",
+    )
+
+
+class Changed(Document):
+    """Whether it was new, or differed from what was registered."""
+
+    changed: bool

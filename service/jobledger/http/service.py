@@ -69,6 +69,7 @@ PARTS: Final = (
     tenants.routes,
     queues.routes,
     kinds.routes,
+    work.routes,
     workers.routes,
     limits.routes,
     push.routes,

@@ -21,6 +21,7 @@ from jobledger.errors import (
 )
 from jobledger.http.protocol import (
     Beat,
+    Changed,
     Claimed,
     NewClaim,
     NewWorker,
@@ -28,12 +29,14 @@ from jobledger.http.protocol import (
     Registered,
     Renewed,
     Reports,
+    StatedKindDocument,
     Stop,
     Verdicts,
     WorkJob,
 )
 from jobledger.http.route import Answer, Routes
 from jobledger.http.waiting import Numbered
+from jobledger.store.kinds import StatedKind, register_kinds
 from jobledger.store.reports import Report, report
 from jobledger.store.roles import Role
 from jobledger.store.workers import heartbeat, start_worker, stop_worker
@@ -178,6 +181,21 @@ async def stop_working(call: Call[None, Stop]) -> Answer:
         await stop_worker(connection, call.service.store.shard, desk.id, call.body.reason or "asked")
     call.service.work.desks.forget(desk.id)
     return Answer()
+
+
+@routes.put("/v1/kinds/{kind}", needs=(Role.WORK,), body=StatedKindDocument, answer=Changed, errors=(TooLarge,))
+async def register_kind(call: Call[None, StatedKindDocument]) -> Changed:
+    """Register a kind: the schema that its arguments are checked by, and its defaults.
+
+    Kinds are shared by all tenants. A key that is bound to some may only say what is registered already.
+    """
+    asked, service = call.body, call.service
+    kind = StatedKind(call.name("kind"), asked.version, asked.arguments or {}, tuple(asked.aliases), asked.defaults)
+    async with service.store.transaction() as connection:
+        changed = bool(await register_kinds(connection, service.store.shard, [kind]))
+        if changed:
+            call.access.must_see_all()
+    return Changed(changed=changed)
 
 
 async def _desk(call: Call[None, Any]) -> Desk:

@@ -54,6 +54,7 @@ class _Order(NamedTuple):
     job: ClaimedJob
     dsn: str | None
     pooler: Pooler
+    service: tuple[str, str | None] | None
 
 
 class Child:
@@ -108,11 +109,18 @@ class Child:
 class Children:
     """The children of one worker: those at rest are taken again."""
 
-    def __init__(self, threads: Threads, dsn: str | None, pooler: Pooler = "none") -> None:
-        """Begin without any; what the handlers enqueue goes to `dsn`."""
+    def __init__(
+        self,
+        threads: Threads,
+        dsn: str | None,
+        pooler: Pooler = "none",
+        service: tuple[str, str | None] | None = None,
+    ) -> None:
+        """Begin without any; what the handlers enqueue goes to `dsn`, or to the service of this address and key."""
         self.threads = threads
         self.dsn = dsn
         self.pooler: Pooler = pooler
+        self.service = service
         self._resting: list[Child] = []
         self._all: set[Child] = set()
 
@@ -157,7 +165,7 @@ def isolated_runner(kind: Job[..., Any], host: IsolationHost) -> Runner:
             return failed_with(job, kind.declaration.policy, error)
         try:
             told = (kind.function.__module__, kind.function.__qualname__, job)
-            child.order(_Order(*told, host.children.dsn, host.children.pooler))
+            child.order(_Order(*told, host.children.dsn, host.children.pooler, host.children.service))
             outcome = await _followed(child, host, job, slot)
         except ChildEnded as error:
             await host.children.end(child)
@@ -247,7 +255,7 @@ async def _serve(pipe: Pipe, orders: asyncio.Queue[_Order]) -> None:
             kind = _kind_of(order)
             if id(kind.app) not in known:
                 known.add(id(kind.app))
-                await _surround(stack, kind, order.dsn, order.pooler)
+                await _surround(stack, kind, order)
             slot.token = None
             slot.job = order.job
             try:
@@ -257,10 +265,16 @@ async def _serve(pipe: Pipe, orders: asyncio.Queue[_Order]) -> None:
             pipe.send(("ended", _plain(outcome)))
 
 
-async def _surround(stack: contextlib.AsyncExitStack, kind: Job[..., Any], dsn: str | None, pooler: Pooler) -> None:
+async def _surround(stack: contextlib.AsyncExitStack, kind: Job[..., Any], order: _Order) -> None:
     """Give the app its resources and a client, which connects when a handler enqueues something."""
-    if dsn is not None:
-        store = await stack.enter_async_context(await Store.connect(dsn, pooler=pooler, pool_min=0, pool_max=2))
+    if order.service is not None:
+        url, key = order.service
+        client = await stack.enter_async_context(Client(url=url, key=key, app=kind.app))
+        await stack.enter_async_context(kind.app.bound(client))
+    elif order.dsn is not None:
+        store = await stack.enter_async_context(
+            await Store.connect(order.dsn, pooler=order.pooler, pool_min=0, pool_max=2)
+        )
         client = await stack.enter_async_context(Client(store, app=kind.app))
         await stack.enter_async_context(kind.app.bound(client))
     await stack.enter_async_context(kind.app.running())

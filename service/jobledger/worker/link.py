@@ -68,6 +68,8 @@ class DatabasePulse:
 class Link:
     """What one worker is bound to (queues, kinds, tenants), and its calls under whichever incarnation."""
 
+    service = None
+
     def __init__(
         self,
         store: Store,

@@ -26,6 +26,10 @@ class Way(Protocol):
     def store(self) -> Store | None:
         """The database, for what needs one; None where only a service can be reached."""
 
+    @property
+    def service(self) -> tuple[str, str | None] | None:
+        """The service's address and key, where there is one."""
+
     def sides(self, around: Around) -> Sides:
         """Make what the worker does beside its jobs."""
 

@@ -8,6 +8,7 @@ import gc
 import re
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.errors import InvalidArgument
@@ -17,6 +18,7 @@ from jobledger.store.pool import Store
 from jobledger.worker.life import Life, Manner
 from jobledger.worker.limits import Limits
 from jobledger.worker.link import Link
+from jobledger.worker.service_link import ServiceLink
 from jobledger.worker.stop import Stopping
 
 if TYPE_CHECKING:
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from jobledger.jobs.app import App
+    from jobledger.worker.way import Way
 
 REPLACEABLE = frozenset({"max_jobs", "max_memory", "max_lost"})
 """Reasons for which a supervisor puts a fresh process in the place of one that ended."""
 
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@/-]{0,127}\Z")
 _CONNECTIONS = 8
+_POLL_S: Final = 0.05
 _COLLECT = (50_000, 20, 50)
 
 
@@ -37,7 +41,9 @@ class Worker:
     """Runs the jobs of an app: `await Worker(app, dsn).run()`, or `async with Worker(app, store): …`.
 
     `database` is a DSN (default: the settings' one) or a `Store`, which needs to know its dsn, because heartbeats have
-    a connection of their own in a thread of their own. `queues` binds the worker to queues, each with a concurrency of
+    a connection of their own in a thread of their own. `Worker(app, url=…, key=…)` works through a service over HTTP in
+    its place, with a key of the role `work`: the service ticks, seals and folds, and kinds with `transaction=True` have
+    no place there. `queues` binds the worker to queues, each with a concurrency of
     its own or None; `kinds` and `tenants` bind it to some of the app's kinds, and to tenants. `concurrency` is how many
     jobs run at a time. `settings` give lease, heartbeat, stall and grace; `limits` say when the worker ends by itself.
     """
@@ -47,6 +53,8 @@ class Worker:
         app: App,
         database: Store | str | None = None,
         *,
+        url: str | None = None,
+        key: str | None = None,
         queues: Mapping[str, int | None] | Sequence[str] | None = None,
         kinds: Sequence[str] | None = None,
         tenants: Sequence[str] | None = None,
@@ -59,7 +67,8 @@ class Worker:
         """Prepare; nothing is opened before `run`. `until_empty` ends it when no job is due and none runs here.
 
         Raises:
-            InvalidArgument, UnknownKind: nothing to run, a kind that the app does not have, a number out of range.
+            InvalidArgument, UnknownKind: nothing to run, a kind that the app does not have, a number out of range, a
+                kind with `transaction=True` for a worker that has no database.
         """
         names = list(app.names) if kinds is None else with_aliases(app, kinds)
         if not names:
@@ -73,6 +82,12 @@ class Worker:
             raise InvalidArgument("The concurrency of a worker lies between 1 and 10000.")
         if not isinstance(database, Store | str | None):
             raise InvalidArgument("The database of a worker is an address or a Store.")
+        self._service = service_of(database, url, key, self.settings)
+        if self._service is not None and any(app.kind(name).declaration.transaction for name in names):
+            raise InvalidArgument(
+                "A kind with transaction=True needs a worker that is connected to the database.",
+                hint="Run it by a worker with a DSN, and bind this one to other kinds.",
+            )
         self.stopping = Stopping()
         self.ready = asyncio.Event()
         self.life: Life | None = None
@@ -82,6 +97,9 @@ class Worker:
         self._tenants = None if tenants is None else named("tenants", tenants)
         self._limits = limits or Limits()
         self._manner = manner or Manner()
+        if self._service is not None:
+            # Claims wait at the service: an empty one is followed by the next.
+            self._manner = replace(self._manner, poll_s=min(self._manner.poll_s, _POLL_S))
         self._until_empty = until_empty
         self._task: asyncio.Task[str] | None = None
 
@@ -102,10 +120,10 @@ class Worker:
         with self.stopping.listening() if wanted else contextlib.nullcontext():
             if self._task is not None and self._task is not asyncio.current_task():
                 return await asyncio.shield(self._task)
-            async with self._store() as store, self._bound(store):
+            async with self._way() as link:
                 life = Life(
                     self.app,
-                    self._link(store),
+                    link,
                     names=self._names,
                     concurrency=self.concurrency,
                     settings=self.settings,
@@ -141,16 +159,37 @@ class Worker:
         if self._task is not None:
             await self._task
 
-    def _link(self, store: Store) -> Link:
-        return Link(
-            store,
-            kinds=self._names,
-            queues=self._queues,
-            tenants=self._tenants,
-            lease_s=self.settings.lease_s,
-            patience_s=self._manner.patience_s,
-            window=self.settings.claim_tenants,
-        )
+    @contextlib.asynccontextmanager
+    async def _way(self) -> AsyncIterator[Way]:
+        """Give the way to the jobs, while handlers enqueue by the same one."""
+        if self._service is not None:
+            url, key = self._service
+            link = ServiceLink(
+                url,
+                key,
+                kinds=self._names,
+                queues=self._queues,
+                tenants=self._tenants,
+                lease_s=self.settings.lease_s,
+                patience_s=self._manner.patience_s,
+                **({"waits_s": 0.0} if self._until_empty else {}),
+            )
+            async with Client(url=url, key=key, app=self.app) as client, self.app.bound(client):
+                try:
+                    yield link
+                finally:
+                    await link.disconnect()
+            return
+        async with self._store() as store, Client(store, app=self.app) as client, self.app.bound(client):
+            yield Link(
+                store,
+                kinds=self._names,
+                queues=self._queues,
+                tenants=self._tenants,
+                lease_s=self.settings.lease_s,
+                patience_s=self._manner.patience_s,
+                window=self.settings.claim_tenants,
+            )
 
     @contextlib.asynccontextmanager
     async def _store(self) -> AsyncIterator[Store]:
@@ -165,11 +204,25 @@ class Worker:
                 # A handler that ignores its end may keep its connection for ever.
                 store.pool.terminate()
 
-    @contextlib.asynccontextmanager
-    async def _bound(self, store: Store) -> AsyncIterator[None]:
-        """Let handlers enqueue by the worker's own store."""
-        async with Client(store, app=self.app) as client, self.app.bound(client):
-            yield
+
+def service_of(
+    database: Store | str | None, url: str | None, key: str | None, settings: Settings
+) -> tuple[str, str | None] | None:
+    """Return address and key of the service that a worker works through; None for one with a database.
+
+    What is given counts before the settings, and there a service before a database.
+
+    Raises:
+        InvalidArgument: both a database and a service were given, or a key alone.
+    """
+    if database is not None and url is not None:
+        raise InvalidArgument("A worker has either a database or the address of a service.")
+    if database is not None or (url is None and settings.url is None):
+        if key is not None:
+            raise InvalidArgument("A key is for a service; its address is missing.", hint="Give url, or JOBLEDGER_URL.")
+        return None
+    known = settings.key.get_secret_value() if settings.key is not None else None
+    return url or settings.url or "", key or known
 
 
 def with_aliases(app: App, kinds: Sequence[str]) -> list[str]:

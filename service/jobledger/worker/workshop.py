@@ -60,7 +60,8 @@ class Workshop:
         """Prepare; `ignore_s` is how long a sync handler may ignore its end."""
         self.threads = Threads(ignore_s=ignore_s)
         store = link.store
-        self.children = Children(self.threads, *((store.dsn, store.pooler) if store is not None else (None,)))
+        dsn, pooler = (None, "none") if store is None else (store.dsn, store.pooler)
+        self.children = Children(self.threads, dsn, pooler, link.service)
         self.middleware = tuple(app.run_layers)
         self.tracing = tracing.enabled()
         self._store = store
