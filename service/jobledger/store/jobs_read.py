@@ -246,16 +246,20 @@ async def _looked_at(
     states = [*wanted.open, *wanted.finished]
     narrow = (wanted.queue, wanted.kind, wanted.owner, wanted.tag)
     # Where the index answers, no more is looked at than is shown; one row more tells whether there is a next page.
-    by_index = not wanted.narrow and wanted.tenant is not None
-    window = limit + 1 if by_index else LOOKED_AT_MAX
-    with translated():
-        if wanted.tenant is not None:
-            sql, first = statement("jobs_of_tenant"), (shard, wanted.tenant, states, below)
-            more = (limit + 1, set(states) >= _WAITING, told is not None)
-            rows = await connection.fetch(sql, *first, window, *narrow, *more)
-        else:
-            sql = statement("jobs_of_all")
-            rows = await connection.fetch(sql, shard, states, below, window, *narrow, limit + 1, told is not None)
+    by_index = not wanted.narrow and (wanted.tenant is not None or wanted.states is None)
+    # Most filters fit many jobs: a few are looked at first, and all that may be only where too few of them fit.
+    windows = {limit + 1} if by_index else {min(8 * (limit + 1), LOOKED_AT_MAX), LOOKED_AT_MAX}
+    for window in sorted(windows):
+        with translated():
+            if wanted.tenant is not None:
+                sql, first = statement("jobs_of_tenant"), (shard, wanted.tenant, states, below)
+                more = (limit + 1, set(states) >= _WAITING, told is not None)
+                rows = await connection.fetch(sql, *first, window, *narrow, *more)
+            else:
+                sql = statement("jobs_of_all")
+                rows = await connection.fetch(sql, shard, states, below, window, *narrow, limit + 1, told is not None)
+        if len(rows) > limit or rows[0]["looked_at"] < window:
+            break
     as_of = told(seen_in(dict(rows[0]))) if told is not None else None
     return page_in(rows, limit, window)._replace(as_of=as_of)
 
