@@ -25,6 +25,7 @@ from jobledger.cli import (
     simulate,
     subscriptions,
     tenants,
+    up,
     verify,
     worker,
 )
@@ -58,7 +59,7 @@ def _root(
 
 
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Run": (worker.up, serve.serve, worker.worker, simulate.simulate, worker.tick, feed.seal),
+    "Run": (up.up, serve.serve, worker.worker, simulate.simulate, worker.tick, feed.seal),
     "Jobs": (enqueue.enqueue, jobs.jobs, jobs.show, replay.history, replay.replay, feed.follow, tenants.tenants),
     "Act on jobs": (
         operate.cancel,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from jobledger.cli.options import Data, Dsn  # noqa: TC001 - typer reads the ann
 from jobledger.cli.worker import AppName, AppOption  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from jobledger.cli.connect import Place
     from jobledger.jobs.app import App
 
@@ -55,24 +58,42 @@ def serve(
 
 async def _serve(place: Place, application: App | None) -> None:
     from jobledger.cli import output
+    from jobledger.worker.stop import Stopping
+
+    stopping = Stopping()
+    with stopping.listening():
+        async with served(place, application) as url:
+            output.say(f"jobledger serves at {url}")
+            await stopping.asked.wait()
+
+
+@asynccontextmanager
+async def served(
+    place: Place, application: App | None, *, keep: bool = True, any_port: bool = False
+) -> AsyncIterator[str]:
+    """Serve for a block, with webhooks and pushed queues; give the URL.
+
+    `keep`: do what a worker does on the side, too; `any_port`: where the port is taken, any free one will do. The
+    database is asked before the port is bound: what listens, answers.
+    """
     from jobledger.cli.connect import store_at
     from jobledger.http.push import pushing
     from jobledger.http.server import listening
     from jobledger.http.service import Service
     from jobledger.http.webhooks import delivering
+    from jobledger.store.migrate import must_be_migrated
     from jobledger.worker.keeper import Keeper
-    from jobledger.worker.stop import Stopping
 
-    stopping = Stopping()
-    async with store_at(place) as store:
-        projections = application.projections if application is not None else ()
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(store_at(place))
+        async with store.connection() as connection:
+            await must_be_migrated(connection)
         service = Service(store, settings=place.settings, app=application)
-        with stopping.listening():
-            async with (
-                Keeper(store, place.settings, projections),
-                delivering(service),
-                listening(service) as url,
-                pushing(service, url),
-            ):
-                output.say(f"jobledger serves at {url}")
-                await stopping.asked.wait()
+        await service.client.register()
+        if keep:
+            projections = application.projections if application is not None else ()
+            await stack.enter_async_context(Keeper(store, place.settings, projections))
+        await stack.enter_async_context(delivering(service))
+        url = await stack.enter_async_context(listening(service, any_port=any_port))
+        await stack.enter_async_context(pushing(service, url))
+        yield url

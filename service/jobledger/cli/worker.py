@@ -1,4 +1,4 @@
-"""`up`, `worker`, `tick`: everything at once, workers for an application, what time brings about."""
+"""`worker`, `tick`: workers for an application, and once what time brings about."""
 # ruff: noqa: PLC0415 - the service is imported when a command runs, so that --help answers at once
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from jobledger.cli.connect import Place
     from jobledger.jobs.app import App
     from jobledger.settings import Settings
-    from jobledger.store.pool import Store
 
 _MIB = 1024 * 1024
-_TICK_EVERY_S = 1.0
 _TICKS_MAX = 100_000
 
 AppName = Annotated[
@@ -95,33 +93,6 @@ def worker(
         raise typer.Exit(REPLACE)
 
 
-def up(
-    app: AppName = None,
-    app_option: AppOption = None,
-    concurrency: Concurrency = None,
-    dsn: Dsn = None,
-    data: Data = None,
-) -> None:
-    """Bring everything up until ctrl-c: the embedded Postgres, the schema, and a worker if an application is named."""
-    from jobledger.cli.connect import located, prepared, settings_of
-    from jobledger.cli.loading import load_app
-
-    settings = settings_of(dsn, data, app=app_option if app is None else app)
-    application = load_app(settings.app) if settings.app is not None else None
-
-    async def prepare(place: Place) -> None:
-        async with prepared(place):
-            pass
-
-    with located(settings) as place:
-        asyncio.run(prepare(place))
-        _greet(place, application)
-        if application is None:
-            asyncio.run(_tick_on(place))
-        else:
-            _run(place, application, {"concurrency": concurrency})
-
-
 def tick(dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
     """Do once what time brings about: promote, rescue, time out, kill, and make the log's partitions ahead.
 
@@ -160,48 +131,6 @@ async def _ticks(connection: Any, shard: int) -> dict[str, int]:
     if result.snapshot_due:
         await take_snapshot(connection, shard)
     return sums
-
-
-async def _tick_on(place: Place) -> None:
-    from jobledger.cli.connect import store_at
-    from jobledger.order.projections import built_in
-    from jobledger.order.runner import Runner
-    from jobledger.order.sealer import Sealer
-    from jobledger.worker.stop import Stopping
-
-    stopping = Stopping()
-    async with store_at(place) as store:
-        sides = [asyncio.create_task(Sealer(store).run())] if place.settings.seal else []
-        if place.settings.projections:
-            sides.append(asyncio.create_task(Runner(store, built_in()).run()))
-        told: str | None = None
-        with stopping.listening():
-            while not stopping.asked.is_set():
-                told = await _ticked(store, told)
-                try:
-                    async with asyncio.timeout(_TICK_EVERY_S):
-                        await stopping.asked.wait()
-                except TimeoutError:
-                    continue
-        for side in sides:
-            side.cancel()
-        if sides:
-            await asyncio.wait(sides)
-
-
-async def _ticked(store: Store, told: str | None) -> str | None:
-    """Tick; a database that cannot answer now (a rebuild, a restart) is told once, and waited for."""
-    from jobledger.cli import output
-    from jobledger.errors import Unavailable
-
-    try:
-        async with store.connection() as connection:
-            await _ticks(connection, store.shard)
-    except Unavailable as error:
-        if told != error.code:
-            output.note(f"{error.message} Going on when it answers.")
-        return error.code
-    return None
 
 
 def _run(place: Place, application: App, bound: dict[str, Any]) -> str:
@@ -263,19 +192,3 @@ def _replaceable() -> frozenset[str]:
     from jobledger.worker.worker import REPLACEABLE
 
     return REPLACEABLE
-
-
-def _greet(place: Place, application: App | None) -> None:
-    from jobledger.cli import output
-
-    output.say(f"jobledger is up at {place.shown()}")
-    output.say("In another terminal:")
-    if application is None:
-        output.say("  jobledger worker shop:app        run the jobs of an application of yours")
-        output.say("  jobledger simulate FILE.swf      replay a workload log")
-    else:
-        kinds = ", ".join(sorted(application.jobs))
-        output.say(f"  jobledger enqueue KIND '{{…}}'     {kinds}")
-    output.say("  jobledger jobs                   list jobs")
-    output.say("  jobledger doctor                 compare the live tables with the log")
-    output.say("Ctrl-c ends it.")

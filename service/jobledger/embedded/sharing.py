@@ -11,6 +11,7 @@ from jobledger.embedded.server import Server
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from pathlib import Path
 
     from jobledger.embedded.binaries import Binaries
 
@@ -34,6 +35,11 @@ class Attachment:
     def dsn_for(self, database: str) -> str:
         """Return the DSN of another database of the server."""
         return self._server.dsn_for(database)
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, which only its owner may look into."""
+        return self._server.data
 
     @property
     def owner(self) -> bool:

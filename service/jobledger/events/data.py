@@ -46,7 +46,8 @@ class EventData(BaseModel):
     A key that holds its default is absent from the log.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    # Built when it is first used: most processes meet a few of the sixty types.
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, defer_build=True)
 
     TYPE: ClassVar[str]
     """The event type whose data this is."""

@@ -30,6 +30,7 @@ _DEBUG: frozenset[type[Observation]] = frozenset(
         seen.JobStarted,
         seen.JobFinished,
         seen.ReportAccepted,
+        seen.RequestServed,
         seen.WebhookDelivered,
     }
 )

@@ -54,6 +54,10 @@ class _Instruments:
             "jobledger.job.run", "s", "From started to ended", explicit_bucket_boundaries_advisory=_SECONDS
         )
 
+        self._request = meter.create_histogram(
+            "jobledger.http.request.duration", "s", "Time of a request", explicit_bucket_boundaries_advisory=_SECONDS
+        )
+
     def __call__(self, observation: Observation) -> None:
         """Move the instruments of one observation."""
         match observation:
@@ -76,6 +80,9 @@ class _Instruments:
                 self._accepted.add(observation.count)
             case seen.ReportRejected():
                 self._rejected.add(1, {"reason": observation.reason})
+            case seen.RequestServed():
+                labels = {"method": observation.method, "route": observation.route or "", "status": observation.status}
+                self._request.record(observation.elapsed_s, labels)
         self._observed.add(1, {"topic": observation.topic})
 
     def _labels(self, job: seen.JobStarted | seen.JobFinished) -> dict[str, str]:
