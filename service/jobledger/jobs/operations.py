@@ -12,6 +12,8 @@ from jobledger.jobs.masking import masked
 from jobledger.jobs.options import whole_seconds
 from jobledger.order.filters import EventFilter, shown_by
 from jobledger.store.filters import JobFilter
+from jobledger.store.jobs_read import below_of
+from jobledger.store.tenants import must_be_page, must_have_zone
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -89,6 +91,7 @@ class Operations(ABC):
         the newest 10,000.
         """
         wanted = JobFilter(tenant=tenant, states=states, queue=queue, kind=kind, owner=owner, tag=tag)
+        below_of(limit, cursor)
         return await self._door.jobs(wanted, limit, cursor, as_of, token)
 
     async def tenant(
@@ -108,6 +111,7 @@ class Operations(ABC):
             InvalidTenant, InvalidArgument: the name, or the period (at most 366 days), is none.
             NotOpen: the live tables are not rebuilt yet.
         """
+        must_have_zone(since, until)
         return await self._door.tenant(tenant, since, until, token)
 
     async def tenants(self, *, after: str = "", limit: int = 100) -> tuple[TenantLevels, ...]:
@@ -115,6 +119,7 @@ class Operations(ABC):
 
         `after` is a name to go on behind, `limit` 1 to 1,000; none while the projection `tenants` has counted nothing.
         """
+        must_be_page(limit)
         return await self._door.tenants(after, limit)
 
     async def counts(self, as_of: str | datetime, *, tenant: str | None = None) -> PastCounts:

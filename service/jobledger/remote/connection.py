@@ -140,6 +140,7 @@ class ServiceConnection:
             JobledgerError: the service refused; of the class that its problem names.
             Unreachable: it cannot be reached, or was lost; `detail["sent"]` says whether the request may have arrived.
         """
+        self._opened()
         content = body if body is None or isinstance(body, bytes) else _json(body)
         repeatable = again or method in _SAFE
         until = time.monotonic() + (self._patience_s if patience_s is None else patience_s)
@@ -170,6 +171,7 @@ class ServiceConnection:
             Unreachable: it cannot be reached, was lost, or has sent nothing for `silence_s`.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=silence_s)
+        self._opened()
         with _told():
             response = await self._request("GET", path, query, None, headers, timeout)
         try:
@@ -181,6 +183,11 @@ class ServiceConnection:
         finally:
             # Not released: what is still to come of a stream that was left is nobody's answer.
             response.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise Unreachable("The client is not connected.", hint="Use `async with Client(url=…, key=…) as client:`.")
+        return self._session
 
     async def _once(
         self,
@@ -207,8 +214,6 @@ class ServiceConnection:
         headers: Mapping[str, str] | None,
         timeout: aiohttp.ClientTimeout | None,
     ) -> Any:
-        if self._session is None:
-            raise Unreachable("The connection to the service is not open.", hint="Use it inside `async with`.")
         url = URL(self._base + path, encoded=True)
         given = dict(headers or {})
         if content is not None:
@@ -216,7 +221,7 @@ class ServiceConnection:
         if query:
             url = url.with_query(_pairs(query))
         more: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
-        return self._session.request(
+        return self._opened().request(
             method, url, data=content, headers=given, allow_redirects=False, skip_auto_headers=("Content-Type",), **more
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -18,7 +19,7 @@ from jobledger.remote.connection import path_of
 from jobledger.remote.desk import ServiceDesk
 from jobledger.remote.feed import ServiceFeed
 from jobledger.remote.replay import ServiceReplay
-from jobledger.store.enqueue import Enqueued
+from jobledger.store.enqueue import Enqueued, batch_text
 from jobledger.store.filters import JobFilter
 from jobledger.store.jobs_read import HISTORY_MAX, JobDetail, JobPage
 from jobledger.store.kinds import RegisteredKind
@@ -115,7 +116,8 @@ class ServiceDoor:
         _no_actor(actor)
         if not batch:
             return []
-        body = orjson.dumps({"jobs": [_stated(new) for new in batch], "strict": strict})
+        bare = [replace(new, trace=None) for new in batch]
+        body = orjson.dumps({"jobs": orjson.Fragment(batch_text(bare)), "strict": strict})
         again = all(new.key is not None for new in batch)
         reply = await self._ask("POST", path_of("jobs", "batch"), body=body, headers=_trace_of(batch), again=again)
         found = reply.json()
@@ -220,8 +222,6 @@ class ServiceDoor:
         how: dict[str, Any] = {"act": act, "reason": reason, "data": dict(data or {})}
         if isinstance(jobs, JobFilter):
             how |= {"tenant": jobs.tenant, "filter": _filter(jobs)}
-        elif not jobs:
-            return {}
         else:
             how |= {"tenant": tenant, "ids": [str(one) for one in jobs]}
         verdicts: Counter[str] = Counter()

@@ -188,15 +188,7 @@ async def enqueue_many(
     _check_text("actor", actor)
     if not jobs:
         return []
-    if len(jobs) > BATCH_MAX:
-        emit(LimitMet(limit="batch", value=len(jobs), allowed=BATCH_MAX))
-        raise TooLarge(
-            f"The batch has {len(jobs)} jobs; the limit is {BATCH_MAX}.",
-            hint="Send several batches.",
-            detail={"limit": BATCH_MAX, "count": len(jobs)},
-        )
-    # The driver gives ids as a class of its own, which the serializer does not take for a UUID.
-    batch = orjson.dumps(list(_items(jobs)), default=str).decode()
+    batch = batch_text(jobs).decode()
     with translated():
         rows = await connection.fetch(statement("enqueue_many"), batch, actor, strict, shard)
     if listeners:
@@ -205,6 +197,19 @@ async def enqueue_many(
             JobsEnqueued(count=sum(row["created"] for row in rows), tenant=tenants.pop() if len(tenants) == 1 else None)
         )
     return [Enqueued(row["id"], row["created"]) for row in rows]
+
+
+def batch_text(jobs: Sequence[NewJob]) -> bytes:
+    """Return a batch as a JSON list of what each job states. Raises what `enqueue_many` does."""
+    if len(jobs) > BATCH_MAX:
+        emit(LimitMet(limit="batch", value=len(jobs), allowed=BATCH_MAX))
+        raise TooLarge(
+            f"The batch has {len(jobs)} jobs; the limit is {BATCH_MAX}.",
+            hint="Send several batches.",
+            detail={"limit": BATCH_MAX, "count": len(jobs)},
+        )
+    # The driver gives ids as a class of its own, which the serializer does not take for a UUID.
+    return orjson.dumps(list(_items(jobs)), default=str)
 
 
 def _items(jobs: Sequence[NewJob]) -> Iterator[dict[str, Any]]:

@@ -171,7 +171,7 @@ async def tenant_status(
         InvalidTenant, InvalidArgument: the name, or the period (at most 366 days), is none.
         NotOpen: the live tables are not rebuilt yet.
     """
-    _must_have_zone(since, until)
+    must_have_zone(since, until)
     with translated():
         row = await connection.fetchrow(statement("tenant_status"), shard, tenant, since, until, told is not None)
     assert row is not None  # noqa: S101 - one row in any case
@@ -201,8 +201,7 @@ async def list_tenants(
     Raises:
         InvalidArgument: the limit is none.
     """
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= PAGE_MAX:
-        raise InvalidArgument(f"A page has 1 to {PAGE_MAX} tenants.")
+    must_be_page(limit)
     with translated():
         rows = await connection.fetch(statement("tenants"), shard, after, limit, None if among is None else list(among))
     return tuple(TenantLevels(**dict(row)) for row in rows)
@@ -215,7 +214,14 @@ def _summed(parts: Any) -> dict[str, int]:
     return dict(found)
 
 
-def _must_have_zone(*moments: datetime | None) -> None:
+def must_be_page(limit: int) -> None:
+    """Raise `InvalidArgument` for what is no number of tenants that a page may have."""
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= PAGE_MAX:
+        raise InvalidArgument(f"A page has 1 to {PAGE_MAX} tenants.")
+
+
+def must_have_zone(*moments: datetime | None) -> None:
+    """Raise `InvalidArgument` for a moment of a period that is none, or has no zone."""
     for moment in moments:
         if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
             raise InvalidArgument("since and until are times with a zone.")
