@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import aiohttp
 import orjson
+from tests.faults.conftest import until
+
+from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
-    from uuid import UUID
+    from collections.abc import Mapping
 
 _LINE = re.compile("\r\n|\n|\r")
 
@@ -82,7 +84,7 @@ class Parser:
 
 
 class EventSource:
-    """Follows a URL: `async for message in source`; a lost connection is opened again, after `retry` at most `wait_s`."""
+    """Follows a URL inside `async with`; a lost connection is opened again, sooner than `retry` says."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, params: Mapping[str, Any] | None = None) -> None:
         """Prepare."""
@@ -90,34 +92,37 @@ class EventSource:
         self.url = url
         self.params = params
         self.parser = Parser()
+        self.messages: list[Message] = []
         self.opened = 0
         self.fatal: int | None = None
         self.wait_s = 0.01
         self.response: aiohttp.ClientResponse | None = None
-        self._messages = self._run()
+        self.task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Return it."""
+        """Open it: what comes is kept in `messages`."""
+        self.task = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Close it."""
-        await self._messages.aclose()
+        assert self.task is not None
+        await end([self.task])
 
-    def __aiter__(self) -> AsyncIterator[Message]:
-        """Give the messages."""
-        return self._messages
+    async def cut_off(self) -> None:
+        """Lose the connection, once there is one."""
+        await until(lambda: self.response is not None and self.response.connection is not None)
+        assert self.response is not None
+        assert self.response.connection is not None
+        transport = self.response.connection.transport
+        assert transport is not None
+        transport.abort()
 
-    async def until(self, last: UUID) -> list[Message]:
-        """Return the messages up to the first event of a stream."""
-        found = []
-        async for message in self._messages:
-            found.append(message)
-            if message.type == "message" and message.document["id"].startswith(f"{last}/"):
-                break
-        return found
+    def has(self, count: int) -> bool:
+        """Say whether so many messages have come."""
+        return len(self.messages) >= count
 
-    async def _run(self) -> Any:
+    async def _run(self) -> None:
         while True:
             headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
             if self.parser.last_id:
@@ -131,8 +136,7 @@ class EventSource:
                     self.response = response
                     decoder = codecs.getincrementaldecoder("utf-8")()
                     async for piece in response.content.iter_any():
-                        for message in self.parser.feed(decoder.decode(piece)):
-                            yield message
+                        self.messages += self.parser.feed(decoder.decode(piece))
             except (aiohttp.ClientError, OSError):
                 pass
             self.parser.cut()

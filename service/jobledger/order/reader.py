@@ -190,11 +190,13 @@ class Feed:
         ear = self._ear
         hub: Hub | None = None
         origins = Origins()
+        waited = False
         try:
             while True:
                 chosen, upto = await self._next(place, hub, origins)
-                if chosen:
+                if chosen or waited:
                     yield chosen
+                waited = False
                 if upto != place:
                     # What was passed over is read, too: a filtered reader's cursor moves on.
                     self._place = place = upto
@@ -206,7 +208,7 @@ class Feed:
                     origins = hub.origins
                 else:
                     await ear.wait(_ADVANCE_S)
-                    yield ()
+                    waited = True
         finally:
             _behind.discard(self)
             if hub is not None:
