@@ -250,7 +250,7 @@ async def test_a_webhook_is_replayed_from_where_it_is_said(client: Client, hook:
         assert _taken(hook)[5:] == ids[2:]
         await webhooks.reset(made.id, at=datetime(2020, 1, 1, tzinfo=UTC))
         await hook.until(lambda: len(hook.taken) == 11)
-    for wrong in (strange, "p" + cursors[0][1:], "x"):
+    for wrong in (strange, f"p{str(cursors[0])[1:]}", "x"):
         with pytest.raises(BadCursor):
             await webhooks.reset(made.id, after=wrong)
     with pytest.raises(NotFound):
@@ -318,13 +318,17 @@ async def test_what_cannot_be_a_webhook_is_refused(client: Client) -> None:
     made = await webhooks.create("one", url)
     again = await webhooks.create("one", url)
     assert (again.id, again.secret, made.created, again.created) == (made.id, made.secret, True, False)
-    for other in ({"url": url + "x"}, {"batch": 2}, {"types": ["job.failed"]}):
+    others: list[dict[str, Any]] = [{"url": url + "x"}, {"batch": 2}, {"types": ["job.failed"]}]
+    for other in others:
         with pytest.raises(SubscriptionDiffers):
             await webhooks.create("one", **{"url": url, **other})
     for refused in ("http://hooks.example.com/", "https://127.0.0.1/"):
         with pytest.raises(AddressRefused):
             await webhooks.create("two", refused)
-    for wrong in ({"types": []}, {"types": ["no.event"]}, {"batch": 0}, {"batch": 101}, {"name": " "}, {"after": "x"}):
+    faults: list[dict[str, Any]] = [
+        *({"types": []}, {"types": ["no.event"]}, {"batch": 0}, {"batch": 101}, {"name": " "}, {"after": "x"}),
+    ]
+    for wrong in faults:
         with pytest.raises(BadInput):
             await webhooks.create(**{"name": "two", "url": url, **wrong})
     for of in (Webhooks(client.store, tenant="other"), Webhooks(client.store, tenant="acme", owner="ada")):

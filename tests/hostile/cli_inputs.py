@@ -99,6 +99,11 @@ def _subscription(more: Mapping[str, str] | None = None, spoilt: Mapping[str, Se
     return Command({"1": "s", **(more or {})}, {"1": (*NO_NAME, "unknown"), "--tenant": tenants, **(spoilt or {})})
 
 
+def _webhook(more: Mapping[str, str] | None = None, spoilt: Mapping[str, Sequence[str]] | None = None) -> Command:
+    tenants = ("", "a b{mark}", "_global", LONG, "\udcff{mark}")
+    return Command({"1": "w", **(more or {})}, {"1": (*NO_NAME, "unknown"), "--tenant": tenants, **(spoilt or {})})
+
+
 _PLACE: Final = Command({}, {})
 _HELD: Final = Command(
     {"1": "queue", "2": "q", "--reason": "because"},
@@ -270,6 +275,33 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "subscriptions remove": _subscription({}, WORDS),
     "subscriptions set-aside": _subscription({}, {"--limit": ("10001", *_COUNTS)}),
     "subscriptions retry": _subscription({"2": "{job}"}, {"2": NO_ID, **WORDS}),
+    "webhooks list": Command({}, {"--tenant": ("", "_global", "\udcff{mark}")}),
+    "webhooks create": _webhook(
+        {"1": "w2", "2": "https://a.example/hook"},
+        {
+            "1": NO_NAME,
+            "2": (
+                "",
+                "{mark}",
+                "http://{mark}.example",
+                "https://127.0.0.1/{mark}",
+                "https://u:{mark}@a.example",
+                LONG,
+            ),
+            "--type": ("", "job.nothing{mark}", LONG),
+            "--queue": ("", LONG),
+            "--kind": ("", LONG),
+            "--owner": ("", LONG),
+            "--batch": ("101", *_COUNTS),
+            "--from": ("", "{mark}", "p", "2026-05-01", LONG, "\udcff{mark}"),
+            **WORDS,
+        },
+    ),
+    "webhooks reset": _webhook({}, {"--to": ("", "{mark}", "p", "2026-05-01", LONG, "\udcff{mark}"), **WORDS}),
+    "webhooks disable": _webhook({}, WORDS),
+    "webhooks rotate": _webhook({}, WORDS),
+    "webhooks remove": _webhook({}, WORDS),
+    "webhooks test": _webhook(),
     "push list": Command({}, {"--tenant": ("\udcff{mark}",)}),
     "push set": Command(
         {"1": "q", "2": "https://a.example/jobs"},

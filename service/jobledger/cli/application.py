@@ -27,6 +27,7 @@ from jobledger.cli import (
     tenants,
     up,
     verify,
+    webhooks,
     worker,
 )
 
@@ -81,6 +82,7 @@ application.add_typer(migrate.application, name="migrate", rich_help_panel="Data
 application.add_typer(projections.application, name="projections", rich_help_panel="Database")
 application.add_typer(partitions.application, name="partitions", rich_help_panel="Database")
 application.add_typer(subscriptions.application, name="subscriptions", rich_help_panel="Control")
+application.add_typer(webhooks.application, name="webhooks", rich_help_panel="Control")
 application.add_typer(push.application, name="push", rich_help_panel="Control")
 application.add_typer(serving.application, name="bench", rich_help_panel="Run")
 

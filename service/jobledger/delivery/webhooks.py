@@ -94,6 +94,10 @@ class Webhooks:
         private: bool = False,
     ) -> None:
         """Say whose they are; `private`: endpoints may be at private addresses."""
+        if tenant == EVERYBODY:
+            raise InvalidArgument("A webhook has a tenant or none.", hint="None is everybody.")
+        if not all(one is None or _is_text(one) for one in (tenant, owner, actor)):
+            raise InvalidArgument("tenant, owner and actor are names.")
         self._store = store
         self._tenant = tenant
         self._owner = owner
@@ -277,6 +281,13 @@ class Webhooks:
                 statement(f"delivery/webhook_{act}"),
                 *(self._store.shard, self._tenant, self._owner, webhook, *arguments),
             )
+
+
+def _is_text(word: object) -> bool:
+    """Say whether Postgres could store it as a word."""
+    if not isinstance(word, str) or not 0 < len(word) <= 256 or "\0" in word:
+        return False
+    return not any("\ud800" <= one <= "\udfff" for one in word)
 
 
 def label_of(webhook: UUID) -> str:
