@@ -113,6 +113,9 @@ async def _world(store: Store, app: App) -> World:
             "select jobledger.subscription_create(0::smallint, 'acme', 'mark-subscription', p_reason => 'mark')"
         )
         webhook = uuid4()
+        await connection.execute(
+            "select jobledger.push_set(0::smallint, 'mark-queue', 'acme', 'https://mark.example/', 1, 10, 3600)"
+        )
         await seal_all(connection)
     theirs = {
         "tenant": "acme",

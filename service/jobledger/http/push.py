@@ -162,7 +162,10 @@ async def report_pushed(call: Call[None, Told]) -> Answer:
     if call.body.outcome == "accepted":
         raise InvalidFields(detail={"fields": [{"field": "outcome", "rule": "accepted is for answers to a delivery"}]})
     outcome = report_of(call.body, token.retry_in)
-    data = orjson.dumps(outcome[1]) if outcome[1] else None
+    try:
+        data = orjson.dumps(outcome[1]) if outcome[1] else None
+    except (TypeError, ValueError):
+        raise InvalidFields(detail={"fields": [{"field": "result", "rule": "no number over 64 bits in it"}]}) from None
     reports = [Report(token.job, token.claim, outcome[0], data)]
 
     async def work(connection: Connection) -> list[Verdict]:
