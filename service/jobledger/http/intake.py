@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _FAULTS_MOST: Final = 20
+BODY_S: Final = 60.0
+"""Seconds that a body may take."""
 
 
 def read_query(model: type[BaseModel], request: web.Request) -> BaseModel:
@@ -77,7 +80,12 @@ async def raw_body(request: web.Request, takes: str) -> bytes:
     if request.can_read_body and request.content_type != takes:
         raise UnsupportedMedia(f"The body is not {takes}.", hint=f"Send it with Content-Type: {takes}.")
     try:
-        return await request.read()
+        if request.content.is_eof():
+            return await request.read()
+        async with asyncio.timeout(BODY_S):
+            return await request.read()
+    except TimeoutError:
+        raise BadInput(f"The body has not come within {BODY_S:g} seconds.") from None
     except web.HTTPRequestEntityTooLarge:
         limit = request.client_max_size
         raise TooLarge(f"The body has more than {limit} bytes.", detail={"limit": limit}) from None

@@ -29,6 +29,8 @@ class Line(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - it has what was sent in it
     ) -> web.StreamResponse:
         """Return the problem, after which the connection ends."""
+        if isinstance(exc, ConnectionError):
+            raise exc
         if status >= 500:
             _log.error("a request failed outside its route", exc_info=exc)
         if request.writer.output_size > 0:
@@ -37,6 +39,12 @@ class Line(web.RequestHandler):
         response = problem(error)
         response.force_close()
         return response
+
+
+    def log_exception(self, *args: Any, **given: Any) -> None:
+        """Say what went wrong, unless it is what the other side sent or did: it left, or its body was none."""
+        if not isinstance(given.get("exc_info"), (web.RequestPayloadError, ConnectionError)):
+            super().log_exception(*args, **given)
 
 
 class Server(web.Server):
