@@ -256,3 +256,14 @@ def test_order_finds_nothing_amiss_and_what_it_costs(database: str) -> None:
     assert [found[name] for name in ("lost", "repeated", "inverted", "readers_that_differ")] == [0, 0, 0, 0]
     assert found["blocks"] > 0
     assert found["seal_lag_ms"]["p50"] <= found["seal_lag_ms"]["p99"]
+
+
+@pytest.mark.slow
+def test_reading_over_http_waits_for_what_is_due(database: str) -> None:
+    """Every status and list endpoint answers, at the rate that was asked for; the quantiles of the wait are in order."""
+    few = ("--jobs", "2000", "--tenants", "50", "--per-s", "60", "--seconds", "1", "--turns", "1")
+    found = _bench("http", "--read", *few, "--dsn", database)
+    assert found["requests"] == 60
+    assert len(found["by_path_ms"]) == 14
+    waits = found["read_ms"]
+    assert 0 < waits["p50"] <= waits["p95"] <= waits["p99"] <= waits["max"]

@@ -384,6 +384,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
         {}, dict.fromkeys(("--events", "--batch", "--turns"), _COUNTS) | {"--tenant-share": _SPANS}
     ),
     "bench recovery": Command({}, {"--open": _COUNTS}),
+    "bench http": Command(
+        {},
+        dict.fromkeys(("--connections", "--turns", "--tenants", "--per-s"), _COUNTS)
+        | {"--part": ("", "all", "BULK"), "--seconds": ("0", "-1", "nan", "inf", "long", ""), "--plot": NO_FILE},
+    ),
     "bench order": Command(
         {},
         {"--writers": _COUNTS, "--readers": _COUNTS, "--plot": NO_FILE}

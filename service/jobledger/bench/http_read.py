@@ -60,7 +60,7 @@ async def read(bench: Bench, *, per_s: int, seconds: float, turns: int) -> None:
     times: dict[str, list[float]] = defaultdict(list)
     worst: list[float] = []
     async with served(bench.dsn) as (url, _), _session(url, key) as session:
-        await _ask(session, asked, _WARM, per_s, defaultdict(list))
+        await _ask(session, asked, min(_WARM, round(per_s * seconds)), per_s, defaultdict(list))
         for turn in range(turns):
             bench.progress("reading", turn + 1, turns)
             found: dict[str, list[float]] = defaultdict(list)

@@ -38,6 +38,12 @@ def http(
     seconds: Annotated[float, typer.Option("--seconds", help="How long each stretch lasts.")] = 3.0,
     turns: Annotated[int, typer.Option("--turns", help="Stretches of each way; figures are medians.")] = 3,
     tenants: Tenants = 20,
+    read: Annotated[
+        bool,
+        typer.Option("--read", help="Instead: ask the status and list endpoints of a database full of jobs."),
+    ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", help="read: jobs in the database; one in fifty is open.")] = 200_000,
+    per_s: Annotated[int, typer.Option("--per-s", help="read: requests a second, each begun when it is due.")] = 50,
     dsn: Dsn = None,
     data: Data = None,
     as_json: Json = False,
@@ -45,11 +51,18 @@ def http(
 ) -> None:
     """Measure the service over HTTP, on a port of this machine, with a key, in a process of its own."""
     from jobledger.bench.http import http as work
+    from jobledger.bench.http_read import read as reading
     from jobledger.bench.setup import Setup, within
 
     within("connections", connections, 1, 1_000)
     within("seconds", seconds, 0.1, 600)
     within("turns", turns, 1, 100)
+    within("per-s", per_s, 1, 10_000)
+    if read:
+        full = Setup(jobs=jobs, tenants=tenants)
+        asked = partial(reading, per_s=per_s, seconds=seconds, turns=turns)
+        measure("http_read", asked, full, dsn=dsn, data=data, as_json=as_json, plot=plot)
+        return
     parts = [one.value for one in part or list(Part)]
     asked = partial(work, parts=parts, connections=connections, seconds=seconds, turns=turns)
     measure("http", asked, Setup(tenants=tenants), dsn=dsn, data=data, as_json=as_json, plot=plot)
