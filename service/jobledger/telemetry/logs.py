@@ -32,6 +32,7 @@ _DEBUG: frozenset[type[Observation]] = frozenset(
         seen.ReportAccepted,
         seen.RequestServed,
         seen.WebhookDelivered,
+        seen.PushDelivered,
     }
 )
 _WARNING: frozenset[type[Observation]] = frozenset(
@@ -55,6 +56,7 @@ _WARNING: frozenset[type[Observation]] = frozenset(
         seen.SubscriptionSetAside,
         seen.SubscriptionSlicesLost,
         seen.WebhookFailed,
+        seen.PushHeld,
     }
 )
 _ERROR: frozenset[type[Observation]] = frozenset({seen.PartitionsShort, seen.ProjectionStopped, seen.WebhookDisabled})
