@@ -12,6 +12,7 @@ import logging
 import math
 import re
 import time
+import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("jobledger.http")
 
-ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
-"""The algorithms that are taken."""
+ALGORITHMS: Final = ("RS256", "ES256", "EdDSA", "Ed25519")
+"""The algorithms that are taken; the last two are two names of one."""
 KEYS_S: Final = 300.0
 """Seconds for which a key set is used before it is fetched again."""
 AGAIN_S: Final = 30.0
@@ -61,6 +62,7 @@ _ALGORITHM_OF: Final[dict[tuple[object, object], str]] = {
     ("EC", "P-256"): "ES256",
     ("OKP", "Ed25519"): "EdDSA",
 }
+_NAMES: Final = {"Ed25519": "EdDSA"}
 _TENANT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}", re.ASCII)
 
 
@@ -122,7 +124,7 @@ class JwtReader:
 
     async def _claims(self, text: str) -> Mapping[str, Any]:
         from joserfc import jwt, util  # noqa: PLC0415 - an extra, needed only here
-        from joserfc.errors import JoseError  # noqa: PLC0415
+        from joserfc.errors import JoseError, SecurityWarning  # noqa: PLC0415
 
         try:
             header = orjson.loads(util.urlsafe_b64decode(text.partition(".")[0].encode()))
@@ -135,7 +137,10 @@ class JwtReader:
         if key is None:
             raise _refused()
         try:
-            return jwt.decode(text, key, algorithms=[algorithm]).claims
+            with warnings.catch_warnings():
+                # The older name of Ed25519 is still the one that issuers write.
+                warnings.simplefilter("ignore", SecurityWarning)
+                return jwt.decode(text, key, algorithms=[algorithm]).claims
         except (JoseError, ValueError, TypeError, KeyError, RecursionError):
             raise _refused() from None
 
@@ -174,7 +179,8 @@ class JwtReader:
         return key
 
     def _chosen(self, algorithm: str, key_id: str | None) -> Key | None:
-        fit = [one for one in self._keys if one.algorithm == algorithm and key_id in (None, one.id)]
+        named = _NAMES.get(algorithm, algorithm)
+        fit = [one for one in self._keys if one.algorithm == named and key_id in (None, one.id)]
         # Without an id there must be no choice: a set is not tried through.
         return fit[0].key if len(fit) == 1 else None
 
@@ -238,13 +244,14 @@ def _usable(raw: bytes) -> tuple[_Key, ...]:
     found = []
     for one in listed:
         algorithm = _ALGORITHM_OF.get((one.get("kty"), one.get("crv"))) if isinstance(one, dict) else None
-        if algorithm is None or one.get("use", "sig") != "sig" or one.get("alg", algorithm) != algorithm:
+        stated = one.get("alg", algorithm) if algorithm is not None else None
+        if algorithm is None or one.get("use", "sig") != "sig" or algorithm not in (stated, _NAMES.get(str(stated))):
             continue
         try:
             public = {name: one[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in one}
-            key = jwk.import_key(public)
             if algorithm == "RS256" and len(one["n"]) < _MODULUS_CHARS:
                 continue
+            key = jwk.import_key(public)
         except (JoseError, ValueError, TypeError, KeyError):
             continue
         found.append(_Key(one.get("kid"), algorithm, key, str(sorted(public.items()))))
