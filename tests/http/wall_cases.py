@@ -155,6 +155,7 @@ CASES: Final[dict[str, list[Ask]]] = {
     "claim_job": [Ask({"worker": "{worker}", "job": "{job}"}, body={"call": 1})],
     "heartbeat_worker": [Ask({"worker": "{worker}"}, body={"held": ["{running}"]})],
     "report_outcomes": [Ask({"worker": "{worker}"}, body={"reports": [_REPORT]})],
+    "register_kind": [Ask({"kind": "noop"}, body={"version": 9})],
     "stop_working": [Ask({"worker": "{worker}"}, body=WHY)],
     # webhooks
     "list_webhooks": [Ask(), Ask(query={"tenant": "{tenant}"})],

@@ -1,4 +1,9 @@
-"""Workers with quick hearts, in the test's own loop or in a thread with a loop of its own."""
+"""Workers with quick hearts, in the test's own loop or in a thread with a loop of its own, over either transport.
+
+The tests of the modules in `BOTH` run against a worker with a database and against one that works through a service
+over HTTP, but for those in `DIRECT`, which are about the database's own way; those in `BRIEF` over HTTP with every run,
+the others as slow ones.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from tests.http.conftest import served
+
 from jobledger.jobs import Client
 from jobledger.settings import Settings
 from jobledger.store.pool import Store
+from jobledger.worker.keeper import Keeper
 from jobledger.worker.life import Manner
 from jobledger.worker.worker import Worker
 
@@ -25,6 +33,32 @@ if TYPE_CHECKING:
 
 QUICK: dict[str, Any] = {"heartbeat_s": 0.2, "lease_s": 6, "stall_after_s": 2.0, "stop_grace_s": 5}
 BRISK = Manner(ignore_s=0.5, poll_s=0.05, tick_s=0.1)
+
+BOTH = {"test_running", "test_endings", "test_faults"}
+DIRECT = {
+    # An answer that is lost or late on the way from the database is asked for again, under the number of its claim.
+    "test_an_answer_cut_off_is_released_by_the_second_heartbeat",
+    "test_an_answer_held_back_over_five_heartbeats_releases_nothing",
+    "test_a_claim_given_up_is_released_and_its_late_answer_thrown_away",
+    "test_jobs_that_come_for_an_older_incarnation_are_handed_back",
+    "test_many_poisoned_rows_in_one_claim_pass_promptly",
+}
+BRIEF = {
+    "test_async_and_sync_handlers_return_results_of_their_type",
+    "test_outcomes_count_returned_or_raised",
+    "test_progress_and_context_reach_the_log",
+    "test_a_cancelled_running_job_is_told_and_recorded",
+    "test_a_stop_lets_jobs_finish_within_the_grace",
+    "test_a_worker_whose_lease_is_over_goes_on_under_a_new_id",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test against both transports, where it is about what they have in common."""
+    name = metafunc.function.__name__
+    if "bench" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in BOTH and name not in DIRECT:
+        http = pytest.param("http", marks=() if name in BRIEF else pytest.mark.slow)
+        metafunc.parametrize("transport", ["direct", http], indirect=True)
 
 
 async def until(held: Callable[[], object], timeout_s: float = 20.0) -> None:
@@ -39,17 +73,45 @@ def quick(**changed: Any) -> Settings:
     return Settings(**{**QUICK, **changed})
 
 
+class Services:
+    """The services of a test, one for each address of its database: nobody is asked for a key."""
+
+    def __init__(self, store: Store) -> None:
+        """Begin without any."""
+        self._store = store
+        self._stack = contextlib.AsyncExitStack()
+        self._urls: dict[str, str] = {}
+
+    async def url(self, dsn: str) -> str:
+        """Return the address of the service of a database, which keeps it going as well."""
+        if dsn not in self._urls:
+            store = self._store
+            if dsn != store.dsn:
+                store = await self._stack.enter_async_context(await Store.connect(dsn, pool_min=1, pool_max=10))
+            session, _ = await self._stack.enter_async_context(served(store))
+            await self._stack.enter_async_context(Keeper(store, quick(seal=False, projections=False)))
+            self._urls[dsn] = str(session._base_url).rstrip("/")
+        return self._urls[dsn]
+
+    async def close(self) -> None:
+        """End them."""
+        await self._stack.aclose()
+
+
 @dataclass
 class Bench:
-    """A test's database, its store, and questions to its log."""
+    """A test's database, its store, and questions to its log; `url` is that of its service, where workers use one."""
 
     store: Store
     dsn: str
+    url: str | None = None
 
     def worker(self, app: App, database: Store | str | None = None, **options: Any) -> Worker:
         """Return a worker with short times."""
         settings = options.pop("settings", None) or quick()
         manner = options.pop("manner", BRISK)
+        if self.url is not None:
+            return Worker(app, url=self.url, settings=settings, manner=manner, **options)
         return Worker(app, database or self.store, settings=settings, manner=manner, **options)
 
     @contextlib.asynccontextmanager
@@ -104,17 +166,33 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(store: Store, database: str) -> Bench:
+def transport(request: pytest.FixtureRequest) -> str:
+    """Say how the test's workers reach their jobs: `direct` or `http`."""
+    return str(getattr(request, "param", "direct"))
+
+
+@pytest.fixture
+async def services(store: Store) -> AsyncIterator[Services]:
+    """Give the maker of the test's services."""
+    made = Services(store)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def bench(store: Store, database: str, transport: str, services: Services) -> Bench:
     """Give the test's own database."""
-    return Bench(store, database)
+    return Bench(store, database, await services.url(database) if transport == "http" else None)
 
 
 class Apart:
     """A worker in a thread with a loop of its own, which a test may block without blocking itself."""
 
-    def __init__(self, app: App, dsn: str, **options: Any) -> None:
+    def __init__(self, app: App, dsn: str, services: Services | None, **options: Any) -> None:
         """Prepare it."""
         self.worker: Worker
+        self._services = services
+        self._url = ""
         self.reason = ""
         self._app = app
         self._dsn = dsn
@@ -125,6 +203,8 @@ class Apart:
 
     async def start(self) -> Apart:
         """Start, and wait until it claims."""
+        if self._services is not None:
+            self._url = await self._services.url(self._dsn)
         self._thread.start()
         await until(self._ready.is_set)
         return self
@@ -149,21 +229,26 @@ class Apart:
 
     async def _work(self) -> None:
         self._loop = asyncio.get_running_loop()
+        how: dict[str, Any] = {"settings": quick(), "manner": BRISK, **self._options}
+        if self._services is not None:
+            await self._run(Worker(self._app, url=self._url, **how))
+            return
         async with await Store.connect(self._dsn, pool_min=1, pool_max=8) as store:
-            settings = self._options.pop("settings", None) or quick()
-            manner = self._options.pop("manner", BRISK)
-            self.worker = Worker(self._app, store, settings=settings, manner=manner, **self._options)
-            running = asyncio.ensure_future(self.worker.run(signals=False))
-            await self.worker.ready.wait()
-            self._ready.set()
-            self.reason = await running
+            await self._run(Worker(self._app, store, **how))
+
+    async def _run(self, worker: Worker) -> None:
+        self.worker = worker
+        running = asyncio.ensure_future(worker.run(signals=False))
+        await worker.ready.wait()
+        self._ready.set()
+        self.reason = await running
 
 
 @pytest.fixture
-def apart(database: str) -> Callable[..., Apart]:
+def apart(database: str, transport: str, services: Services) -> Callable[..., Apart]:
     """Give a maker of workers in threads of their own."""
 
     def make(app: App, dsn: str | None = None, **options: Any) -> Apart:
-        return Apart(app, dsn or database, **options)
+        return Apart(app, dsn or database, services if transport == "http" else None, **options)
 
     return make

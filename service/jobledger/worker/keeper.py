@@ -6,12 +6,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Self
 
+from jobledger.errors import BadInput
 from jobledger.order.projections import built_in
 from jobledger.order.runner import Runner
 from jobledger.order.sealer import Sealer
+from jobledger.store.mending import mend
 from jobledger.store.recovery import open_store, take_snapshot
 from jobledger.store.tasks import end
-from jobledger.store.tick import tick
+from jobledger.store.tick import TickResult, tick
 from jobledger.worker.housekeeping import Ticker, copy_when
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from jobledger.order.projections import Projection
     from jobledger.settings import Settings
     from jobledger.store.pool import Store
-    from jobledger.store.tick import TickResult
 
 _log = logging.getLogger("jobledger.worker")
 
@@ -69,8 +70,12 @@ class Keeper:
             await asyncio.sleep(0.5)
 
     async def _tick(self, after: UUID | None) -> TickResult:
-        async with self._store.connection(ours=True) as connection:
-            return await tick(connection, self._store.shard, after)
+        try:
+            async with self._store.connection(ours=True) as connection:
+                return await tick(connection, self._store.shard, after)
+        except BadInput as error:
+            await mend(self._store, error, set())
+            return TickResult(next=after)
 
     async def _copy(self) -> bool:
         async with self._store.connection() as connection:
