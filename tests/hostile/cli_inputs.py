@@ -250,6 +250,20 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "doctor": _PLACE,
     "rebuild": Command({"1": "queue"}, {"1": ("", "QUEUE", "events", "\udcff")}),
     "repair": Command({"1": "{job}"}, {"1": NO_ID}),
+    "keys create": Command(
+        {"1": "shop", "--role": "read", "--tenant": "acme"},
+        {
+            "1": NO_NAME,
+            "--role": ("", "root{mark}", "READ", LONG, "\udcff{mark}"),
+            "--tenant": ("", "a b{mark}", "_global", LONG, "\udcff{mark}"),
+            "--owner": NO_KEY,
+            "--rate": ("1000001", *_COUNTS),
+            "--expires": NO_MOMENT,
+            **WORDS,
+        },
+    ),
+    "keys list": _PLACE,
+    "keys revoke": Command({"1": "{job}"}, {"1": (*NO_ID, "jl_{mark}", LONG), **WORDS}),
     "subscriptions list": Command({}, {"--tenant": ("\udcff{mark}",)}),
     "subscriptions show": _subscription(),
     "subscriptions create": _subscription(

@@ -14,6 +14,7 @@ from jobledger.cli import (
     enqueue,
     feed,
     jobs,
+    keys,
     migrate,
     operate,
     partitions,
@@ -84,6 +85,7 @@ application.add_typer(partitions.application, name="partitions", rich_help_panel
 application.add_typer(subscriptions.application, name="subscriptions", rich_help_panel="Control")
 application.add_typer(webhooks.application, name="webhooks", rich_help_panel="Control")
 application.add_typer(push.application, name="push", rich_help_panel="Control")
+application.add_typer(keys.application, name="keys", rich_help_panel="Control")
 application.add_typer(serving.application, name="bench", rich_help_panel="Run")
 
 
