@@ -62,6 +62,10 @@ def _control(scope: str) -> list[Ask]:
 
 _WEBHOOK: Final = [Ask({"webhook": "{webhook}"}, whose, WHY) for whose in ({}, {"tenant": "{tenant}"})]
 _WEBHOOK_ONLY: Final = [ask._replace(body=None) for ask in _WEBHOOK]
+_SUBSCRIPTION: Final = [
+    Ask({"name": "{subscription}"}, whose, WHY) for whose in ({}, {"tenant": "{tenant}"}, {"tenant": "{mine}"})
+]
+_SUBSCRIPTION_ONLY: Final = [ask._replace(body=None) for ask in _SUBSCRIPTION]
 _REPORT: Final = {"id": "{running}", "claim": 2, "outcome": "succeeded"}
 
 CASES: Final[dict[str, list[Ask]]] = {
@@ -149,6 +153,30 @@ CASES: Final[dict[str, list[Ask]]] = {
             {"type": "webhook.created"},
         )
     ],
+    "replay_events": [
+        Ask(query=query)
+        for query in (
+            {},
+            {"tenant": "{tenant}"},
+            {"owner": "{owner}"},
+            {"job": "{job}"},
+            {"job": "{running}", "tenant": "{tenant}"},
+            {"job": "{running}", "heartbeats": "true"},
+            {"job": "{running}", "until": _LATER},
+            {"job": "{worker}"},
+            {"job": "{key}"},
+            {"queue": "{queue}", "heartbeats": "true"},
+            {"type": "subscription.created"},
+        )
+    ],
+    # subscriptions
+    "list_subscriptions": [Ask(), Ask(query={"tenant": "{tenant}"})],
+    "create_subscription": [Ask(body={"name": "{subscription}", "tenant": "{tenant}"})],
+    "show_subscription": _SUBSCRIPTION_ONLY,
+    "remove_subscription": _SUBSCRIPTION_ONLY,
+    "reset_subscription": _SUBSCRIPTION,
+    "disable_subscription": _SUBSCRIPTION,
+    "retry_subscription": _SUBSCRIPTION,
     # workers
     "register_worker": [Ask(body={"kinds": ["noop"], "tenants": ["{tenant}"]})],
     "claim_jobs": [Ask({"worker": "{worker}"}, body={"n": 5, "wait_s": 0, "call": 1})],

@@ -11,12 +11,12 @@ from jobledger.errors import FeedReset, InvalidArgument, MomentLost
 from jobledger.events import Event
 from jobledger.lifecycle import FINISHED
 from jobledger.order.cursor import Place, cursors_for
-from jobledger.order.filters import SHARED, shown_by
+from jobledger.order.filters import SHARED, Origins, shown_by
 from jobledger.order.kinds import Kinds
 from jobledger.order.log import log_end
 from jobledger.order.reader import Feed
 from jobledger.store.failures import translated
-from jobledger.store.jobs_read import HISTORY_MAX, job_history
+from jobledger.store.jobs_read import HISTORY_MAX, job_history, unknown_job
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
@@ -174,6 +174,10 @@ class Replay:
         return isinstance(self._after, str) or isinstance(self._until, str)
 
     async def _of_job(self, job: UUID) -> AsyncGenerator[tuple[Event, str | None]]:
+        if self._wanted.by_origin:
+            known = await Origins().of(self._store, [job])
+            if not self._wanted.fits(known[job]):
+                raise unknown_job()
         read, more = 0, True
         while more:
             async with self._store.connection() as connection:
