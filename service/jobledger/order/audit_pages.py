@@ -9,6 +9,7 @@ from uuid import UUID
 
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
+from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -82,8 +83,7 @@ async def read_ahead(source: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
             yield chunk
         await task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
 
 
 def _whole(events: list[Any], upto: UUID) -> tuple[list[Any], UUID, bool]:

@@ -6,8 +6,6 @@ key that only the service has; the text is bound to the tenant and good for nobo
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from jobledger.errors import BadCursor, Forbidden
+from jobledger.store import opaque
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
@@ -42,7 +41,7 @@ class Place(NamedTuple):
 
     def text(self) -> str:
         """Return the plain cursor, for who may know how much everybody does."""
-        return _PLAIN + _text(_packed(self))
+        return _PLAIN + opaque.written(_packed(self))
 
 
 class Cursors:
@@ -67,7 +66,7 @@ class Cursors:
         if self._cipher is None:
             return place.text()
         packed = _packed(place) + (os.urandom(_SALT) if blind else b"")
-        return _SEALED + _text(self._cipher.encrypt(packed, self._bound))
+        return _SEALED + opaque.written(self._cipher.encrypt(packed, self._bound))
 
     def read(self, text: str) -> Place:
         """Return the place that a cursor names.
@@ -78,13 +77,13 @@ class Cursors:
         try:
             if not isinstance(text, str) or len(text) > _LONGEST:
                 raise ValueError
-            packed = base64.b64decode(text[1:] + "=" * (-len(text[1:]) % 4), altchars=b"-_", validate=True)
+            packed = opaque.read(text[1:])
             if text[:1] != (_PLAIN if self._cipher is None else _SEALED):
                 raise ValueError
             if self._cipher is not None:
                 packed = self._cipher.decrypt(packed, self._bound)[: _FORM.size]
             epoch, block, position = _FORM.unpack(packed)
-        except (ValueError, binascii.Error, struct.error, InvalidTag):
+        except (ValueError, struct.error, InvalidTag):
             raise BadCursor(hint="Give one that this feed gave, or begin at its start.") from None
         if (epoch, block, position) > _LIMITS or block > _LIMITS[1] or position > _LIMITS[2]:
             raise BadCursor(hint="Give one that this feed gave, or begin at its start.")
@@ -105,7 +104,3 @@ async def cursors_for(connection: Connection, tenant: str | None = None) -> Curs
 
 def _packed(place: Place) -> bytes:
     return _FORM.pack(place.epoch, place.block, place.position)
-
-
-def _text(packed: bytes) -> str:
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")

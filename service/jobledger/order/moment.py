@@ -7,8 +7,6 @@ their cursors: a snapshot tells how much everybody does.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import struct
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -19,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from jobledger.errors import BadCursor, InvalidArgument
 from jobledger.order.cursor import Cursors, Place
 from jobledger.order.filters import EventFilter
+from jobledger.store import opaque
 from jobledger.store.failures import translated
 from jobledger.store.seen import AsOf, Seen
 from jobledger.store.statements import statement
@@ -69,9 +68,9 @@ class Moments:
             return None
         packed = _packed(seen)
         if self._cipher is None:
-            return AsOf(_PLAIN + _text(packed), seen.at)
+            return AsOf(_PLAIN + opaque.written(packed), seen.at)
         size = next((size for size in _SIZES if len(packed) <= size), len(packed))
-        return AsOf(_SEALED + _text(self._cipher.encrypt(packed.ljust(size, b"\0"), self._bound)), seen.at)
+        return AsOf(_SEALED + opaque.written(self._cipher.encrypt(packed.ljust(size, b"\0"), self._bound)), seen.at)
 
     def read(self, moment: str | datetime) -> Seen | Place | datetime:
         """Return what a moment names.
@@ -87,7 +86,7 @@ class Moments:
             if moment[0] in _PLAIN + _SEALED:
                 return self._read_token(moment)
             return _with_zone(datetime.fromisoformat(moment)) if moment[0].isdigit() else self._cursors.read(moment)
-        except (ValueError, OverflowError, binascii.Error, struct.error, InvalidTag, IndexError, BadCursor):
+        except (ValueError, OverflowError, struct.error, InvalidTag, IndexError, BadCursor):
             raise InvalidArgument("This is no moment that can be asked for.", hint=_HINT) from None
 
     def named(self, moment: str | datetime, wanted: Seen | Place | datetime, row: Mapping[str, Any]) -> AsOf:
@@ -100,7 +99,7 @@ class Moments:
     def _read_token(self, text: str) -> Seen:
         if text[0] != (_PLAIN if self._cipher is None else _SEALED):
             raise ValueError
-        packed = base64.b64decode(text[1:] + "=" * (-len(text[1:]) % 4), altchars=b"-_", validate=True)
+        packed = opaque.read(text[1:])
         return _seen(packed if self._cipher is None else self._cipher.decrypt(packed, self._bound))
 
 
@@ -189,7 +188,3 @@ def _with_zone(at: datetime) -> datetime:
     if at.tzinfo is None:
         raise ValueError
     return at
-
-
-def _text(packed: bytes) -> str:
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")

@@ -171,7 +171,7 @@ async def intended(connection: Connection, shard: int, before: datetime | timede
         before = now - before if isinstance(before, timedelta) else before
         for one in candidates(await list_partitions(connection, shard), before):
             row = await connection.fetchrow(statement("order/partition_holds"), shard, one.name)
-            facts = {} if row is None else {**row, "jobs": [str(job) for job in row["jobs"] or ()]}
+            facts = _facts_of(row)
             kept = next((what for what in ("live", "workers") if facts.get(what)), None)
             recent = one.upper is not None and one.upper > _month_before(now)
             outcomes.append(Outcome(one.name, "recent" if recent else kept, facts, 0))
@@ -302,7 +302,7 @@ class _Dropping:
     async def _look(self) -> bool:
         """Say whether anything needs it still."""
         row = await self._connection.fetchrow(statement("order/partition_holds"), *self._of)
-        self._facts = {} if row is None else {**row, "jobs": [str(job) for job in row["jobs"] or ()]}
+        self._facts = _facts_of(row)
         return row is not None and bool(row["live"] or row["workers"] or row["finished"])
 
     async def _writers(self) -> set[tuple[str, int | None]]:
@@ -367,3 +367,7 @@ def _written(name: str, partition: str, of: str = "") -> str:
     if not partition.replace("_", "").isalnum() or not partition.isascii():
         raise InvalidArgument("That is no name of a partition.")
     return statement(name).replace("$1", partition).replace("$2", of)
+
+
+def _facts_of(row: asyncpg.Record | None) -> dict[str, Any]:
+    return {} if row is None else {**row, "jobs": [str(job) for job in row["jobs"] or ()]}
