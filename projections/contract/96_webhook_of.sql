@@ -10,8 +10,7 @@ begin
   if not jobledger.every_tenant() then
     perform jobledger.refuse('JL400', 'The order of the log is everybody''s: only who sees every tenant may read it.', 'Ask the service, which shows a tenant its own.');
   end if;
-  select * into w from jobledger.webhooks as x where x.shard = p_shard and x.id = p_id and (p_tenant is null or x.tenant = p_tenant)
-    and (p_owner is null or exists (select from jobledger.subscriptions as s where s.shard = p_shard and s.id = x.id and s.filter ->> 'owner' = p_owner)) for update;
+  select * into w from jobledger.webhooks as x where x.shard = p_shard and x.id = p_id and (p_tenant is null or x.tenant = p_tenant) and (p_owner is null or x.owner = p_owner) for update;
   if w.id is null then
     perform jobledger.refuse('JL300', 'There is no such webhook.', 'Create it, or look at the list.');
   end if;

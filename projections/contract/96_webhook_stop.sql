@@ -11,7 +11,7 @@ begin
     return false;
   end if;
   update jobledger.webhooks as x set changed_at = v_now, disabled_reason = p_reason where x.shard = w.shard and x.id = w.id;
-  perform jobledger.append_control(w.shard, w.tenant, 'webhook', w.name, 'webhook.disabled', v_now, p_actor, jsonb_strip_nulls(jsonb_build_object('name', w.name, 'reason', p_reason)));
+  perform jobledger.append_control(w.shard, w.tenant, 'webhook', w.id::text, 'webhook.disabled', v_now, p_actor, jsonb_strip_nulls(jsonb_build_object('name', w.name, 'reason', p_reason)));
   return true;
 end
 $$;

@@ -1,4 +1,4 @@
--- Create a webhook of one tenant, or of everybody (null or `_global`): a row, and the durable subscription that has its place. `created` false: it was there, the same.
+-- Create a webhook of one tenant, or of everybody (null or `_global`): a row, and the durable subscription that has its place. Its name is its owner's own. `created` false: it was there, the same.
 -- Race: of two that create it at once the second waits, and finds it.
 drop function if exists jobledger.webhook_create;
 
@@ -29,10 +29,11 @@ begin
   end if;
   perform jobledger.check_event_filter(v_filter);
   perform jobledger.check_subscription_place(p_to, p_epoch, p_block, p_position, p_at);
-  insert into jobledger.webhooks as w (id, created_at, changed_at, batch, shard, tenant, name, url) values (v_id, v_now, v_now, p_batch, p_shard, v_tenant, p_name, p_url) on conflict do nothing;
+  insert into jobledger.webhooks as w (id, created_at, changed_at, batch, shard, tenant, name, url, owner)
+  values (v_id, v_now, v_now, p_batch, p_shard, v_tenant, p_name, p_url, coalesce(v_filter ->> 'owner', '')) on conflict do nothing;
   if not found then
     return query select w.id, w.generation, false from jobledger.webhooks as w join jobledger.subscriptions as s on s.shard = w.shard and s.id = w.id
-    where w.shard = p_shard and w.tenant = v_tenant and w.name = p_name and w.url = p_url and w.batch = p_batch and s.filter = v_filter;
+    where w.shard = p_shard and w.tenant = v_tenant and w.owner = coalesce(v_filter ->> 'owner', '') and w.name = p_name and w.url = p_url and w.batch = p_batch and s.filter = v_filter;
     if not found then
       perform jobledger.refuse('JL211', 'A webhook of this name exists, with another URL, filter or size of a batch.', 'They are fixed: take another name, or remove it first.');
     end if;
@@ -47,7 +48,7 @@ begin
   insert into jobledger.subscription_slices (subscription, moved_at, block, position, epoch, shard, slice)
   select v_id, v_now, p.block, p.position, p.epoch, p_shard, n from jobledger.subscription_place(p_shard, p_to, p_epoch, p_block, p_position, p_at) as p, generate_series(0, v_slices - 1) as n;
   -- Where it begins is told by its word: two places would tell a tenant how much everybody did between them.
-  perform jobledger.append_control(p_shard, v_tenant, 'webhook', p_name, 'webhook.created', v_now, p_actor,
+  perform jobledger.append_control(p_shard, v_tenant, 'webhook', v_id::text, 'webhook.created', v_now, p_actor,
     jsonb_strip_nulls(jsonb_build_object('name', p_name, 'url', p_url, 'filter', nullif(v_filter, '{}'), 'begin', p_to, 'at', p_at, 'reason', p_reason)));
   return query select v_id, 1, true;
 end

@@ -15,6 +15,6 @@ begin
   delete from jobledger.subscriptions as s where s.shard = p_shard and s.id = w.id;
   delete from jobledger.webhook_failures as f where f.shard = p_shard and f.webhook = w.id;
   delete from jobledger.webhooks as x where x.shard = p_shard and x.id = w.id;
-  perform jobledger.append_control(p_shard, w.tenant, 'webhook', w.name, 'webhook.removed', jobledger.now(), p_actor, jsonb_strip_nulls(jsonb_build_object('name', w.name, 'reason', p_reason)));
+  perform jobledger.append_control(p_shard, w.tenant, 'webhook', w.id::text, 'webhook.removed', jobledger.now(), p_actor, jsonb_strip_nulls(jsonb_build_object('name', w.name, 'reason', p_reason)));
 end
 $$;

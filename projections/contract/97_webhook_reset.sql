@@ -25,7 +25,7 @@ begin
   delete from jobledger.webhook_failures as f where f.shard = p_shard and f.webhook = w.id;
   update jobledger.subscriptions as s set disabled = false, changed_at = v_now where s.shard = p_shard and s.id = w.id;
   update jobledger.webhooks as x set changed_at = v_now, disabled_reason = null where x.shard = p_shard and x.id = w.id;
-  perform jobledger.append_control(p_shard, w.tenant, 'webhook', w.name, 'webhook.reset', v_now, p_actor,
+  perform jobledger.append_control(p_shard, w.tenant, 'webhook', w.id::text, 'webhook.reset', v_now, p_actor,
     jsonb_strip_nulls(jsonb_build_object('name', w.name, 'to', p_to, 'at', p_at, 'reason', p_reason)));
 end
 $$;

@@ -23,7 +23,7 @@ begin
   cross join lateral (select min(x.since) as since, max(x.failures) as failures from jobledger.webhook_failures as x where x.shard = p_shard and x.webhook = w.id) as f
   cross join lateral (select x.block, x.position from jobledger.subscription_slices as x where x.shard = p_shard and x.subscription = w.id order by x.block, x.position limit 1) as t
   cross join lateral jobledger.lag_of(p_shard, t.block, t.position) as l
-  where w.shard = p_shard and (p_id is null or w.id = p_id) and (p_tenant is null or w.tenant = p_tenant) and (p_owner is null or s.filter ->> 'owner' = p_owner)
+  where w.shard = p_shard and (p_id is null or w.id = p_id) and (p_tenant is null or w.tenant = p_tenant) and (p_owner is null or w.owner = p_owner)
   order by w.tenant, w.name;
 end
 $$;

@@ -1,8 +1,9 @@
 """How each route is called from outside the wall: one entry for each route of the service, by its name.
 
 An entry is a list of calls. In their texts stand for what belongs to somebody else, and then for what nobody has:
-`{tenant} {owner} {job} {parked} {running} {worker} {key} {webhook} {queue} {subscription} {pushed}`; `{mine}` is the
-caller's own tenant and `{me}` its own owner. The wall holds when both answers are the same, and nothing was written.
+`{tenant} {owner} {job} {parked} {running} {worker} {key} {webhook} {hook} {queue} {subscription} {pushed}`; `{mine}` is
+the caller's own tenant and `{me}` its own owner. The wall holds when both answers are the same, and nothing was
+written.
 
 A route that serves everybody alike is `SHARED`; one whose answer holds nothing of a tenant's is called all the same.
 """
@@ -188,6 +189,7 @@ CASES: Final[dict[str, list[Ask]]] = {
     # webhooks
     "list_webhooks": [Ask(), Ask(query={"tenant": "{tenant}"})],
     "create_webhook": [
+        Ask(body={"name": "{hook}", "url": "https://f.example/"}),
         Ask(body={"name": "n", "url": "https://f.example/", "tenant": "{tenant}", "owner": "{owner}"}),
         Ask(body={"name": "n", "url": "https://f.example/", "tenant": "{mine}", "owner": "{owner}"}, owned=True),
     ],

@@ -253,12 +253,14 @@ def _with(
     """Run a coroutine with the webhook that the words name, and return what it returns."""
 
     async def found(webhooks: Webhooks) -> Any:
-        from jobledger.errors import NotFound
+        from jobledger.errors import InvalidArgument, NotFound
 
-        for one in await webhooks.all():
-            if one.tenant == tenant and name in (one.name, str(one.id)):
-                return await run(webhooks, one.id)
-        raise NotFound("There is no such webhook.", hint="Create it, or look at the list; --tenant says whose it is.")
+        named = [one for one in await webhooks.all() if one.tenant == tenant and name in (one.name, str(one.id))]
+        if not named:
+            raise NotFound("There is no such webhook.", hint="The list has them; --tenant says whose it is.")
+        if len(named) > 1:
+            raise InvalidArgument("Several owners have a webhook of this name.", hint="Say its id: the list has it.")
+        return await run(webhooks, named[0].id)
 
     return _run(found, tenant, actor, dsn, data)
 
