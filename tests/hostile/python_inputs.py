@@ -209,7 +209,15 @@ def declarations() -> dict[str, Attack]:
             lambda scheme: App().secret_resolver(scheme)(str), {}, {"scheme": ["", "A b{mark}", 5, OBJECT, "\0", "1x"]}
         ),
         "Client": Attack(
-            Client, {}, {"source": [5, OBJECT, [], b"{mark}"], "app": [5, OBJECT], "actor": [5, b"{mark}", OBJECT]}
+            Client,
+            {},
+            {
+                "source": [5, OBJECT, [], b"{mark}"],
+                "app": [5, OBJECT],
+                "actor": [5, b"{mark}", OBJECT],
+                "url": [5, b"{mark}", OBJECT, "{mark}"],
+                "key": [5, b"{mark}", "{mark}", OBJECT],
+            },
         ),
         "Store": Attack(Store, {}, {"pool": [None]}),
         "Secret": Attack(

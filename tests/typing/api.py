@@ -133,6 +133,15 @@ async def results_are_of_the_declared_type(client: Client) -> None:
     await client.enqueue("by.name", {"a": 1}, tennant="acme")  # type: ignore[call-arg]
 
 
+async def a_service_is_asked_by_the_same_methods() -> None:
+    """Only where the client stands differs."""
+    async with Client(url="http://127.0.0.1:8470", key="jl_key") as client, app.connect(url="unix:/run/jobledger"):
+        assert_type(await plain.using(client=client).enqueue(1), Handle[str])
+        async for event in client.events(tenant="acme"):
+            assert_type(event, Event)
+        Client(url=5)  # type: ignore[arg-type]
+
+
 async def what_happened_is_typed(client: Client) -> None:
     """Each step has its event and the time between."""
     async for one in client.replay(tenant="acme", after="p", until=datetime(2026, 1, 1, tzinfo=UTC)):

@@ -35,7 +35,7 @@
     │   └── Unauthenticated          no valid key or token was given
     ├── Unavailable                  try again later, or look after the server
     │   ├── NotOpen                  the live tables are not rebuilt yet
-    │   ├── Unreachable              no connection to the database
+    │   ├── Unreachable              no connection to the database, or to the service
     │   ├── LeaseOver                the worker's lease has run out
     │   ├── UnknownWorker            no such worker is registered
     │   ├── PostgresNotFound         no Postgres binaries on this machine

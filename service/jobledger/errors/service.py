@@ -39,7 +39,7 @@ class NotOpen(Unavailable):
 
 
 class Unreachable(Unavailable):
-    """No connection to the database."""
+    """No connection to the database, or to the service."""
 
     code = "unreachable"
     sqlstate = "JL502"

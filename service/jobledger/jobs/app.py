@@ -269,14 +269,17 @@ class App:
         ]
 
     @asynccontextmanager
-    async def connect(self, dsn: str | None = None) -> AsyncGenerator[Client]:
+    async def connect(
+        self, dsn: str | None = None, *, url: str | None = None, key: str | None = None
+    ) -> AsyncGenerator[Client]:
         """Open a client for a block, by which the app's jobs are enqueued; `dsn` defaults to the settings' one.
 
-        The kinds are registered, where this role may.
+        With `url` and `key` it is a client of the service at that address. The kinds are registered, where this role or
+        key may.
         """
         from jobledger.jobs.client import Client  # noqa: PLC0415 - the client knows the app, too
 
-        async with Client(dsn, app=self) as client, self.bound(client):
+        async with Client(dsn, url=url, key=key, app=self) as client, self.bound(client):
             await client.register()
             yield client
 
