@@ -318,7 +318,7 @@ async def test_tenants_queues_kinds_workers_and_limits_are_listed(store: Store, 
         _, kinds = await get(session, "/v1/kinds", "producer")
         assert [one["name"] for one in kinds["kinds"]] == ["fail", "mail"]
         _, kind = await get(session, "/v1/kinds/mail", "acme")
-        assert kind["args_schema"]["properties"]["size"]["type"] == "integer"
+        assert kind["schema"]["properties"]["size"]["type"] == "integer"
         assert (await get(session, "/v1/kinds/none"))[0] == 404
         _, found = await get(session, "/v1/workers", limit=1)
         assert [one["id"] for one in found["workers"]] == [str(every.worker)]

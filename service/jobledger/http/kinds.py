@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import Field
 
 from jobledger.errors import NotFound
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.tenants import Named
 from jobledger.http.wire import document_of, json_of
 from jobledger.store import registers
-from jobledger.store.registers import KindDetail, KindRow
+from jobledger.store.registers import KindRow
 from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from jobledger.http.route import Call
 
 routes = Routes("Kinds")
@@ -29,6 +29,13 @@ class Kinds(Document):
     next: str | None
 
 
+class KindDetail(Document):
+    """A kind with the JSON Schema of its arguments; null for one that was never described."""
+
+    kind: document_of(KindRow)  # type: ignore[valid-type]
+    arguments: dict[str, Any] | bool | None = Field(alias="schema")
+
+
 @routes.get("/v1/kinds", needs=_ANY, query=Named, answer=Kinds, cached=True)
 async def list_kinds(call: Call[Named, None]) -> Answer:
     """List the kinds that were registered, by name."""
@@ -39,7 +46,7 @@ async def list_kinds(call: Call[Named, None]) -> Answer:
     return Answer(json_of({"kinds": page, "next": page[-1].name if len(found) > asked.limit else None}))
 
 
-@routes.get("/v1/kinds/{kind}", needs=_ANY, answer=document_of(KindDetail), cached=True)
+@routes.get("/v1/kinds/{kind}", needs=_ANY, answer=KindDetail, cached=True)
 async def show_kind(call: Call[Any, None]) -> Answer:
     """Show a kind, by its name or an alias, with the JSON Schema of its arguments."""
     store = call.service.store
@@ -47,4 +54,4 @@ async def show_kind(call: Call[Any, None]) -> Answer:
         found = await registers.show_kind(connection, store.shard, call.name("kind"))
     if found is None:
         raise NotFound("There is no such kind.")
-    return Answer(json_of(found))
+    return Answer(json_of({"kind": found.kind, "schema": found.args_schema}))
