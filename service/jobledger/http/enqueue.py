@@ -10,6 +10,7 @@ import orjson
 from pydantic import Field
 
 from jobledger.errors import BadInput, Conflict, InvalidArgs, InvalidArgument, TooLarge, UnknownKind
+from jobledger.http.intake import json_text
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.jobs.middleware import around_enqueue, send_together
 from jobledger.lifecycle.backoff import from_data
@@ -140,10 +141,12 @@ async def _job(call: Call[None, Any], job: NewJob, key: str | None) -> core.NewJ
     owner = call.access.owner_of(job.owner)
     if owner is not None:
         stated["owner"] = owner
+    if call.access.owner is not None:
+        stated |= {name: call.access.own(stated[name]) for name in ("key", "unique_key") if name in stated}
     trace = {name: text for name in _TRACE if (text := call.request.headers.get(name)) is not None}
     if trace:
         stated["trace"] = trace
     schema = await service.schema_of(job.kind)
     if schema is not None:
         service.fitting.check(schema, job.args)
-    return core.NewJob(job.kind, orjson.dumps(job.args), call.access.one_tenant(job.tenant), **stated)
+    return core.NewJob(job.kind, json_text(job.args, "args"), call.access.one_tenant(job.tenant), **stated)

@@ -19,6 +19,7 @@ from jobledger.errors import (
     UnknownKind,
     UnknownWorker,
 )
+from jobledger.http.intake import json_text
 from jobledger.http.protocol import (
     Beat,
     Changed,
@@ -219,7 +220,7 @@ async def _report(service: Service, desk: Desk, reported: Sequence[Reported], *,
 
 def _read(one: Reported) -> Report:
     data = one.get("data")
-    return Report(one["id"], one["claim"], one["outcome"], orjson.dumps(data) if data else None)
+    return Report(one["id"], one["claim"], one["outcome"], json_text(data, "data") if data else None)
 
 
 def _wire(job: ClaimedJob) -> dict[str, Any]:

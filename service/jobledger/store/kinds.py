@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from jobledger.errors import Forbidden
+from jobledger.errors import Forbidden, InvalidArgument
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
@@ -57,7 +57,12 @@ async def register_kinds(connection: Connection, shard: int, kinds: Iterable[Sta
     """
     changed = []
     for kind in kinds:
-        schema, defaults = orjson.dumps(kind.schema).decode(), orjson.dumps(kind.defaults).decode()
+        try:
+            schema, defaults = orjson.dumps(kind.schema).decode(), orjson.dumps(kind.defaults).decode()
+        except (TypeError, RecursionError):
+            raise InvalidArgument(
+                "The schema or the defaults of a kind have no JSON form.", hint="Whole numbers have at most 64 bits."
+            ) from None
         facts = (shard, kind.name, kind.version, schema, list(kind.aliases), defaults)
         # A savepoint where the caller's transaction is open: being refused must not end it.
         with translated():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from jobledger.errors import InvalidArgument
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
@@ -56,8 +57,11 @@ async def start_worker(
         InvalidArgument: the lease is not 1 to 3600 s, or a name is out of rule.
         IdOutOfWindow, IdTaken: an id given as `worker` is not fit.
     """
-    bound = None if queues is None else orjson.dumps(dict(queues)).decode()
-    facts = orjson.dumps(dict(about or {})).decode()
+    try:
+        bound = None if queues is None else orjson.dumps(dict(queues)).decode()
+        facts = orjson.dumps(dict(about or {})).decode()
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidArgument("Queues and facts of a worker are plain JSON, of numbers up to 64 bits.") from None
     with translated():
         row = await connection.fetchrow(
             statement("worker_start"),
