@@ -95,8 +95,8 @@ async def _world(store: Store, app: App) -> World:
     await client.register()
     args, tags = {"site": "mark-site"}, ["mark-tag"]
     whose: dict[str, Any] = {"tenant": "acme", "owner": "mark-ada", "tags": tags, "queue": "mark-queue"}
-    job = await client.enqueue("noop", args, key="mark-key", unique_key="mark-unique", **whose)
-    parked = await client.enqueue("noop", args, **whose)
+    job = await client.enqueue("noop", args, key="mark-again", unique_key="mark-unique", **whose)
+    parked = await client.enqueue("noop", args, key="mark-again2", unique_key="mark-unique2", **whose)
     running = await client.enqueue("noop", args, **{**whose, "queue": "mark-running"})
     async with store.connection() as connection:
         worker = await connection.fetchval(
@@ -130,6 +130,8 @@ async def _world(store: Store, app: App) -> World:
         "key": str(key),
         "webhook": str(made.id),
         "hook": "mark-hook",
+        "again": "mark-again",
+        "unique": "mark-unique",
         "queue": "mark-queue",
         "subscription": "mark-subscription",
         "pushed": service.sign("browser", b"{}"),

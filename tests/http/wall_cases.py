@@ -1,9 +1,9 @@
 """How each route is called from outside the wall: one entry for each route of the service, by its name.
 
 An entry is a list of calls. In their texts stand for what belongs to somebody else, and then for what nobody has:
-`{tenant} {owner} {job} {parked} {running} {worker} {key} {webhook} {hook} {queue} {subscription} {pushed}`; `{mine}` is
-the caller's own tenant and `{me}` its own owner. The wall holds when both answers are the same, and nothing was
-written.
+`{tenant} {owner} {job} {parked} {running} {worker} {key} {webhook} {hook} {again} {unique} {queue} {subscription}
+{pushed}`; `{mine}` is the caller's own tenant and `{me}` its own owner. The wall holds when both answers are the same,
+and nothing was written.
 
 A route that serves everybody alike is `SHARED`; one whose answer holds nothing of a tenant's is called all the same.
 """
@@ -75,8 +75,11 @@ CASES: Final[dict[str, list[Ask]]] = {
         Ask(body={"kind": "noop", "tenant": "{tenant}", "owner": "{owner}"}),
         Ask(body={"kind": "noop", "tenant": "{mine}", "owner": "{owner}"}, owned=True),
         Ask(body={"kind": "noop", "tenant": "{tenant}"}),
+        Ask(body={"kind": "noop", "args": {"site": "x"}, "tenant": "{mine}", "key": "{again}"}),
+        Ask(body={"kind": "noop", "args": {"site": "x"}, "tenant": "{mine}", "unique_key": "{unique}"}),
     ],
     "enqueue_jobs": [
+        Ask(body={"jobs": [{"kind": "noop", "tenant": "{mine}", "key": "{again}2", "unique_key": "{unique}2"}]}),
         Ask(body={"jobs": [{"kind": "noop", "tenant": "{mine}"}, {"kind": "noop", "tenant": "{tenant}"}]}),
         Ask(body={"jobs": [{"kind": "noop", "owner": "{owner}"}]}, owned=True),
     ],

@@ -6,8 +6,9 @@ if it did not exist: whether it does, nobody can tell.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jobledger.errors import Forbidden, InvalidFields, NotFound
 from jobledger.store.roles import Role
@@ -15,6 +16,8 @@ from jobledger.store.roles import Role
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
+
+_KEY_MOST: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,16 @@ class Access:
         if asked is not None and asked != self.owner:
             raise NotFound("There is no such owner.")
         return self.owner
+
+    def own(self, key: str) -> str:
+        """Return a key that its tenant's jobs share as one of this owner's alone.
+
+        Else a repeated request would find another owner's job, and an open job of another owner's be in its way.
+        """
+        if self.owner is None or not 1 <= len(key) <= _KEY_MOST:
+            return key
+        digest = hashlib.blake2b(f"{self.owner}\0{key}".encode("utf-8", "surrogatepass"), digest_size=24)
+        return f"owner:{digest.hexdigest()}"
 
     def must_see_all(self) -> None:
         """Raise `Forbidden` unless it is of every tenant and no single owner: for what is the whole service's."""
