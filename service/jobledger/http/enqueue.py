@@ -10,6 +10,7 @@ import orjson
 from pydantic import Field
 
 from jobledger.errors import BadInput, Conflict, InvalidArgs, InvalidArgument, TooLarge, UnknownKind
+from jobledger.http.intake import json_text
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.jobs.middleware import around_enqueue, send_together
 from jobledger.lifecycle.backoff import from_data
@@ -148,4 +149,4 @@ async def _job(call: Call[None, Any], job: NewJob, key: str | None) -> core.NewJ
     schema = await service.schema_of(job.kind)
     if schema is not None:
         service.fitting.check(schema, job.args)
-    return core.NewJob(job.kind, orjson.dumps(job.args), call.access.one_tenant(job.tenant), **stated)
+    return core.NewJob(job.kind, json_text(job.args, "args"), call.access.one_tenant(job.tenant), **stated)
