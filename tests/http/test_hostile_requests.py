@@ -113,7 +113,7 @@ def _believe(service: Service) -> None:
 
 async def _written(store: Store) -> tuple[int, ...]:
     async with store.connection() as connection:
-        return tuple(await connection.fetchrow("select count(*), max(position) from jobledger.events"))
+        return tuple((await connection.fetch("select count(*), max(position) from jobledger.events"))[0])
 
 
 def _peak(*, reset: bool = False) -> int:

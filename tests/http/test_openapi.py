@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
@@ -12,6 +16,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from jobledger.errors import WrongState
 from jobledger.http.openapi import describe
+from jobledger.http.reference_page import POLICY, page
 from jobledger.http.route import Answer, Call, Document, Routes
 from jobledger.http.service import PARTS
 from jobledger.store.roles import Role
@@ -111,6 +116,63 @@ def test_a_route_is_described_by_what_it_states() -> None:
 def test_the_copy_in_the_documentation_is_the_one_that_is_served() -> None:
     """After a change of a route: python tests/http/test_openapi.py"""
     assert orjson.loads((DOCS / "openapi.json").read_bytes()) == described()
+
+
+def test_the_page_has_every_operation_loads_nothing_and_runs_nothing() -> None:
+    """It works offline: its policy allows the style that is in it, each link leads into it or to the service itself."""
+    document = described()
+    text = page(document)
+    found = Elements()
+    found.feed(text)
+    assert not found.names & {"script", "link", "img", "iframe", "object", "form", "base"}
+    assert not [name for name in found.attributes if name.startswith("on") or name in ("src", "style")]
+    operations = [one["operationId"] for path in document["paths"].values() for one in path.values()]
+    assert set(operations) <= found.ids
+    assert len(found.ids) == len(found.all_ids)
+    assert {target for target in found.links if target != "/openapi.json"} <= {f"#{id_}" for id_ in found.ids}
+    (style,) = re.findall("<style>(.*?)</style>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert POLICY.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
+
+
+def test_what_a_page_shows_is_text() -> None:
+    """Words of an application cannot become elements of the page."""
+    routes = Routes("<b>Bold</b>")
+
+    @routes.get("/v1/<i>", headers={"X": "<script>"})
+    async def odd(_: Call[Any, Any]) -> None:
+        """Say `<script>alert(1)</script>`."""
+
+    found = Elements()
+    found.feed(page(describe(routes.all)))
+    assert not found.names & {"script", "i"}
+
+
+class Elements(HTMLParser):
+    """The names, attributes, ids and links of a page."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        super().__init__()
+        self.names: set[str] = set()
+        self.attributes: set[str] = set()
+        self.all_ids: list[str] = []
+        self.links: set[str] = set()
+
+    @property
+    def ids(self) -> set[str]:
+        """Each id once."""
+        return set(self.all_ids)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note them."""
+        self.names.add(tag)
+        for name, value in attrs:
+            self.attributes.add(name)
+            if name == "id":
+                self.all_ids.append(value or "")
+            if name == "href":
+                self.links.add(value or "")
 
 
 def _references(part: Any) -> list[str]:

@@ -163,10 +163,8 @@ class _Served:
             ids, following = ids[:limit], ids[limit - 1]
         found = await self._rows(call, ids)
         shown = [self.resource.shown(self.resource.read(found[id_])) for id_ in ids if id_ in found]
-        page = self.page.model_construct(
-            **{self.resource.name: shown, "next": str(following) if following is not None else None}
-        )
-        return Answer(page)
+        told: dict[str, Any] = {self.resource.name: shown, "next": str(following) if following is not None else None}
+        return Answer(self.page.model_construct(**told))
 
     async def show(self, call: Call[Whose, None]) -> Answer:
         """Return one."""
@@ -310,8 +308,6 @@ def _query(resource: Resource) -> type[BaseModel]:
 
 def _page(resource: Resource) -> type[BaseModel]:
     """Return the document of a page."""
-    fields: dict[str, Any] = {
-        resource.name: (list[resource.public], ...),  # type: ignore[name-defined] - a class of this resource's own
-        "next": (str | None, None),
-    }
+    public: Any = resource.public
+    fields: dict[str, Any] = {resource.name: (list[public], ...), "next": (str | None, None)}
     return create_model(f"{_title(resource)}Page", __base__=Document, **fields)

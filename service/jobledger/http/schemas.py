@@ -59,7 +59,8 @@ class Schemas:
         return wanted
 
     def _same(self, known: str, name: str, part: Mapping[str, Any]) -> bool:
-        return self.found[known] == _moved(part, {name: known})
+        same: bool = self.found[known] == _moved(part, {name: known})
+        return same
 
 
 def _moved(part: Any, names: Mapping[str, str]) -> Any:

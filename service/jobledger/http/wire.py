@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from datetime import datetime
+from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import orjson
@@ -18,10 +19,14 @@ def json_of(value: Any) -> bytes:
     return orjson.dumps(value, default=_plain)
 
 
+_KNOWN: Final = {"datetime": datetime, "UUID": UUID}
+"""Names that some modules of the core import for type checkers only."""
+
+
 @functools.cache
 def document_of(tuple_: type) -> type[BaseModel]:
     """Return the document that describes a tuple with names on the wire: its fields, defaults and docstring."""
-    hints = get_type_hints(tuple_)
+    hints = get_type_hints(tuple_, localns=_KNOWN)
     defaults: dict[str, Any] = getattr(tuple_, "_field_defaults", {})
     fields: dict[str, Any] = {name: (_shown(hint), defaults.get(name, ...)) for name, hint in hints.items()}
     return create_model(tuple_.__name__, __base__=Document, __doc__=tuple_.__doc__, __module__=__name__, **fields)

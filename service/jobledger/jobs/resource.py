@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    import asyncpg
-
     from jobledger.jobs.kind import Job
     from jobledger.store.pool import Connection
 
@@ -169,20 +167,21 @@ class Resource:
                 hint=f"Fields by themselves are {', '.join(sorted(_FIELDS))}; others need view=, a function.",
             )
         shown = self.public.model_fields.get("state")
-        for word in self.words if shown is not None else ():
+        annotation: Any = shown.annotation if shown is not None else str
+        for word in self.words:
             try:
-                TypeAdapter(shown.annotation if shown is not None else str).validate_python(word)
+                TypeAdapter(annotation).validate_python(word)
             except ValidationError:
                 raise InvalidArgument(f"{self.name}: the model's state does not take the word {word}.") from None
 
 
-async def public_jobs(connection: Connection, shard: int, ids: Sequence[UUID]) -> dict[UUID, asyncpg.Record]:
+async def public_jobs(connection: Connection, shard: int, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     """Return the rows of `public_jobs` by id, of every tenant and kind: whose they are is the caller's to look at."""
     if not ids:
         return {}
     with translated():
         rows = await connection.fetch(statement("jobs/public_jobs"), shard, list(ids), min(ids), max(ids))
-    return {row["id"]: row for row in rows}
+    return {row["id"]: dict(row) for row in rows}
 
 
 def _is_word(word: object) -> bool:
