@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from jobledger.bench.noop import Noop
 from jobledger.bench.processes import resident_bytes
 from jobledger.http.access import Access
 from jobledger.http.server import listening
@@ -42,6 +43,7 @@ async def _run(orders: dict[str, Any]) -> None:
 
     listeners.append(count)
     async with await Store.connect(orders["dsn"], application_name="jobledger-bench-streamer") as store:
+        await Noop().app.register(store)
         service = Service(store, settings=settings, authenticate=_anyone)
         async with listening(service) as url:
             print(json.dumps({"url": url}), flush=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import OrderedDict
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
@@ -116,6 +118,7 @@ class Streams:
     def __init__(self) -> None:
         """Begin without any."""
         self._frames: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._making: dict[Hashable, asyncio.Future[bytes]] = {}
         self._held = 0
         self._feeds: set[Feed] = set()
 
@@ -137,14 +140,23 @@ class Streams:
         """Return the frame of an event, encoded for the first client that is shown it."""
         key = (form.media, view.key(feed, one), one.event.stream_id, one.event.version)
         found = self._frames.get(key)
-        if found is None:
-            found = await form.event(view, feed, one)
-            if key not in self._frames:
-                self._frames[key] = found
-                self._held += len(found)
-                while self._held > FRAMES_BYTES:
-                    self._held -= len(self._frames.popitem(last=False)[1])
-        return found
+        if found is not None:
+            return found
+        making = self._making.get(key)
+        if making is None:
+            # A task of its own: the client that came first may leave, and the others wait for it.
+            making = self._making[key] = asyncio.ensure_future(form.event(view, feed, one))
+            making.add_done_callback(partial(self._made, key))
+        return await asyncio.shield(making)
+
+    def _made(self, key: Hashable, making: asyncio.Future[bytes]) -> None:
+        self._making.pop(key, None)
+        if making.cancelled() or making.exception() is not None:
+            return
+        found = self._frames[key] = making.result()
+        self._held += len(found)
+        while self._held > FRAMES_BYTES:
+            self._held -= len(self._frames.popitem(last=False)[1])
 
 
 def _control(what: str, **facts: Any) -> bytes:

@@ -82,7 +82,7 @@ class EventFilter:
     @property
     def narrows(self) -> bool:
         """Say whether an event that names many jobs is shown with some of them only."""
-        return any(one is not None for one in (self.tenant, self.job, self.queue, self.owner))
+        return self.tenant is not None or self.job is not None or self.by_origin
 
     @property
     def by_origin(self) -> bool:
