@@ -74,9 +74,13 @@ class KeyBook:
 
     async def find(self, text: str) -> keys.FoundKey | None:
         """Return the key of a text; None where it is none, or counts no more. Only what may be one is looked up."""
+        which = keys.hashed(text)
+        known = self._known.get(which)
+        if known is not None and time.monotonic() - known[0] < FRESH_S:
+            return known[1]
         if not keys.is_key(await self.service_key(), text):
             return None
-        return await self._look_up(keys.hashed(text))
+        return await self._look_up(which)
 
     async def find_id(self, id_: UUID) -> keys.FoundKey | None:
         """Return the key of an id, with which a token was made."""
