@@ -44,7 +44,7 @@ begin
   end if;
   -- An endpoint that fails is waited for, and no event is ever set aside: the deliverer counts the failures.
   insert into jobledger.subscriptions (id, created_at, changed_at, lease_s, max_failures, backoff_s, shard, slices, keep_order, tenant, name, filter)
-  values (v_id, v_now, v_now, 30, 1000, 1, p_shard, v_slices, false, v_tenant, 'webhook:' || v_id, v_filter);
+  values (v_id, v_now, v_now, 15, 1000, 1, p_shard, v_slices, false, v_tenant, 'webhook:' || v_id, v_filter);
   insert into jobledger.subscription_slices (subscription, moved_at, block, position, epoch, shard, slice)
   select v_id, v_now, p.block, p.position, p.epoch, p_shard, n from jobledger.subscription_place(p_shard, p_to, p_epoch, p_block, p_position, p_at) as p, generate_series(0, v_slices - 1) as n;
   -- Where it begins is told by its word: two places would tell a tenant how much everybody did between them.

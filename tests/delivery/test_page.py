@@ -21,7 +21,7 @@ BODY = '{"data":"é"}'.encode()
 
 def _shown(language: str) -> str:
     [code] = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.S)
-    return code
+    return str(code)
 
 
 def _cases() -> list[tuple[str, dict[str, str], bytes, bool]]:

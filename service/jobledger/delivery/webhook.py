@@ -47,7 +47,7 @@ _log = logging.getLogger("jobledger.delivery")
 
 LOOK_S: Final = 1.0
 """How often webhooks are looked for that are new, changed, disabled or removed."""
-RENEW_S: Final = 10.0
+RENEW_S: Final = 5.0
 REQUESTS: Final = 64
 """Requests of one process that may be under way at a time."""
 DISABLE_S: Final = 3 * 86_400.0

@@ -63,8 +63,9 @@ class Consumer:
     ) -> None:
         """Prepare; `about` says who this is, for the list of consumers.
 
-        `renew_s`: after how many seconds it says again that it lives, and learns which slices are its own; at most a
-        third of the lease (default 2). Longer costs less, and others wait longer for their share.
+        `renew_s`: after how many seconds it says again that it lives, learns which slices are its own, and stores how
+        far it is where it was given nothing; at most a third of the lease (default 2). Longer costs less, and others
+        wait longer for their share.
         """
         self.id = new_id()
         self._renew_s = renew_s
@@ -308,7 +309,9 @@ class Consumer:
         while True:
             await asyncio.sleep(min(CHECKPOINT_S, renew_s))
             try:
-                await self.checkpoint()
+                # One of many that was given nothing stores only now and then how far it passed others' events.
+                if self._since or self._renew_s is None or time.monotonic() >= renew_at:
+                    await self.checkpoint()
                 if time.monotonic() >= renew_at or not self._holding.shares:
                     renew_at = time.monotonic() + renew_s
                     await self._holding.renew()
