@@ -28,6 +28,7 @@ from jobledger.store.pool import Store, connect
 from jobledger.store.recovery import open_store
 from jobledger.store.service_key import ServiceKey
 from jobledger.worker.keeper import Keeper
+from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -192,3 +193,60 @@ async def test_while_the_database_is_gone_requests_say_when_to_come_again_and_th
         async with store.connection() as connection:
             total = PRODUCERS * EACH
             assert dict(await connection.fetchrow(COUNTS)) == {"jobs": total, "ids": total}
+
+
+@pytest.mark.slow
+async def test_a_killed_service_gives_each_job_once_to_workers_that_go_on(store: Store, database: str) -> None:
+    """Killed twice under a worker: each job runs once; what a number had claimed is there after the restart."""
+    app = App()
+    ran: list[int] = []
+
+    @app.job()
+    async def note(number: int) -> None:
+        await asyncio.sleep(0.001)
+        ran.append(number)
+
+    await app.register(store)
+    async with store.connection() as connection:
+        key = new_key(await ServiceKey.load(connection))
+        await create_key(connection, store.shard, key, "hands", roles=["work"], tenants=["acme"])
+        jobs = [{"kind": "note", "tenant": "acme", "args": {"number": number}} for number in range(1200)]
+        await connection.execute("select jobledger.enqueue_many($1)", orjson.dumps(jobs).decode())
+        await connection.execute("select jobledger.enqueue('other', tenant => 'acme', queue => 'other')")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    headers = {"Authorization": f"Bearer {key}"}
+    worker = Worker(app, url=url, key=key, concurrency=20, settings=Settings(heartbeat_s=0.5))
+
+    async def reaches(count: int) -> None:
+        async with asyncio.timeout(60):
+            while len(ran) < count:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.005)
+
+    async with aiohttp.ClientSession(url, headers=headers) as session:
+        async with process(database, port) as service:
+            async with session.post("/v1/workers", json={"kinds": ["other"], "lease_s": 600}) as response:
+                hand = f"/v1/workers/{(await response.json())['worker']}/claim"
+            async with session.post(hand, json={"call": 1}) as response:
+                (before,) = (await response.json())["jobs"]
+            working = asyncio.create_task(worker.run(signals=False))
+            await reaches(300)
+            service.send_signal(signal.SIGKILL)
+            await service.wait()
+        async with process(database, port) as service:
+            await reaches(800)
+            service.send_signal(signal.SIGKILL)
+            await service.wait()
+        async with process(database, port):
+            await reaches(1200)
+            async with session.post(hand, json={"call": 1}) as response:
+                (after,) = (await response.json())["jobs"]
+            worker.stop()
+            await working
+    assert (after["id"], after["claim"]) == (before["id"], before["claim"])
+    assert sorted(ran) == list(range(1200))
+    async with store.connection() as connection:
+        ended = "select count(*)::int from jobledger.events where type = 'job.succeeded'"
+        assert await connection.fetchval(ended) == 1200
+        assert await connection.fetch("select * from jobledger.compare()") == []

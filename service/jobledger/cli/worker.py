@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,21 +58,34 @@ def worker(
     until_empty: Annotated[
         bool, typer.Option("--until-empty", help="End when no job is due and none runs here.")
     ] = False,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Work through the service at this address. Default: JOBLEDGER_URL."),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="The API key for it; better as JOBLEDGER_KEY, which no list of processes shows."),
+    ] = None,
     dsn: Dsn = None,
     data: Data = None,
 ) -> None:
-    """Run the jobs of an application. Several --queue, --kind, --tenant may be given.
+    """Run the jobs of an application, out of a database or through a service over HTTP.
 
+    Several --queue, --kind, --tenant may be given.
     SIGTERM or ctrl-c: claims no more, lets jobs finish, hands the others back at no cost; a second one hurries.
     """
     from jobledger.cli import values
     from jobledger.cli.connect import located, settings_of
     from jobledger.cli.loading import load_app
+    from jobledger.errors import InvalidArgument
     from jobledger.worker.limits import Limits
     from jobledger.worker.processes import REPLACE, die_with_supervisor, supervised
 
     die_with_supervisor()
-    settings = settings_of(dsn, data, app=app or app_option)
+    if url is not None and (dsn is not None or data is not None):
+        raise InvalidArgument("A worker has either a database or the address of a service.")
+    settings = settings_of(dsn, data, app=app or app_option, url=url, key=key)
+    through = settings.url is not None and dsn is None and data is None
     bound: dict[str, Any] = {
         "queues": _queues(queue) if queue else None,
         "kinds": kind or None,
@@ -85,10 +99,10 @@ def worker(
         ),
     }
     application = load_app(settings.app)
-    with located(settings) as place:
+    with nullcontext() if through else located(settings) as place:
         if processes > 1:
             raise typer.Exit(_supervise(place, settings, processes, bound["limits"].max_seconds))
-        reason = _run(place, application, bound)
+        reason = _run(place, settings, application, bound)
     if supervised() and reason in _replaceable():
         raise typer.Exit(REPLACE)
 
@@ -133,29 +147,38 @@ async def _ticks(connection: Any, shard: int) -> dict[str, int]:
     return sums
 
 
-def _run(place: Place, application: App, bound: dict[str, Any]) -> str:
-    """Run one worker in this process until it ends, and return why it did."""
+def _run(place: Place | None, settings: Settings, application: App, bound: dict[str, Any]) -> str:
+    """Run one worker in this process until it ends, and return why it did; without a place through a service."""
     from jobledger.telemetry import configure
     from jobledger.worker import loops
     from jobledger.worker.worker import Worker
 
-    end = configure(place.settings)
+    end = configure(settings if place is None else place.settings)
     try:
-        worker = Worker(application, place.dsn, settings=place.settings, **bound)
+        if place is None:
+            worker = Worker(application, settings=settings, **bound)
+        else:
+            worker = Worker(application, place.dsn, settings=place.settings, **bound)
         return loops.run(worker.run())
     finally:
         end()
 
 
-def _supervise(place: Place, settings: Settings, processes: int, until_s: float | None) -> int:
+def _supervise(place: Place | None, settings: Settings, processes: int, until_s: float | None) -> int:
     """Run this same command in several processes, and put fresh ones in the place of those that end."""
     from jobledger.telemetry import configure
     from jobledger.worker.processes import Supervisor
 
-    # The children share this process's embedded Postgres; the address goes by the environment, where no list of
-    # processes shows it.
-    words = _without(_without(sys.argv[1:], "--processes"), "--data")
-    environment = {"JOBLEDGER_DSN": place.dsn}
+    # The children share this process's embedded Postgres; addresses and keys go by the environment, where no list of
+    # processes shows them.
+    words = sys.argv[1:]
+    for option in ("--processes", "--data", "--key", "--url"):
+        words = _without(words, option)
+    if place is not None:
+        environment = {"JOBLEDGER_DSN": place.dsn, "JOBLEDGER_URL": ""}
+    else:
+        key = settings.key.get_secret_value() if settings.key is not None else ""
+        environment = {"JOBLEDGER_URL": settings.url or "", "JOBLEDGER_KEY": key}
     end = configure(settings)
     try:
         command = [sys.executable, "-m", "jobledger", *words]

@@ -249,6 +249,8 @@ class Lobby:
         self._listening = False
         self._ears: contextlib.AsyncExitStack | None = None
         self._over = False
+        self.looks = 0
+        """How often the database was asked for jobs."""
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def claim(self, asked: Numbered) -> Sequence[ClaimedJob]:
@@ -289,6 +291,7 @@ class Lobby:
         async with self._places:
             if not one.requests:
                 return ()
+            self.looks += 1
             jobs = await claim_mending(self._store, one.n, None, look)
         if jobs:
             one.desk.answered(one.number)

@@ -10,6 +10,8 @@ import asyncio
 import math
 import os
 import platform
+import random
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
@@ -17,7 +19,7 @@ from uuid import UUID
 import orjson
 
 from jobledger import __version__
-from jobledger.errors import Forbidden, Unavailable
+from jobledger.errors import Busy, Forbidden, RateLimited, Unavailable, Unreachable
 from jobledger.remote.connection import ServiceConnection, path_of
 from jobledger.store.claim import ClaimedJob
 from jobledger.store.reports import Verdict
@@ -51,6 +53,7 @@ WAIT_S: Final = 20.0
 """Seconds for which a claim waits at the service for jobs, where the worker has nothing else to wait for."""
 _OPEN_AGAIN_S: Final = 0.5
 _HEARTBEAT_S: Final = 10.0
+_PAUSE_S: Final = (0.05, 1.0)
 _TOLD: Final = (("cancel", "cancel"), ("killed", "killed"), ("lost", "lost"), ("released", "released"))
 # Answers of jobs are read at once by whoever asked, most often on the same machine or network.
 _PLAIN: Final = {"Accept-Encoding": "identity"}
@@ -230,9 +233,22 @@ class ServiceCalls:
         await self._service.close()
 
     async def _claimed(self, path: str, said: dict[str, Any], waits_s: float) -> Reply:
+        """Ask for jobs, again under the same number while the answer is lost or the service is away."""
+        until = time.monotonic() + self.patience_s
+        pause_s = _PAUSE_S[0]
+        while True:
+            try:
+                return await self._waited(path, said, waits_s)
+            except Unavailable as error:
+                if not _passes(error) or time.monotonic() + pause_s >= until:
+                    raise
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+            pause_s = min(pause_s * 2, _PAUSE_S[1])
+
+    async def _waited(self, path: str, said: dict[str, Any], waits_s: float) -> Reply:
         if waits_s > 0:
             body = orjson.dumps({**said, "wait_s": waits_s})
-            asking = self._service.ask("POST", path, body=body, headers=_PLAIN, again=True, wait_s=waits_s)
+            asking = self._service.ask("POST", path, body=body, headers=_PLAIN, wait_s=waits_s, patience_s=0)
             task = asyncio.get_running_loop().create_task(asking, name="jobledger-claim-waits")
             self._waiting.add(task)
             try:
@@ -243,7 +259,14 @@ class ServiceCalls:
                     raise
             finally:
                 self._waiting.discard(task)
-        return await self._service.ask("POST", path, body=orjson.dumps(said), headers=_PLAIN, again=True)
+        return await self._service.ask("POST", path, body=orjson.dumps(said), headers=_PLAIN, patience_s=0)
+
+
+def _passes(error: Unavailable) -> bool:
+    """Say whether it is about the way to the service, or its load, and not about the worker or the store."""
+    if isinstance(error, Unreachable):
+        return not error.detail.get("lasting")
+    return type(error) in (Unavailable, Busy, RateLimited)
 
 
 def _job(told: dict[str, Any]) -> ClaimedJob:
