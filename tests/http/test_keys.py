@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import ClientError, ClientPayloadError
+from tests.faults.conftest import until
 
 from jobledger.http import key_book
 from jobledger.store import keys
@@ -57,10 +60,12 @@ async def asked(store: Store, serving: Any) -> AsyncIterator[tuple[aiohttp.Clien
         yield session, service
 
 
-async def me(session: aiohttp.ClientSession, key: str | None, **more: Any) -> tuple[int, dict[str, Any]]:
+async def me(
+    session: aiohttp.ClientSession, key: str | None, path: str = "/v1/me", **more: Any
+) -> tuple[int, dict[str, Any]]:
     """Ask who one is with a key."""
     headers = {} if key is None else bearer(key)
-    async with session.get("/v1/me", headers=headers, **more) as answer:
+    async with session.get(path, headers=headers, **more) as answer:
         return answer.status, await answer.json(content_type=None)
 
 
@@ -375,3 +380,46 @@ async def test_pages_of_other_origins_are_let_in_only_where_they_are_named(store
             async with session.get("/livez", headers={"Origin": origin}) as answer:
                 assert "Access-Control-Allow-Origin" not in answer.headers
                 assert answer.headers["Vary"] == "Origin"
+
+
+async def test_streams_end_when_their_key_counts_no_more(asked: Any, make: Any, store: Store, clock: Clock) -> None:
+    """A key that another process revoked, and a token that is over, lose what they have open; others keep theirs."""
+    session, service = asked
+    lost, kept = await make("read", "a"), await make("read", "a")
+    async with session.post("/v1/tokens", json={"roles": ["read"], "seconds": 60}, headers=bearer(kept)) as answer:
+        token = (await answer.json())["token"]
+    service.client.strict = False
+    job = await service.client.enqueue("noop", {}, tenant="a")
+
+    async def opened(key: str) -> aiohttp.ClientResponse:
+        answer: aiohttp.ClientResponse = await session.get("/v1/events?from_end=true", headers=bearer(key))
+        assert answer.status == 200
+        return answer
+
+    async def end(answer: aiohttp.ClientResponse) -> None:
+        with suppress(ClientPayloadError):
+            await asyncio.wait_for(answer.read(), 10)
+        answer.close()
+
+    first, second, third = [await opened(key) for key in (lost, kept, token)]
+    poll = asyncio.create_task(me(session, lost, path=f"/v1/jobs/{job.id}/result?wait_s=30"))
+    await until(lambda: len(service.book._open) == 4)
+    await service.book.look()
+    assert len(service.book._open) == 4
+    async with store.connection() as connection:
+        for key in await keys.list_keys(connection, 0):
+            if key.prefix == lost[:11]:
+                await keys.revoke_key(connection, 0, key.id)
+    await service.book.look()
+    await end(first)
+    with pytest.raises((ClientError, asyncio.CancelledError)):
+        await asyncio.wait_for(poll, 10)
+    await until(lambda: len(service.book._open) == 2)
+    await clock.advance(seconds=61)
+    await service.book.look()
+    await end(third)
+    await until(lambda: len(service.book._open) == 1)
+    service.draining.set()
+    service.streams.wake()
+    await end(second)
+    await until(lambda: not service.book._open)
