@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _BULK: Final = 1_000
 _BULK_CONNECTIONS: Final = 2
-_WARM_S: Final = 0.5
+_WARM_S: Final = 1.5
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ def http(
         ),
     ] = None,
     connections: Annotated[int, typer.Option("--connections", help="enqueue: kept connections that ask.")] = 64,
-    seconds: Annotated[float, typer.Option("--seconds", help="How long each stretch lasts.")] = 3.0,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long each stretch lasts.")] = 4.0,
     turns: Annotated[int, typer.Option("--turns", help="Stretches of each way; figures are medians.")] = 3,
     tenants: Tenants = 20,
     read: Annotated[
