@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from jobledger.errors import FeedReset, JobledgerError, Unauthenticated, Unavailable
+from jobledger.errors import FeedReset, Unavailable
 from jobledger.http.frames import LINES, SERVER_SENT, Form, Streams, View, form_for, retry_ms
 from jobledger.http.outlet import PIECE_BYTES, Outlet, TooSlow
 
@@ -34,7 +34,7 @@ _AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, asyn
 
 
 class Stream:
-    """The events of one client, until it leaves, is too slow, may no longer, or the service ends."""
+    """The events of one client, until it leaves, takes in nothing, may no longer follow, or the service ends."""
 
     def __init__(self, call: Call[Any, Any], view: View, follow: Callable[..., Feed], form: Form) -> None:
         """Prepare; `follow` makes the feed that begins after a cursor."""
@@ -44,7 +44,6 @@ class Stream:
         self._follow = follow
         self._form = form
         self._out = Outlet(call, form.media, self._service.settings.http_write_s)
-        self._look_at = time.monotonic() + KEEP_ALIVE_S
 
     async def run(self, *, after: str | None, from_end: bool = False) -> web.StreamResponse:
         """Send what comes after a cursor (None: from the beginning, or the end).
@@ -94,13 +93,12 @@ class Stream:
                         wait_s = _BACKOFF_S[0]
                     if batch is None:
                         return None
-                    if not await self._give(feed, batch):
-                        return None
+                    await self._give(feed, batch)
         await self._out.send(self._form.bye(retry_ms()))
         return None
 
-    async def _give(self, feed: Feed, batch: Sequence[Sealed]) -> bool:
-        """Send a batch in pieces, and a sign of life where nothing else was sent; False where it may no longer."""
+    async def _give(self, feed: Feed, batch: Sequence[Sealed]) -> None:
+        """Send a batch in pieces, and a sign of life where nothing else was sent for a while."""
         pieces: list[bytes] = []
         size = 0
         for one in batch:
@@ -112,21 +110,5 @@ class Stream:
                 pieces, size = [], 0
         if size:
             await self._out.send(b"".join(pieces))
-        now = time.monotonic()
-        if now - self._out.sent_at >= KEEP_ALIVE_S:
+        if time.monotonic() - self._out.sent_at >= KEEP_ALIVE_S:
             await self._out.send(self._form.alive)
-        if now < self._look_at:
-            return True
-        self._look_at = now + KEEP_ALIVE_S
-        return await self._may_still()
-
-    async def _may_still(self) -> bool:
-        """Say whether the key is still good for it: it may have been revoked, or a token's time may be over."""
-        access = self._call.access
-        try:
-            found = await self._service.authenticate(self._call.request)
-        except Unauthenticated:
-            return False
-        except (JobledgerError, *_AWAY):
-            return True
-        return (found.tenants, found.owner, found.roles) == (access.tenants, access.owner, access.roles)
