@@ -12,6 +12,7 @@ from aiohttp import web
 from jobledger import errors
 from jobledger.errors import BY_CODE, InvalidArgument, JobledgerError, Unavailable, Unreachable
 from jobledger.http.problem import problem
+from jobledger.remote import connection
 from jobledger.remote.connection import ServiceConnection, path_of
 from jobledger.remote.problem import error_of
 
@@ -74,8 +75,11 @@ def test_an_answer_without_a_known_code_is_told_by_its_status() -> None:
         ("cut", "POST", False, 1),
     ],
 )
-async def test_only_what_does_nothing_twice_is_sent_again(fault: str, method: str, again: bool, tries: int) -> None:
+async def test_only_what_does_nothing_twice_is_sent_again(
+    fault: str, method: str, again: bool, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A request is repeated where it was turned away at the door, or is safe, or carries a key; never otherwise."""
+    monkeypatch.setattr(connection, "_FIRST_WAIT_S", 0.005)
     seen: list[str] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:

@@ -99,6 +99,7 @@ async def _seal(store: Store) -> None:
         await seal_all(connection)
 
 
+@pytest.mark.slow
 async def test_a_feed_goes_on_over_cut_connections(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut anywhere, in the middle of a line too, while it catches up and live: every event once, in the log's order."""
     monkeypatch.setattr(feeds, "_BACKOFF_S", (0.01, 0.05))

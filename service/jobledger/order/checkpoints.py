@@ -6,7 +6,9 @@ their order whoever consumes them.
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - part of the answers' types
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID  # noqa: TC003 - part of the answers' types
 
 import orjson
 
@@ -19,8 +21,6 @@ from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
-    from uuid import UUID
 
     import asyncpg
 

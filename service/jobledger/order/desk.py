@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003 - part of the answers' types
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from uuid import UUID  # noqa: TC003 - part of the answers' types
 
 from jobledger.errors import NotFound
 from jobledger.order import checkpoints
@@ -14,8 +16,6 @@ from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
-    from uuid import UUID
 
     from jobledger.order.checkpoints import Registered, SetAside
     from jobledger.order.filters import EventFilter
