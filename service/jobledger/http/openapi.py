@@ -25,6 +25,7 @@ from jobledger.errors import (
     UnsupportedMedia,
 )
 from jobledger.http import problem
+from jobledger.http.authentication import IN_ADDRESS
 from jobledger.http.examples import example
 from jobledger.http.route import IDS, JSON, NDJSON, SSE
 from jobledger.http.schemas import Schemas
@@ -105,7 +106,7 @@ def _operation(route: Route, schemas: Schemas, problems: Problems) -> dict[str, 
         "operationId": route.name,
         "tags": [route.tag],
         "summary": route.summary,
-        "security": [] if route.public else [{"key": []}],
+        "security": [] if route.public else [{"key": []}, *([{"token": []}] if route.method == "GET" else [])],
     }
     if route.description:
         found["description"] = route.description
@@ -247,5 +248,11 @@ _SECURITY: Final[dict[str, Any]] = {
         "type": "http",
         "scheme": "bearer",
         "description": "A key (`jl_…`), a token for a browser, or a JWT of the issuer that the service is set to.",
-    }
+    },
+    "token": {
+        "type": "apiKey",
+        "in": "query",
+        "name": IN_ADDRESS,
+        "description": "A token for a browser, for its EventSource, which sends no header. It only reads.",
+    },
 }

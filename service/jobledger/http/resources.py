@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from jobledger.order.log import Sealed
     from jobledger.order.reader import Feed
 
+_KEY_MOST: Final = 256
 PAGE_MOST: Final = 200
 """Jobs that a page of a resource has at most."""
 
@@ -97,7 +98,7 @@ class _Served:
             answer=public,
             status=201,
             also=(200,),
-            errors=(InvalidArgs, SecretInPlain, TooLarge, IdempotencyMismatch),
+            errors=(InvalidArgs, InvalidArgument, SecretInPlain, TooLarge, IdempotencyMismatch),
             headers={"Idempotency-Key": "The same key makes one only, for 24 hours; 200 shows the first one then."},
         )(_named(self.make, f"make_{name}", f"Make one of the {name}.\n\n{self.resource.job.__doc__ or ''}"))
         routes.get(path, query=_query(self.resource), answer=self.page)(
@@ -130,6 +131,8 @@ class _Served:
         stated: dict[str, Any] = {"tenant": tenant} | ({"owner": owner} if owner is not None else {})
         key = call.request.headers.get("Idempotency-Key")
         if key is not None:
+            if not 1 <= len(key) <= _KEY_MOST:
+                raise InvalidArgument(f"The idempotency key has 1 to {_KEY_MOST} characters.")
             stated["key"] = _scoped(self.resource.name, call.access.owner, key)
         client = call.service.client
         sent = await client.send(
