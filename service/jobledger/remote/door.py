@@ -87,7 +87,7 @@ class ServiceDoor:
             found = (await self._ask("GET", path_of("kinds", kind))).json()
         except (NotFound, Forbidden):
             return None
-        schema = found.get("args_schema")
+        schema = found.get("schema")
         return RegisteredKind(found["kind"]["name"], found["kind"]["version"], schema if schema is not True else {})
 
     async def register(self, kinds: Sequence[StatedKind]) -> list[str]:
