@@ -17,6 +17,8 @@ from jobledger.errors import Conflict
 from jobledger.http.access import Access
 from jobledger.http.push import pushing
 from jobledger.lifecycle.backoff import Fixed
+from jobledger.observations import PushHeld, subscribe
+from jobledger.store.operate import act
 from jobledger.store.pushes import set_push
 from jobledger.store.roles import Role
 from jobledger.testing import FakeEndpoint
@@ -288,6 +290,105 @@ async def test_a_push_of_another_tenant_is_as_if_it_did_not_exist(store: Store, 
                 shown = await answer.json()
             assert (shown["tenant"], shown["url"]) == ("acme", endpoint.url)
             assert "secret" not in shown
+
+
+@pytest.mark.slow
+async def test_an_endpoint_gets_no_more_than_it_may_and_no_secret_and_no_more_time(store: Store, serving: Any) -> None:
+    """At most `concurrency` jobs at once; references stay references; what takes too long, or is cancelled, is cut."""
+    at_once, most, broken = 0, 0, 0
+
+    async def handler(job: Mapping[str, Any]) -> None:
+        nonlocal at_once, most, broken
+        at_once += 1
+        most = max(most, at_once)
+        try:
+            await asyncio.sleep(60 if job["args"]["n"] >= 100 else 0.02)
+        except asyncio.CancelledError:
+            broken += 1
+            raise
+        finally:
+            at_once -= 1
+
+    await register(store, attempts=1)
+    async with FakeEndpoint(handler) as endpoint, pushed(serving, store) as (session, _):
+        first = (await put(session, url=endpoint.url, max_run=1, concurrency=3))[1]["secret"]
+        second = (await put(session, url=endpoint.url, max_run=1, concurrency=3, rotate=True))[1]["secret"]
+        endpoint.secret = first
+        await enqueue(store, *range(40))
+        await reaches(store, "select count(*)::int from jobledger.finished where state = 'succeeded'", 40)
+        assert most == 3
+        endpoint.secret = second
+        reference = {"$secret": "env:HOME"}
+        async with store.connection() as connection:
+            args = orjson.dumps({"n": 100, "key": reference}).decode()
+            await connection.execute("select jobledger.enqueue('call', $1::jsonb)", args)
+        await reaches(store, "select count(*)::int from jobledger.finished where state = 'failed'", 1)
+        assert endpoint.jobs[-1]["args"]["key"] == reference
+        assert (await story(store, 100))[-1][2] == "TimedOut"
+        assert endpoint.unsigned == 0
+        endpoint.secret = None
+        await register(store, limit_s=60, queue="long", name="longer")
+        await put(session, "long", url=endpoint.url, max_run=60)
+        await enqueue(store, 101, kind="longer", queue="long")
+        async with asyncio.timeout(10):
+            while at_once < 1:  # noqa: ASYNC110 - it is to be with the endpoint when it is cancelled
+                await asyncio.sleep(0.01)
+        async with store.connection() as connection:
+            running = await connection.fetch("select id from jobledger.running")
+            await act(connection, store.shard, "cancel", [row["id"] for row in running], actor="ada", reason="enough")
+        await reaches(store, "select count(*)::int from jobledger.finished where state = 'cancelled'", 1)
+        async with asyncio.timeout(5):
+            while broken < 2:  # noqa: ASYNC110 - by what the server sees of its connection
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.slow
+async def test_an_endpoint_that_takes_nothing_is_left_alone(store: Store, serving: Any) -> None:
+    """After five refusals in a row its jobs wait at no cost, and one request shows that it is back."""
+    seen: list[PushHeld] = []
+    stop = subscribe(lambda one: seen.append(one) if isinstance(one, PushHeld) else None)
+    await register(store, attempts=20)
+    try:
+        async with FakeEndpoint(refuse=1.0) as endpoint, pushed(serving, store) as (session, _):
+            await put(session, url=endpoint.url, max_run=1, concurrency=1)
+            await enqueue(store, *range(50))
+            async with asyncio.timeout(10):
+                while len(seen) < 2:  # noqa: ASYNC110 - told by the service's own loop
+                    await asyncio.sleep(0.01)
+            # Five in a row, and the one that was to show whether it is back.
+            assert endpoint.requests <= 7
+            assert seen[1].for_s > seen[0].for_s
+            endpoint.refuse = 0.0
+            await reaches(store, "select count(*)::int from jobledger.finished where state = 'succeeded'", 50)
+        async with store.connection() as connection:
+            failed = await connection.fetchval("select count(*) from jobledger.events where type = 'job.failed'")
+        assert failed == endpoint.refused
+    finally:
+        stop()
+
+
+@pytest.mark.slow
+async def test_a_report_may_come_to_another_process_than_the_one_that_delivered(store: Store, serving: Any) -> None:
+    """It is recorded all the same, and the place of the job is free again."""
+
+    async def handler(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"outcome": "accepted"}
+
+    await register(store, limit_s=60)
+    async with (
+        FakeEndpoint(handler) as endpoint,
+        serving(store) as (other, _),
+        pushed(serving, store) as (session, _),
+    ):
+        await put(session, url=endpoint.url, max_run=60, concurrency=1)
+        await enqueue(store, 1, 2)
+        for n in range(2):
+            async with asyncio.timeout(10):
+                while len(endpoint.jobs) <= n:  # noqa: ASYNC110 - the next comes when there is a place
+                    await asyncio.sleep(0.01)
+            url = f"{str(other._base_url).rstrip('/')}/v1/pushed/{endpoint.jobs[n]['token']}"
+            assert (await endpoint.report({"report_url": url}, outcome="succeeded"))["verdict"] == "accepted"
+        await reaches(store, "select count(*)::int from jobledger.finished where state = 'succeeded'", 2)
 
 
 @asynccontextmanager

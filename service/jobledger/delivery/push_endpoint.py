@@ -10,6 +10,7 @@ after that one request shows whether it is back.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import time
@@ -217,11 +218,15 @@ class Endpoint:
             task = self._loop.create_task(self._send(errands), name="jobledger-push")
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
+            ended = functools.partial(self._ended, task, errands)
             for errand in errands:
-                errand.outcome.add_done_callback(self._ended)
+                errand.outcome.add_done_callback(ended)
 
-    def _ended(self, _: asyncio.Future[Outcome]) -> None:
+    def _ended(self, task: asyncio.Task[None], errands: Sequence[Errand], _: asyncio.Future[Outcome]) -> None:
         self.under_way -= 1
+        if all(errand.outcome.cancelled() for errand in errands):
+            # Nobody wants its answer any more: an endpoint that looks at its connection can stop.
+            task.cancel()
         if self._waiting:
             self._offer()
 

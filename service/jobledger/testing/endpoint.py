@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class FakeEndpoint:
     """Takes pushed jobs on a port of this machine, inside `async with`; `url` is where.
 
-    `handler` gets each job as it was delivered and returns its outcome, such as `{"outcome": "succeeded"}` (None: so).
+    `handler` gets each job as it was delivered and returns its outcome, such as `{"outcome": "succeeded"}` (None: so);
+    it is cancelled when the service gives the request up.
     Of all requests the share `refuse` is answered with 503. Of all jobs the share `lose` is accepted and never
     reported, each once; the share `later` is accepted and reported with its token. `secret`, once it is set, checks
     signatures. `seed` makes the dice fall the same.
@@ -67,7 +68,7 @@ class FakeEndpoint:
         """Listen on a free port."""
         application = web.Application(client_max_size=256 * 1024 * 1024)
         application.router.add_post("/jobs", self._take)
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/jobs"
