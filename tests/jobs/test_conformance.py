@@ -254,9 +254,9 @@ async def test_a_result_is_waited_for(both: Both, client: Client) -> None:
     with pytest.raises(JobCancelled) as cancelled:
         await parked.result()
     assert cancelled.value.detail["actor"] == ACTOR
-    for handle in (client.handle(uuid4()), client.handle(parked.id)):
+    for id_ in (uuid4(), parked.id):
         with pytest.raises(NotFound):
-            await handle.result(timeout=1)
+            await client.handle(id_, job=add).result(timeout=1)
 
 
 @pytest.mark.slow
@@ -267,7 +267,7 @@ async def test_every_act_is_on_record(both: Both, client: Client) -> None:
     await drain(app, both.store)
     assert (await client.retry(broken, attempts=2, reason="mended")).state == "ready"
     assert (await client.unpark(parked, reason="allowed")).verdict == "done"
-    handle: Handle[None] = await greet.using(client=client).enqueue()
+    handle = await greet.using(client=client).enqueue()
     await client.reschedule(handle, run_at=tomorrow, reason="later")
     await client.reprioritise(handle, priority=-7, reason="urgent")
     await client.move(handle, queue="slow", reason="too many")
