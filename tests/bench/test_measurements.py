@@ -238,6 +238,18 @@ def test_follow_times_what_each_reader_gets(database: str, more: tuple[str, ...]
 
 
 @pytest.mark.slow
+def test_sse_times_what_each_client_gets(database: str) -> None:
+    """Each client of a service in a process of its own gets all of its own, a slow one too."""
+    few = ("--clients", "6", "--tenants", "3", "--events-per-s", "60", "--seconds", "1", "--slow", "1")
+    found = _bench("sse", *few, "--dsn", database)
+    assert (found["complete"], found["clients_complete"], found["slow_resumed"]) == (True, 6, 1)
+    assert (found["events_appended"], found["deliveries"]) == (60, 120)
+    waits = found["append_to_client_ms"]
+    assert 0 < waits["p50"] <= waits["p99"] <= waits["max"]
+    assert found["server_connected_mb"] > 0
+
+
+@pytest.mark.slow
 def test_catchup_reads_everything_and_one_tenant(database: str) -> None:
     """The whole log and a tenant's share of it are read to their ends, beside the floor."""
     found = _bench("catchup", "--events", "30000", "--tenant-share", "0.01", "--turns", "1", "--dsn", database)

@@ -403,6 +403,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
         dict.fromkeys(("--connections", "--turns", "--tenants", "--per-s"), _COUNTS)
         | {"--part": ("", "all", "BULK"), "--seconds": ("0", "-1", "nan", "inf", "long", ""), "--plot": NO_FILE},
     ),
+    "bench sse": Command(
+        {},
+        dict.fromkeys(("--clients", "--tenants"), _COUNTS)
+        | dict.fromkeys(("--events-per-s", "--seconds", "--patience"), _SPANS)
+        | {"--slow": ("-1", *NO_NUMBER), "--plot": NO_FILE},
+    ),
     "bench order": Command(
         {},
         {"--writers": _COUNTS, "--readers": _COUNTS, "--plot": NO_FILE}

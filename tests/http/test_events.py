@@ -6,12 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import asyncpg
 import orjson
 import pytest
 from tests.faults.conftest import until
 from tests.order.stress import seal_all
 
-from jobledger import observations
+from jobledger import Client, observations
 from jobledger.events.cloudevent import read_event
 from jobledger.http import stream as streams
 from jobledger.http.access import Access
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 READER = frozenset({Role.READ})
 PATH = "/v1/events"
+END_ALL = """
+select count(pg_terminate_backend(pid)) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid()
+"""
 LINES = {"Accept": "application/x-ndjson"}
 NAMES = ("ada", "bob", "emails", "other")
 CLAIM = "select * from jobledger.claim_job(0::smallint, $1, $2, $3, array['noop'])"
@@ -249,3 +254,27 @@ async def test_who_takes_in_nothing_is_cut_off_and_goes_on(
         async with source:
             await until(lambda: len(source.messages) >= 100)
         assert len(set(facts(source.messages))) == len(source.messages) == 100
+
+
+@pytest.mark.slow
+async def test_streams_outlive_the_connections_to_the_database(store: Store, serving: Any, database: str) -> None:
+    """The server ends every connection of the service: no client is cut off, and what comes then comes to all."""
+    connection = await asyncpg.connect(database)
+    client = Client(connection, strict=False)
+    jobs: list[UUID] = []
+    async with (
+        serving(store) as (session, _),
+        EventSource(session, PATH) as source,
+        EventSource(session, PATH, {"tenant": "acme"}) as own,
+    ):
+        for turn in range(3):
+            if turn:
+                assert await connection.fetchval(END_ALL) > 0
+            jobs.append((await client.enqueue("noop", tenant="acme")).id)
+            await seal_all(connection)
+            await until(partial(source.has, len(jobs)))
+            await until(partial(own.has, len(jobs)))
+    await connection.close()
+    expected = [(f"{job}/1", "dev.jobledger.job.enqueued") for job in jobs]
+    assert facts(source.messages) == facts(own.messages) == expected
+    assert (source.opened, own.opened) == (1, 1)
