@@ -58,6 +58,7 @@ def follow(
     """
     from jobledger.cli import values
     from jobledger.cli.connect import located, settings_of
+    from jobledger.cli.interrupt import interruptible
 
     wanted: dict[str, Any] = {
         "tenant": tenant,
@@ -69,7 +70,7 @@ def follow(
     }
     place_of_log = None if begin in ("beginning", "end") else values.place("--from", begin)
     with located(settings_of(dsn, data)) as place:
-        asyncio.run(_follow(place, wanted, place_of_log, begin == "end", kind, as_json))
+        asyncio.run(interruptible(_follow(place, wanted, place_of_log, begin == "end", kind, as_json)))
 
 
 async def _follow(
