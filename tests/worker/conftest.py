@@ -45,11 +45,9 @@ DIRECT = {
 }
 BRIEF = {
     "test_async_and_sync_handlers_return_results_of_their_type",
-    "test_outcomes_count_returned_or_raised",
     "test_progress_and_context_reach_the_log",
     "test_a_cancelled_running_job_is_told_and_recorded",
     "test_a_stop_lets_jobs_finish_within_the_grace",
-    "test_a_worker_whose_lease_is_over_goes_on_under_a_new_id",
 }
 
 
