@@ -2,8 +2,8 @@
 
     python three_parties.py [DSN of a migrated database]
 
-Without a DSN it is that of the settings, or the embedded Postgres; `jobledger migrate` makes either ready. The page about
-it is docs/howto/three-parties.md. What stands for the browser is a program, which does what a page's script would.
+Without a DSN it is that of the settings, or the embedded Postgres; `jobledger migrate` makes either ready. The page is
+docs/howto/three-parties.md. What stands for the browser is a program, which does what a script of a page would.
 """
 
 from __future__ import annotations
