@@ -67,6 +67,8 @@ def _hurried(_: Any, case: Any, __: Any) -> None:
     for name in set(case.path_parameters or ()) & set(KNOWN):
         if _dice.random() < 0.5:
             case.path_parameters = {**case.path_parameters, name: KNOWN[name]}
+    if isinstance(case.body, dict) and isinstance(case.body.get("kind"), str) and _dice.random() < 0.5:
+        case.body |= {"kind": "parcel", "args": {"to": "ada"}}
     if isinstance(case.body, dict) and case.operation.path.endswith("/claim"):
         case.body["wait_s"] = 0
 

@@ -26,6 +26,10 @@ KEY: Final = "Idempotency-Key"
 _KEY_CHARACTERS: Final = 256
 _STRICT: Final = "Whether a kind is refused that nobody has registered yet."
 _TRACE: Final = ("traceparent", "tracestate")
+_HEADERS: Final = {
+    KEY: "The same key makes the same only once, for 24 hours.",
+    "traceparent": "The span that enqueues (W3C Trace Context): the run is linked to it.",
+}
 
 
 class NewJob(Document):
@@ -82,7 +86,16 @@ _STATED: Final = tuple(name for name in NewJob.model_fields if name not in ("kin
 _ERRORS: Final = (InvalidArgs, InvalidArgument, UnknownKind, TooLarge, Conflict)
 
 
-@routes.post("/v1/jobs", needs=(Role.ENQUEUE,), body=OneNewJob, answer=Enqueued, status=201, errors=_ERRORS)
+@routes.post(
+    "/v1/jobs",
+    needs=(Role.ENQUEUE,),
+    body=OneNewJob,
+    answer=Enqueued,
+    status=201,
+    also=(200,),
+    errors=_ERRORS,
+    headers=_HEADERS,
+)
 async def enqueue_job(call: Call[None, OneNewJob]) -> Answer:
     """Enqueue one job.
 
@@ -100,7 +113,15 @@ async def enqueue_job(call: Call[None, OneNewJob]) -> Answer:
     return Answer(text.encode(), status=201 if made.created else 200, headers={"Location": f"/v1/jobs/{made.id}"})
 
 
-@routes.post("/v1/jobs/batch", needs=(Role.ENQUEUE,), body=NewJobs, answer=EnqueuedJobs, status=201, errors=_ERRORS)
+@routes.post(
+    "/v1/jobs/batch",
+    needs=(Role.ENQUEUE,),
+    body=NewJobs,
+    answer=EnqueuedJobs,
+    status=201,
+    errors=_ERRORS,
+    headers=_HEADERS,
+)
 async def enqueue_jobs(call: Call[None, NewJobs]) -> Answer:
     """Enqueue up to 10,000 jobs in one statement, all or nothing.
 

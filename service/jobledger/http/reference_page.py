@@ -20,15 +20,10 @@ POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """What the page may load: nothing but the style that is in it."""
-_RULES: Final = (
-    ("minimum", "at least {}"),
-    ("exclusiveMinimum", "more than {}"),
-    ("maximum", "at most {}"),
-    ("exclusiveMaximum", "less than {}"),
-    ("minLength", "at least {} characters"),
-    ("maxLength", "at most {} characters"),
-    ("minItems", "at least {}"),
-    ("maxItems", "at most {}"),
+_RANGES: Final = (
+    ("minimum", "maximum", "{}"),
+    ("minLength", "maxLength", "{} characters"),
+    ("minItems", "maxItems", "{} of them"),
 )
 
 
@@ -166,7 +161,13 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 def _rules(schema: Mapping[str, Any]) -> str:
-    found = [text.format(schema[key]) for key, text in _RULES if key in schema]
+    found = []
+    for least, most, text in _RANGES:
+        if least in schema and most in schema:
+            found.append(text.format(f"{schema[least]} to {schema[most]}"))
+        else:
+            found += [text.format(f"at least {schema[least]}")] if least in schema else []
+            found += [text.format(f"at most {schema[most]}")] if most in schema else []
     for one in schema.get("anyOf", ()):
         found += [_rules(one)] if _rules(one) else []
     return ", ".join(found)
