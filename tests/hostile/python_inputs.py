@@ -298,11 +298,13 @@ def _app() -> App:
     return app
 
 
-def calls(client: Client, connection: Any, waiting: UUID) -> dict[str, Attack]:
-    """Return what reaches the database, by a client of an app with one kind, `known`."""
+def calls(
+    client: Client, connection: Any, waiting: UUID, of_app: Callable[[App], Client] | None = None
+) -> dict[str, Attack]:
+    """Return what reaches the database, by a client, and by one (`of_app`) of an app with one kind, `known`."""
     app = _app()
     known: Any = app.kind("known")
-    own = Client(client.store, app=app)
+    own = of_app(app) if of_app is not None else Client(client.store, app=app)
     act = {"reason": "because"}
     which = {"job": waiting, **act}
     one: Spoilt = {"job": [*NO_ID, None], "tenant": [*NO_TEXT, "\0", "\ud800{mark}"], **SAID}

@@ -341,6 +341,10 @@ class Operations(ABC):
             moment = given.get(name)
             if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
                 raise InvalidArgument(f"{name} is a datetime with a time zone.")
+        for name in ("priority", "attempts"):
+            number = given.get(name)
+            if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+                raise InvalidArgument(f"{name} is a whole number.")
         return await self._door.act(act, id_, tenant=tenant, actor=actor or self.actor, reason=reason, data=given)
 
     async def _schema_of(self, kind: str) -> Mapping[str, Any] | None:

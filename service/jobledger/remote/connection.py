@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote, urlsplit
+from uuid import UUID
 
 import aiohttp
 import orjson
@@ -227,8 +228,19 @@ class ServiceConnection:
 
 
 def path_of(*parts: object) -> str:
-    """Return the path below `/v1`, each part quoted: names may hold what a path gives a meaning to."""
+    """Return the path below `/v1`, each part quoted: names may hold what a path gives a meaning to.
+
+    Raises:
+        InvalidArgument: a part is neither a name nor an id.
+    """
+    if not all(isinstance(part, UUID) or (part and is_text(part)) for part in parts):
+        raise InvalidArgument("A name is a text, an id a UUID.")
     return "/v1/" + "/".join(quote(str(part), safe="") for part in parts)
+
+
+def is_text(value: object) -> bool:
+    """Say whether it is a text that can be sent."""
+    return isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 class _told:  # noqa: N801 - used like a function

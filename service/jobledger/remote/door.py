@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -15,7 +16,7 @@ from jobledger.events.cloudevent import read_event
 from jobledger.order.counts import PastCounts
 from jobledger.order.desk import Status
 from jobledger.remote.answer import read
-from jobledger.remote.connection import path_of
+from jobledger.remote.connection import is_text, path_of
 from jobledger.remote.desk import ServiceDesk
 from jobledger.remote.feed import ServiceFeed
 from jobledger.remote.replay import ServiceReplay
@@ -28,8 +29,6 @@ from jobledger.store.outcome import Outcome
 from jobledger.store.tenants import TenantLevels, TenantStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from jobledger.events import Event
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 RESULT_WAIT_S: Final = 30.0
 """Seconds that one request for a job's result waits."""
 _PAGE: Final = 1_000
+_NARROW: Final = ("queue", "kind", "owner", "tag")
 _JSON: Final = ("args", "meta", "backoff")
 _ACT_S: Final = 60.0
 """Seconds beside the usual that an act on many jobs may take, or their count."""
@@ -135,7 +135,7 @@ class ServiceDoor:
 
     async def job(self, job: UUID, tenant: str | None, as_of: str | datetime | None, token: bool) -> JobDetail:
         """Return one job whole."""
-        query = {"tenant": tenant, "as_of": as_of, "token": token}
+        query = {**_texts(tenant=tenant), "as_of": _moment(as_of), "token": token}
         return read(JobDetail, (await self._ask("GET", path_of("jobs", job), query=query)).json())
 
     async def jobs(
@@ -144,17 +144,14 @@ class ServiceDoor:
         """Return a page of jobs."""
         if wanted.states is not None and not wanted.states:
             return JobPage([], None, 0, False)
-        query: dict[str, Any] = {
-            "tenant": wanted.tenant,
-            "state": None if wanted.states is None else list(wanted.states),
-        }
-        query |= {name: getattr(wanted, name) for name in ("queue", "kind", "owner", "tag")}
-        query |= {"limit": limit, "cursor": cursor, "as_of": as_of, "token": token}
+        query = _texts(tenant=wanted.tenant, cursor=cursor, **{name: getattr(wanted, name) for name in _NARROW})
+        query |= {"state": None if wanted.states is None else list(wanted.states)}
+        query |= {"limit": limit, "as_of": _moment(as_of), "token": token}
         return read(JobPage, (await self._ask("GET", path_of("jobs"), query=query)).json())
 
     async def history(self, job: UUID, tenant: str | None, heartbeats: bool) -> list[Event]:
         """Return every event of a job."""
-        query = {"tenant": tenant, "heartbeats": heartbeats, "limit": HISTORY_MAX}
+        query = {**_texts(tenant=tenant), "heartbeats": heartbeats, "limit": HISTORY_MAX}
         found = (await self._ask("GET", path_of("jobs", job, "history"), query=query)).json()
         return [read_event(one).event() for one in found["events"]]
 
@@ -165,12 +162,12 @@ class ServiceDoor:
 
     async def tenants(self, after: str, limit: int) -> tuple[TenantLevels, ...]:
         """Return the tenants that had jobs."""
-        found = (await self._ask("GET", path_of("tenants"), query={"cursor": after, "limit": limit})).json()
+        found = (await self._ask("GET", path_of("tenants"), query={**_texts(cursor=after), "limit": limit})).json()
         return read(tuple[TenantLevels, ...], found["tenants"])
 
     async def counts(self, as_of: str | datetime, tenant: str | None) -> PastCounts:
         """Return how many jobs were in each state at a moment."""
-        query = {"as_of": as_of, "tenant": tenant}
+        query = {"as_of": _moment(as_of), **_texts(tenant=tenant)}
         return read(PastCounts, (await self._ask("GET", path_of("counts"), query=query)).json())
 
     def events(
@@ -195,7 +192,7 @@ class ServiceDoor:
 
     async def subscriptions(self, tenant: str | None) -> list[Status]:
         """Return how the subscriptions stand."""
-        found = await self._listed(path_of("subscriptions"), {"tenant": tenant}, "subscriptions")
+        found = await self._listed(path_of("subscriptions"), _texts(tenant=tenant), "subscriptions")
         return read(list[Status], found)
 
     async def act(
@@ -204,7 +201,7 @@ class ServiceDoor:
         """Do one thing to one job. Raises what its verdict says."""
         _no_actor(actor)
         body = {**data, "reason": reason}
-        return read(Acted, (await self._ask("POST", path_of("jobs", job, act), {"tenant": tenant}, body)).json())
+        return read(Acted, (await self._ask("POST", path_of("jobs", job, act), _texts(tenant=tenant), body)).json())
 
     async def act_on(
         self,
@@ -219,9 +216,13 @@ class ServiceDoor:
         """Do one thing to many jobs; return counts by verdict. By a filter it is asked until all are done."""
         _no_actor(actor)
         _check_act(act)
+        if not (data is None or isinstance(data, Mapping)):
+            raise InvalidArgument("The data of an act is plain JSON.")
         how: dict[str, Any] = {"act": act, "reason": reason, "data": dict(data or {})}
         if isinstance(jobs, JobFilter):
             how |= {"tenant": jobs.tenant, "filter": _filter(jobs)}
+        elif isinstance(jobs, str | bytes) or not isinstance(jobs, Sequence):
+            raise InvalidArgument("The jobs of an act are a list of ids.")
         else:
             how |= {"tenant": tenant, "ids": [str(one) for one in jobs]}
         verdicts: Counter[str] = Counter()
@@ -261,7 +262,7 @@ class ServiceDoor:
 
     async def limits(self, scope: Scope | None, name: str | None) -> list[Limit]:
         """Return what was paused and set."""
-        query = {"scope": scope, "name": name or None, "limit": _PAGE}
+        query = {**_texts(scope=scope, name=name if name != "" else None), "limit": _PAGE}
         return read(list[Limit], await self._listed(path_of("limits"), query, "limits"))
 
     async def _paused(self, scope: Scope, name: str, how: str, actor: str | None, reason: str) -> bool:
@@ -320,13 +321,29 @@ def _trace_of(batch: Sequence[NewJob]) -> dict[str, str]:
 
 
 def _filter(jobs: JobFilter) -> dict[str, Any]:
-    facts = {name: getattr(jobs, name) for name in ("queue", "kind", "owner", "tag")}
+    facts = {name: getattr(jobs, name) for name in _NARROW}
     return facts | {"states": None if jobs.states is None else list(jobs.states)}
 
 
 def _check_act(act: str) -> None:
-    if act not in ACTS_ON:
+    if not isinstance(act, str) or act not in ACTS_ON:
         raise InvalidArgument("There is no such act.", hint=f"Acts are: {', '.join(ACTS_ON)}.")
+
+
+def _texts(**named: Any) -> dict[str, Any]:
+    """Return what a query says of names. Raises `InvalidArgument` for what is no text."""
+    for name, value in named.items():
+        if value is not None and not is_text(value):
+            raise InvalidArgument(f"{name} is a text.")
+    return named
+
+
+def _moment(as_of: str | datetime | None) -> str | datetime | None:
+    if as_of is None or is_text(as_of) or (isinstance(as_of, datetime) and as_of.tzinfo is not None):
+        return as_of
+    raise InvalidArgument(
+        "This is no moment that can be asked for.", hint="A token, a cursor, or a time with its zone."
+    )
 
 
 def _no_connection(conn: Connection | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from jobledger.errors import FeedReset, InvalidArgument, Unreachable
 from jobledger.events.cloudevent import read_event
 from jobledger.order.filters import shown_by
+from jobledger.order.kinds import check_kind
 from jobledger.order.replay import Pauses
 from jobledger.remote.connection import path_of
 from jobledger.remote.feed import Lines, query_of
@@ -37,6 +38,7 @@ class ServiceReplay:
             moment = more[name]
             if not (moment is None or isinstance(moment, str) or (isinstance(moment, datetime) and moment.tzinfo)):
                 raise InvalidArgument(f"{name} is a cursor, or a datetime with a time zone.")
+        check_kind(more["kind"])
         self._query = query_of(wanted) | dict(more)
         self._shown = shown
         self._lines = Lines(connection, path_of("replay"))
