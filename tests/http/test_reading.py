@@ -286,7 +286,8 @@ async def test_a_result_is_waited_for_by_few_statements_for_many(store: Store, s
         waiting = asyncio.ensure_future(get(session, f"/v1/jobs/{last.id}/result?wait_s=30"))
         await until(lambda: len(service.endings) == 1)
         service.draining.set()
-        assert (await waiting)[0] == 202
+        async with asyncio.timeout(10):
+            assert (await waiting)[0] == 202
 
 
 async def test_tenants_queues_kinds_workers_and_limits_are_listed(store: Store, serving: Any) -> None:
