@@ -38,10 +38,15 @@ Series = list[tuple[float, int]]
 """How many jobs were reported so many seconds after the beginning."""
 
 
-async def drain(bench: Bench, meanwhile: Callable[[Bench], AbstractAsyncContextManager[None]] | None = None) -> Series:
+async def drain(
+    bench: Bench,
+    meanwhile: Callable[[Bench], AbstractAsyncContextManager[None]] | None = None,
+    door: Callable[[Bench], AbstractAsyncContextManager[dict[str, Any]]] | None = None,
+) -> Series:
     """Fill the backlog, start the processes, then measure from "go" until the database holds no open job.
 
-    `meanwhile` is entered once the backlog is there, and left when it is drained. Returns how it went.
+    `meanwhile` is entered once the backlog is there, and left when it is drained; `door` gives what else the worker
+    processes are told, such as the service that they work through. Returns how it went.
 
     Raises:
         CheckFailed: the log does not hold the whole history of every job afterwards.
@@ -56,14 +61,17 @@ async def drain(bench: Bench, meanwhile: Callable[[Bench], AbstractAsyncContextM
         await enqueue_all(bench, connections, batch=setup.batch, what="filling the backlog")
         costs = await filling.cost("enqueue_")
     await settle(bench.connection)
-    async with nullcontext() if meanwhile is None else meanwhile(bench):
-        return await _emptied(bench, costs)
+    async with (
+        nullcontext() if meanwhile is None else meanwhile(bench),
+        nullcontext(dict[str, Any]()) if door is None else door(bench) as orders,
+    ):
+        return await _emptied(bench, costs, orders)
 
 
-async def _emptied(bench: Bench, costs: dict[str, Any]) -> Series:
+async def _emptied(bench: Bench, costs: dict[str, Any], orders: dict[str, Any]) -> Series:
     """Drain what was filled in, and note the figures; `costs` are those of the filling."""
     setup = bench.setup
-    async with drainers(bench, setup.processes) as workers:
+    async with drainers(bench, setup.processes, **orders) as workers:
         meter = Meter(bench, setup.jobs, workers)
         await meter.start()
         async with working(workers) as check, _sealing(bench) as lag:

@@ -11,7 +11,9 @@ import gc
 import json
 import sys
 import time
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from jobledger.bench.noop import KIND, Noop
 from jobledger.bench.processes import resident_bytes
@@ -26,13 +28,18 @@ _EVERY_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a worker process is to do: `kind` is the one it knows, `queues` bind it, each job sleeps `sleep_s`."""
+    """What a worker process is to do: `kind` is the one it knows, `queues` bind it, each job sleeps `sleep_s`.
+
+    With a `url` it works through a service, by the key.
+    """
 
     dsn: str
     concurrency: int
     kind: str = KIND
     queues: dict[str, int | None] | None = None
     sleep_s: float = 0.0
+    url: str | None = None
+    key: str | None = None
 
     def line(self) -> str:
         """Return the orders as they are sent."""
@@ -57,8 +64,13 @@ class Done:
 async def _run(orders: Orders) -> None:
     noop = Noop(kind=orders.kind, sleep_s=orders.sleep_s)
     watch = Watch()
-    async with await Store.connect(orders.dsn, application_name="jobledger-bench-worker", pool_min=5) as store:
-        worker = Worker(noop.app, store, concurrency=orders.concurrency, queues=orders.queues, settings=Settings())
+    async with AsyncExitStack() as stack:
+        how: dict[str, Any] = {"url": orders.url, "key": orders.key}
+        if orders.url is None:
+            connecting = Store.connect(orders.dsn, application_name="jobledger-bench-worker", pool_min=5)
+            how = {"database": await stack.enter_async_context(await connecting)}
+        bounds: dict[str, Any] = {"concurrency": orders.concurrency, "queues": orders.queues}
+        worker = Worker(noop.app, **how, **bounds, settings=Settings())
         _tell(Done(cpu_s=time.process_time(), resident_bytes=resident_bytes()))
         await asyncio.to_thread(sys.stdin.readline)
         counting = asyncio.create_task(_count(noop, watch))

@@ -34,7 +34,7 @@ _WARM_S: Final = 1.5
 
 
 @asynccontextmanager
-async def served(dsn: str | None) -> AsyncIterator[tuple[str, int]]:
+async def served(dsn: str | None, *, keeps: bool = False) -> AsyncIterator[tuple[str, int]]:
     """Start a server process, the service or (None) the bare handler; give its URL and process id, and end it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -46,7 +46,7 @@ async def served(dsn: str | None) -> AsyncIterator[tuple[str, int]]:
     try:
         assert process.stdin is not None  # noqa: S101 - made with a pipe
         assert process.stdout is not None  # noqa: S101 - made with a pipe
-        process.stdin.write(Orders(dsn).line().encode() + b"\n")
+        process.stdin.write(Orders(dsn, keeps).line().encode() + b"\n")
         line = await process.stdout.readline()
         if not line:
             raise Unavailable("The server process ended before it served.")

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +23,7 @@ from jobledger.ids import new_id
 from jobledger.settings import Settings
 from jobledger.store.pool import Store
 from jobledger.worker import loops
+from jobledger.worker.keeper import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,13 +31,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the process serves: the service over a database, or (`dsn` None) the bare handler."""
+    """What the process serves: the service over a database, or (`dsn` None) the bare handler.
+
+    `keeps`: it keeps the database going as well, as `jobledger serve` does.
+    """
 
     dsn: str | None = None
+    keeps: bool = False
 
     def line(self) -> str:
         """Return it as one line."""
-        return json.dumps({"dsn": self.dsn})
+        return json.dumps({"dsn": self.dsn, "keeps": self.keeps})
 
     @classmethod
     def read(cls, line: str) -> Self:
@@ -65,10 +70,11 @@ async def _bare_url() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _service_url(dsn: str) -> AsyncIterator[str]:
+async def _service_url(dsn: str, keeps: bool) -> AsyncIterator[str]:
     settings = Settings(http_port=0, http_drain_s=0)
     async with (
         await Store.connect(dsn, settings=settings, application_name="jobledger-bench-worker") as store,
+        Keeper(store, settings) if keeps else nullcontext(),
         listening(Service(store, settings=settings)) as url,
     ):
         yield url
@@ -77,7 +83,7 @@ async def _service_url(dsn: str) -> AsyncIterator[str]:
 async def main() -> None:
     """Serve as ordered."""
     orders = Orders.read(await asyncio.to_thread(sys.stdin.readline))
-    async with _bare_url() if orders.dsn is None else _service_url(orders.dsn) as url:
+    async with _bare_url() if orders.dsn is None else _service_url(orders.dsn, orders.keeps) as url:
         sys.stdout.write(json.dumps({"url": url, "pid": os.getpid()}) + "\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.read)

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from jobledger.worker.link import Link
+from jobledger.worker.service_link import ServiceLink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,26 +32,30 @@ class Watch:
         self.claimed_at = 0.0
         self.claims_s: list[float] = []
         self.reports_s: list[float] = []
-        claim, send = Link.claim, Link.send
+        for way in (Link, ServiceLink):
+            self._wrap(way)
 
-        async def watched_claim(link: Link, worker: UUID, *rest: Any, **named: Any) -> Sequence[ClaimedJob]:
+    def _wrap(self, way: Any) -> None:
+        claim, send = way.claim, way.send
+
+        async def watched_claim(link: Any, worker: UUID, *rest: Any, **named: Any) -> Sequence[ClaimedJob]:
             began = time.perf_counter()
-            jobs = await claim(link, worker, *rest, **named)
+            jobs: Sequence[ClaimedJob] = await claim(link, worker, *rest, **named)
             if jobs:
                 self._note(self.claims_s, began)
                 self.claimed += len(jobs)
                 self.claimed_at = time.monotonic()
             return jobs
 
-        async def watched_send(link: Link, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
+        async def watched_send(link: Any, worker: UUID, reports: list[Report]) -> Sequence[Verdict]:
             began = time.perf_counter()
-            verdicts = await send(link, worker, reports)
+            verdicts: Sequence[Verdict] = await send(link, worker, reports)
             self._note(self.reports_s, began)
             self.reported += len(reports) - len(verdicts)
             return verdicts
 
-        setattr(Link, "claim", watched_claim)  # noqa: B010 - a method is replaced on purpose
-        setattr(Link, "send", watched_send)  # noqa: B010
+        way.claim = watched_claim
+        way.send = watched_send
 
     def document(self) -> Mapping[str, list[float]]:
         """Return the times in milliseconds."""

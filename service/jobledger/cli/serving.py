@@ -42,7 +42,14 @@ def http(
         bool,
         typer.Option("--read", help="Instead: ask the status and list endpoints of a database full of jobs."),
     ] = False,
-    jobs: Annotated[int, typer.Option("--jobs", help="read: jobs in the database; one in fifty is open.")] = 200_000,
+    work: Annotated[
+        bool,
+        typer.Option("--work", help="Instead: drain by workers through the service, a hundred jobs a claim."),
+    ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option("--jobs", help="read: jobs in the database, one in fifty open; work: a tenth of it is drained."),
+    ] = 200_000,
     per_s: Annotated[int, typer.Option("--per-s", help="read: requests a second, each begun when it is due.")] = 50,
     dsn: Dsn = None,
     data: Data = None,
@@ -50,7 +57,7 @@ def http(
     plot: Plot = None,
 ) -> None:
     """Measure the service over HTTP, on a port of this machine, with a key, in a process of its own."""
-    from jobledger.bench.http import http as work
+    from jobledger.bench.http import http as whole
     from jobledger.bench.http_read import read as reading
     from jobledger.bench.setup import Setup, within
 
@@ -63,6 +70,12 @@ def http(
         asked = partial(reading, per_s=per_s, seconds=seconds, turns=turns)
         measure("http_read", asked, full, dsn=dsn, data=data, as_json=as_json, plot=plot)
         return
+    if work:
+        from jobledger.bench.http_work import work as working
+
+        drained = Setup(jobs=max(1, jobs // 10), tenants=tenants)
+        measure("http_work", partial(working, turns=turns), drained, dsn=dsn, data=data, as_json=as_json, plot=plot)
+        return
     parts = [one.value for one in part or list(Part)]
-    asked = partial(work, parts=parts, connections=connections, seconds=seconds, turns=turns)
+    asked = partial(whole, parts=parts, connections=connections, seconds=seconds, turns=turns)
     measure("http", asked, Setup(tenants=tenants), dsn=dsn, data=data, as_json=as_json, plot=plot)
