@@ -247,9 +247,7 @@ async def _looked_at(
     narrow = (wanted.queue, wanted.kind, wanted.owner, wanted.tag)
     # Where the index answers, no more is looked at than is shown; one row more tells whether there is a next page.
     by_index = not wanted.narrow and (wanted.tenant is not None or wanted.states is None)
-    # Most filters fit many jobs: a few are looked at first, and all that may be only where too few of them fit.
-    windows = {limit + 1} if by_index else {min(8 * (limit + 1), LOOKED_AT_MAX), LOOKED_AT_MAX}
-    for window in sorted(windows):
+    for window in [limit + 1] if by_index else _windows(limit):
         with translated():
             if wanted.tenant is not None:
                 sql, first = statement("jobs_of_tenant"), (shard, wanted.tenant, states, below)
@@ -273,16 +271,24 @@ async def _of_owner(
     told: Callable[[Seen | None], AsOf | None] | None,
 ) -> JobPage:
     states = [*wanted.open, *wanted.finished]
-    with translated():
-        rows = await connection.fetch(
-            statement("jobs_of_owner"),
-            *(shard, wanted.tenant, wanted.owner, states, below, wanted.queue, wanted.kind, wanted.tag),
-            *(limit + 1, LOOKED_AT_MAX, told is not None),
-        )
-    page = page_in(rows, limit, LOOKED_AT_MAX)
+    for window in _windows(limit):
+        with translated():
+            rows = await connection.fetch(
+                statement("jobs_of_owner"),
+                *(shard, wanted.tenant, wanted.owner, states, below, wanted.queue, wanted.kind, wanted.tag),
+                *(limit + 1, window, told is not None),
+            )
+        if len(rows) > limit or rows[0]["looked_at"] < window:
+            break
+    page = page_in(rows, limit, window)
     open_ones = sum(job.state in OPEN_STATES for job in page.jobs)
     as_of = told(seen_in(dict(rows[0]))) if told is not None else None
     return page._replace(looked_at=page.looked_at + open_ones, as_of=as_of)
+
+
+def _windows(limit: int) -> list[int]:
+    """Return how many jobs are looked at: most filters fit many of them, so a few first, then all that may be."""
+    return sorted({min(8 * (limit + 1), LOOKED_AT_MAX), LOOKED_AT_MAX})
 
 
 def page_in(rows: Sequence[asyncpg.Record], limit: int, window: int) -> JobPage:
