@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from jobledger import errors
 from jobledger.errors import BY_CODE, InvalidArgument, JobledgerError, Unavailable, Unreachable
@@ -24,17 +31,19 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def answering(handler: Handler, socket: Path | None = None) -> AsyncIterator[str]:
+async def answering(
+    handler: Handler, socket: Path | None = None, secure: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """Serve every path by `handler`; give the address."""
     application = web.Application()
     application.router.add_route("*", "/{rest:.*}", handler)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     site: web.BaseSite
-    site = web.UnixSite(runner, str(socket)) if socket else web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.UnixSite(runner, str(socket)) if socket else web.TCPSite(runner, "127.0.0.1", 0, ssl_context=secure)
     await site.start()
     try:
-        yield f"unix:{socket}" if socket else f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"unix:{socket}" if socket else f"http{'s' * bool(secure)}://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -142,6 +151,51 @@ async def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert seen[1]["Authorization"] == "Bearer jl_key"
     assert not [one for one in seen if "Cookie" in one]
     assert "Authorization" not in seen[2]
+
+
+async def test_many_requests_take_turns() -> None:
+    """No more are under way than there are places; who waits for one is not out of time, nor behind who waits long."""
+    under_way, most, over = 0, 0, asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal under_way, most
+        if "result" in request.path:
+            await over.wait()
+            return web.json_response({})
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return web.json_response({})
+
+    async with answering(handler) as url, ServiceConnection(url, timeout_s=5, connections=2) as service:
+        results = [asyncio.create_task(service.ask("GET", path_of("result"), wait_s=20)) for _ in range(5)]
+        await asyncio.gather(*(service.ask("GET", path_of("jobs")) for _ in range(10)))
+        over.set()
+        await asyncio.gather(*results)
+    assert most == 2
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    """The key is not sent to who cannot show that it is the service; and that is not tried again."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+    (tmp_path / "both.pem").write_bytes(made + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secure.load_cert_chain(tmp_path / "both.pem")
+
+    async def handler(_: web.Request) -> web.StreamResponse:
+        raise AssertionError
+
+    async with answering(handler, secure=secure) as url, ServiceConnection(url, "jl_key") as service:
+        with pytest.raises(Unreachable, match="certificate"):
+            await service.ask("GET", path_of("jobs"))
 
 
 async def test_nobody_there_is_unreachable_and_was_not_sent() -> None:

@@ -23,6 +23,7 @@ from yarl import URL
 
 from jobledger import __version__
 from jobledger.errors import Busy, InvalidArgument, JobledgerError, RateLimited, TooLarge, Unavailable, Unreachable
+from jobledger.observations import ConnectionLost, emit
 from jobledger.remote.problem import error_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ CONNECT_S: Final = 10.0
 PATIENCE_S: Final = 20.0
 """Seconds within which a request is sent again, the waiting between included."""
 CONNECTIONS_MOST: Final = 100
+"""Requests under way; the others wait for their turn."""
+WAITING_MOST: Final = 1_000
+"""Beside them those that wait on purpose, for a job's result."""
 ANSWER_MOST: Final = 256 * 1024 * 1024
 """Bytes of an answer that is not a stream, decompressed."""
 _FIRST_WAIT_S: Final = 0.1
@@ -91,13 +95,15 @@ class ServiceConnection:
             self._headers["Authorization"] = f"Bearer {key}"
         self._timeout_s = timeout_s
         self._patience_s = patience_s
-        self._connections = connections
+        self._places = asyncio.Semaphore(connections)
+        self._waiting = asyncio.Semaphore(WAITING_MOST)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         """Be ready to send; the first request connects."""
         if self._session is None:
-            how: dict[str, Any] = {"limit": self._connections}
+            # Requests take a place of ours before they take a connection: who waits for one is not out of time yet.
+            how: dict[str, Any] = {"limit": 0}
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.UnixConnector(self._socket, **how) if self._socket else aiohttp.TCPConnector(**how),
                 headers=self._headers,
@@ -153,6 +159,8 @@ class ServiceConnection:
                 wait = _wait_before_next(error, tries, repeatable)
                 if wait is None or time.monotonic() + wait >= until:
                     raise
+                if isinstance(error, Unreachable):
+                    emit(ConnectionLost(where="service", error=type(error).__name__))
             tries += 1
             await asyncio.sleep(wait)
 
@@ -200,8 +208,9 @@ class ServiceConnection:
         wait_s: float,
     ) -> Reply:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s + wait_s, sock_connect=CONNECT_S) if wait_s else None
+        place = self._waiting if wait_s else self._places
         with _told():
-            async with self._request(method, path, query, content, headers, timeout) as response:
+            async with place, self._request(method, path, query, content, headers, timeout) as response:
                 if not 200 <= response.status < 300:
                     raise await _refusal(response)
                 return Reply(response.status, await _whole(response))

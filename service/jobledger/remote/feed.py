@@ -12,6 +12,7 @@ import orjson
 
 from jobledger.errors import Busy, FeedReset, InvalidArgument, MalformedEvent, RateLimited, Unavailable, Unreachable
 from jobledger.events.cloudevent import read_event
+from jobledger.observations import ConnectionLost, emit
 from jobledger.order.filters import shown_by
 from jobledger.remote.connection import path_of
 
@@ -106,6 +107,8 @@ class Lines:
             raise error
         wait_s = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2 ** min(self._tries, 10))
         self._tries += 1
+        if isinstance(error, Unreachable):
+            emit(ConnectionLost(where="service", error=type(error).__name__))
         await asyncio.sleep(max(random.uniform(wait_s / 2, wait_s), float(error.detail.get("retry_after_s", 0))))  # noqa: S311 - no secret
 
 
