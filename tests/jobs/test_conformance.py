@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretStr
 from tests.order.stress import seal_all
 
 from jobledger.errors import (
+    Forbidden,
     IdempotencyMismatch,
     IdTaken,
     InvalidArgs,
@@ -164,12 +165,16 @@ async def test_a_job_is_enqueued_with_everything_that_can_be_stated(both: Both) 
     for client in (both.database, both.service):
         one = await add.using(client=client, unique_key=f"u{len(written)}", **stated).enqueue(2**40, right=-1)
         two = await client.enqueue("greet", {"email": "bob@example.org"}, tenant="acme")
+        call = await client.call("greet")
+        call = replace(call, new=replace(call.new, trace={"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}))
+        three, (four,) = await client.send(call), await client.enqueue_many([call])
         many = await client.enqueue_many([add.using(**stated).call(n) for n in range(3)])
         assert one.created
-        assert len({one.id, two.id, *(three.id for three in many)}) == 5
-        details = [await both.database.job(handle) for handle in (one, two, *many)]
+        assert len({one.id, two.id, three.id, four.id, *(handle.id for handle in many)}) == 7
+        details = [await both.database.job(handle) for handle in (one, two, three, four, *many)]
         written.append([(_plain(detail.enqueued), detail.enqueued_by, _row(detail.job)) for detail in details])
     assert written[0] == written[1]
+    assert all(written[1][place][0]["trace"]["traceparent"].startswith("00-abab") for place in (2, 3))
     assert await both.service.enqueue_many([]) == []
 
 
@@ -234,6 +239,22 @@ async def test_a_client_without_an_app_is_told_by_what_was_registered(both: Both
             detail = await bare.job(handle)
             assert (detail.job.queue, detail.job.max_attempts) == ("math", 3)
             assert (await lenient.enqueue("nobody.knows")).created
+
+
+async def test_a_producers_key_enqueues_what_nobody_has_registered_yet(both: Both) -> None:
+    """The app's kinds need no worker first: each job states what its kind declares. The rest is refused to the key."""
+    access = Access("key:shop", frozenset({Role.ENQUEUE}), frozenset({"acme"}))
+    async with serving(both.store, access) as url, app.connect(url=url, key="jl_key") as producer:
+        assert await producer.register() == []
+        handle = await add.using(tenant="acme").enqueue(1)
+        with pytest.raises(NotFound):
+            await add.using(tenant="other").enqueue(1)
+        for refused in (handle.result(), producer.cancel(handle, reason="x"), anext(producer.events(tenant="acme"))):
+            with pytest.raises(Forbidden):
+                await refused
+    detail = await both.database.job(handle)
+    assert (detail.enqueued_by, detail.job.max_attempts, detail.job.queue) == ("key:shop", 3, "math")
+    assert not (await both.database.jobs(tenant="other")).jobs
 
 
 @pytest.mark.slow
