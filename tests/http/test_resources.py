@@ -76,7 +76,7 @@ def _app() -> App:
         return Launched(site=site, pages=pages)
 
     @app.resource("exports", public=Sight, view=_sight)
-    @app.job()
+    @app.job(aliases=["dump"])
     async def export(rows: int) -> int:
         return rows
 
@@ -155,6 +155,16 @@ async def test_a_kind_is_made_shown_listed_and_cancelled_under_its_own_name(stor
         _, sight = await ask("ada", "GET", f"/v1/exports/{sight['number']}")
         assert sight == {"number": sight["number"], "ready": True, "rowCount": 7}
         assert (await ask("ada", "GET", f"/v1/exports/{made['id']}"))[0] == 404
+        # Jobs from before the kind was renamed are among them, page by page.
+        for name in ("dump", "export", "dump"):
+            await service.client.enqueue(name, {"rows": 1}, tenant="acme", owner="ada")
+        numbers: list[str] = []
+        params: dict[str, Any] = {"limit": "1"}
+        while "cursor" not in params or params["cursor"] is not None:
+            _, page = await ask("ada", "GET", "/v1/exports", params=params)
+            numbers += [one["number"] for one in page["exports"]]
+            params["cursor"] = page["next"]
+        assert (len(numbers), numbers) == (4, sorted(numbers, reverse=True))
 
 
 async def test_what_is_not_the_bearers_own_does_not_exist_in_a_resource(store: Store, serving: Any) -> None:
