@@ -6,9 +6,10 @@ What was revoked is let in for `FRESH_S` longer at most, and its open streams en
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -36,6 +37,8 @@ NOTE_S: Final = 60.0
 KNOWN_MOST: Final = 10_000
 """Keys that a process remembers, those that are none among them; the one longest not looked up goes first."""
 _CLOCK_S: Final = 10.0
+_DAY_S: Final = 86_400.0
+_log = logging.getLogger("jobledger.http")
 
 asking: ContextVar[Access | None] = ContextVar("asking", default=None)
 """Who asks in the request that is being answered."""
@@ -115,12 +118,17 @@ class KeyBook:
         noted = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_S)
-            # A database that does not answer: what is open has nothing to tell either, and the next look is soon.
-            with suppress(JobledgerError, OSError):
+            try:
                 await self.look()
                 if time.monotonic() - noted >= NOTE_S:
                     noted = time.monotonic()
                     await self.note()
+            except (JobledgerError, OSError):
+                # A database that does not answer: what is open has nothing to tell either, and the next look is soon.
+                continue
+            except Exception:  # noqa: BLE001 - a task that nobody waits for
+                # Whatever it was: what is open must go on being looked at.
+                _log.exception("looking after the keys failed")
 
     async def look(self) -> None:
         """Cancel the handlers of those who may no longer."""
@@ -142,9 +150,10 @@ class KeyBook:
         if not used:
             return
         now = time.monotonic()
+        ago = {id_: min(now - at, _DAY_S) for id_, at in used.items()}
         try:
             async with self._store.connection(ours=True) as connection:
-                await keys.note_used(connection, self._store.shard, {id_: now - at for id_, at in used.items()})
+                await keys.note_used(connection, self._store.shard, ago)
         except (JobledgerError, OSError):
             self._used = used | self._used
             raise
