@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from tests.delivery.endpoint import endpoint
 
-from jobledger.delivery.address import gate
+from jobledger.delivery.address import GateError, GuardedResolver, gate
 from jobledger.delivery.sender import Sender, _retry_after_s
 
 if TYPE_CHECKING:
@@ -171,6 +171,11 @@ async def test_a_name_is_judged_by_the_address_that_is_connected_to(monkeypatch:
                 assert (host, sent.status, sent.fault) == (host, None, "address")
         assert asked == ["rebound.example.com", *answers]
         assert hook.requests == []
+    for host in answers:
+        resolver = GuardedResolver()
+        with pytest.raises(GateError):
+            await resolver.resolve(host, 443)
+        await resolver.close()
 
 
 async def test_an_odd_way_to_write_an_address_gets_no_connection() -> None:
