@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,3 +41,12 @@ def test_a_key_is_made_listed_and_revoked(cli: Run, database: str) -> None:
     assert cli("keys", "revoke", "jl_nothing1", *at).status == 3
     assert cli("keys", "create", "n", *at).status == 2
     assert cli("keys", "create", "n", "--tenant", "a", "--every-tenant", *at).status == 2
+
+
+def test_the_commands_of_the_page_are_taken(cli: Run, database: str) -> None:
+    """What docs/howto/keys.md types in makes keys; the one that it revokes is not there."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "howto" / "keys.md"
+    block = re.search(r"^```sh\n(jobledger keys create.*?)^```", page.read_text(), re.M | re.S)
+    assert block is not None
+    lines = [shlex.split(line, comments=True)[1:] for line in block[1].splitlines()]
+    assert [cli(*words, "--dsn", database).status for words in lines] == [0, 0, 0, 0, 0, 3]

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientError, ClientPayloadError
 from tests.faults.conftest import until
 
+from jobledger.errors import Unreachable
 from jobledger.http import key_book
 from jobledger.store import keys
 from jobledger.store.service_key import ServiceKey
@@ -423,3 +424,21 @@ async def test_streams_end_when_their_key_counts_no_more(asked: Any, make: Any, 
     service.streams.wake()
     await end(second)
     await until(lambda: not service.book._open)
+
+
+async def test_a_database_that_is_away_refuses_nobody(asked: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who cannot be looked up is told to come again, not that the key is none; then it is looked up again."""
+    session, _ = asked
+    key = await make("read", "a")
+    find = keys.find_key
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise Unreachable
+
+    monkeypatch.setattr(keys, "find_key", away)
+    answers = await asyncio.gather(*(me(session, key) for _ in range(5)))
+    assert {(status, said["code"]) for status, said in answers} == {(503, "unreachable")}
+    async with session.get("/v1/me", headers=bearer(key)) as answer:
+        assert int(answer.headers["Retry-After"]) >= 1
+    monkeypatch.setattr(keys, "find_key", find)
+    assert (await me(session, key))[0] == 200
