@@ -10,37 +10,30 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
-
-from jobledger.store.keys import create_key, new_key
-from jobledger.store.service_key import ServiceKey
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
 ROOT = Path(__file__).resolve().parents[2]
+ADDRESS = "http://127.0.0.1:8470"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="the page's commands are curl and jq")
 async def test_the_commands_of_the_page_do_what_it_says(database: str) -> None:
-    """Every block but the first, which makes the key, as it stands; the first command that fails ends it."""
+    """Every block as it stands, but for the address; the first command that fails ends it."""
     blocks = BLOCK.findall((ROOT / "docs" / "howto" / "http.md").read_text())
-    assert "keys create" in blocks[0]
-    connection = await asyncpg.connect(database)
-    key = new_key(await ServiceKey.load(connection))
-    await create_key(connection, 0, key, "me", roles=["admin"], reason="the page")
-    await connection.close()
     serving = [sys.executable, "-u", "-m", "jobledger", "serve", "--port", "0", "--dsn", database]
     service = await asyncio.create_subprocess_exec(*serving, stdout=asyncio.subprocess.PIPE)
     try:
         assert service.stdout is not None
         async with asyncio.timeout(30):
             url = (await service.stdout.readline()).decode().split()[-1]
-        script = "\n".join(["set -euo pipefail", "set -x", *blocks[1:]])
-        given = {**os.environ, "URL": url, "KEY": key}
+        script = "\n".join(["set -euxo pipefail", *blocks]).replace(ADDRESS, url)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        given = {**os.environ, "JOBLEDGER_DSN": database, "PATH": path}
         typed = await asyncio.create_subprocess_exec(
             *("bash", "-c", script), env=given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
