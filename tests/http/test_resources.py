@@ -14,6 +14,7 @@ from tests.order.stress import seal_all
 from jobledger import App, Context, PermanentFailure, PublicJob
 from jobledger.errors import InvalidArgument
 from jobledger.http.access import Access
+from jobledger.http.frames import Streams
 from jobledger.http.resources import routes_of
 from jobledger.http.service import PARTS
 from jobledger.ids import new_id
@@ -247,8 +248,12 @@ async def test_a_resource_is_followed_in_its_own_fields_by_its_owner_only(store:
             await seal_all(connection)
         ids, told = await followed("ada")
         assert [one["id"] for one in told] == [made["id"]] * len(told)
-        assert (len(told), told[-1]["state"], told[-1]["result"]["site"]) == (4, "live", "a")
+        assert [one["state"] for one in told] == ["waiting", "running", "running", "live"]
+        assert ([one["result"] for one in told[:3]], told[3]["result"]["site"]) == ([None] * 3, "a")
+        assert told[3] == (await ask("ada", "GET", f"/v1/launches/{made['id']}"))[1]
         assert set(told[0]) == set(LaunchView.model_fields)
-        assert len((await followed("ada", **{"Last-Event-ID": ids[1]}))[1]) == 2
+        # A process that begins in the middle reads what came before.
+        service.streams = Streams()
+        assert (await followed("ada", **{"Last-Event-ID": ids[1]}))[1] == told[2:]
         assert (await followed("bob"))[1] == (await followed("other"))[1] == []
         assert (await followed("mute"))[1] == told

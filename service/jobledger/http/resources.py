@@ -22,23 +22,22 @@ from jobledger.errors import (
     TooLarge,
     WrongState,
 )
+from jobledger.events.vocabulary import MODELS
 from jobledger.http.route import SSE, Answer, Document, Routes
+from jobledger.http.standing import Standings
 from jobledger.http.stream import SERVER_SENT, Stream
 from jobledger.ids import time_of
 from jobledger.jobs.resource import PublicJob, public_jobs
 from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from aiohttp import web
 
     from jobledger.http.route import Call, Route
-    from jobledger.http.service import Service
     from jobledger.jobs.app import App
     from jobledger.jobs.resource import Resource
-    from jobledger.order.log import Sealed
-    from jobledger.order.reader import Feed
 
 _KEY_MOST: Final = 256
 PAGE_MOST: Final = 200
@@ -84,6 +83,7 @@ class _Served:
         """Make the documents that are its own."""
         self.resource = resource
         self.page = _page(resource)
+        self.standings: Standings | None = None
 
     def routes(self) -> list[Route]:
         """Return its routes, with the documents that are its own."""
@@ -179,11 +179,11 @@ class _Served:
         wanted: dict[str, Any] = {
             "tenant": access.tenant(query.tenant),
             "owner": access.owner_of(query.owner),
-            "types": _TOLD,
+            "types": _OF_JOBS,
             "live": query.live,
         }
-        view = _Standing(self.resource, call.service)
-        stream = Stream(call, view, partial(call.service.feed, **wanted), SERVER_SENT)
+        self.standings = self.standings or Standings(self.resource, call.service.store)
+        stream = Stream(call, self.standings, partial(call.service.feed, **wanted), SERVER_SENT)
         after = call.request.headers.get(_RESUME) or query.after
         return await stream.run(after=after, from_end=query.from_end)
 
@@ -222,40 +222,11 @@ class _Served:
         return NotFound(f"There is no such thing among the {self.resource.name}.")
 
 
-class _Standing:
-    """The view of a resource's streams: of an event, how its job stands when the event is sent."""
-
-    def __init__(self, resource: Resource, service: Service) -> None:
-        """Keep both."""
-        self.resource = resource
-        self.service = service
-
-    def key(self, feed: Feed, _: Sealed) -> Hashable:
-        """Return the resource, and the tenant whose cursors they are."""
-        return "resource", self.resource.name, feed.wanted.tenant
-
-    async def text(self, feed: Feed, one: Sealed, _: str | None) -> bytes | None:
-        """Return the public document; None for jobs of other kinds, and for those that retention has dropped."""
-        store, id_ = self.service.store, one.event.stream_id
-        async with store.connection(ours=True) as connection:
-            row = (await public_jobs(connection, store.shard, [id_])).get(id_)
-        if row is None or row["kind"] not in self.resource.kinds or feed.wanted.tenant not in (None, row["tenant"]):
-            return None
-        return self.resource.shown(self.resource.read(row)).model_dump_json(by_alias=True).encode()
-
-
+_OF_JOBS: Final = tuple(name for name in MODELS if name.startswith("job."))
 _RESUME: Final = "Last-Event-ID"
-_TOLD: Final = tuple(
-    f"job.{what}"
-    for what in (
-        *("enqueued", "claimed", "progressed", "succeeded", "failed", "lease_expired", "snoozed", "interrupted"),
-        *("released", "parked", "unparked", "cancelled", "killed", "retried", "rescheduled"),
-    )
-)
-"""Events that may change what the outside sees."""
 _FOLLOWED: Final = """
-As `text/event-stream`. The data of each event is one of them, as it stands when the event is sent; its `id` is where
-to go on. The last event of one always shows how it stands. `reset` and `bye` are as in `/v1/events`.
+As `text/event-stream`. The data of each event is one of them, as it stood after a change; its `id` is where to go on.
+`reset` and `bye` are as in `/v1/events`.
 """.strip()
 _LISTED: Final = "A page may have fewer than were asked for, or none; go on while `next` is not null."
 _CANCELLED: Final = "One that waits is cancelled at once; one that runs is asked to end, and is shown as it stands now."
