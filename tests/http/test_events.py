@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import aiohttp
 import asyncpg
@@ -12,7 +12,7 @@ import pytest
 from tests.faults.conftest import until
 from tests.order.stress import seal_all
 
-from jobledger import Client, observations
+from jobledger import App, Client, Masked, observations
 from jobledger.events.cloudevent import read_event
 from jobledger.http import stream as streams
 from jobledger.http.access import Access
@@ -98,6 +98,10 @@ async def test_a_page_loses_nothing_over_cut_connections(store: Store, serving: 
         whole = await _lines(session)
         assert [one["cursor"] for one in whole[1:]] == [one.last_id for one in source.messages]
         assert _jobs(await _lines(session, after=whole[4]["cursor"])) == _jobs(whole[5:])
+        # Where the log ends tells by no text that others were busy: it is another one each time.
+        ends = [(await _lines(session, from_end="true"))[0]["cursor"] for _ in range(2)]
+        assert ends[0] != ends[1]
+        assert [await _lines(session, after=end) for end in ends] == [[], []]
 
 
 async def test_each_reader_gets_its_own(store: Store, serving: Any) -> None:
@@ -158,25 +162,60 @@ async def test_each_reader_gets_its_own(store: Store, serving: Any) -> None:
                 assert not any(value in told for value in params.values() if len(value) > 5)
 
 
-async def test_workers_events_tell_each_tenant_of_its_own_jobs_only(store: Store, serving: Any) -> None:
-    """A heartbeat names jobs of two tenants, and how often the worker has called: each gets its entry and no number."""
-    acme = Access("key:acme", READER, frozenset({"acme"}))
-    async with serving(store, acme) as (session, service):
-        (mine,), (other,) = [await _enqueued(service, tenant=tenant) for tenant in ("acme", "other")]
+async def test_workers_events_tell_each_reader_of_its_own_jobs_only(store: Store, serving: Any) -> None:
+    """A heartbeat names jobs of many, and how often the worker has called: each gets its entries and no number."""
+    access = Access("key:acme", READER, frozenset({"acme"}))
+    async with serving(store) as (session, service):
+
+        async def who(_: object) -> Access:
+            return access
+
+        service.authenticate = who
+        whose = ({"tenant": "acme", "owner": "ada"}, {"tenant": "acme", "owner": "bob"}, {"tenant": "other"})
+        ada, bob, other = [(await _enqueued(service, 1, **options))[0] for options in whose]
         async with store.connection() as connection:
             worker = (await start_worker(connection, 0, kinds=["noop"])).worker
-            for call, job in enumerate((mine, other), 1):
+            for call, job in enumerate((ada, bob, other), 1):
                 await connection.fetch(CLAIM, worker, call, job)
             for beat in (1, 2):
-                await heartbeat(connection, 0, worker, beat=beat, settled=2, held=[mine, other])
+                await heartbeat(connection, 0, worker, beat=beat, settled=3, held=[ada, bob, other])
             await seal_all(connection)
-        found = await _lines(session)
-        beats = [one for one in found if one["type"].endswith("worker.heartbeat")]
-        assert [beat["data"]["held"] for beat in beats] == [[str(mine)]] * len(beats) != []
-        assert str(other) not in str(found)
-        facts_of = [(one.get("data") or {}) for one in found]
-        assert {data[name] for data in facts_of for name in ("call", "beat") if name in data} == {0}
-        assert {read_event(one).event().stream_id for one in found if "job." in one["type"]} == {mine}
+        # The one who sees more comes first: nobody may get the frame that was made for it.
+        for own, given in (
+            ({ada, bob}, access),
+            ({ada}, Access("token:ada", READER, frozenset({"acme"}), "ada")),
+            ({other}, Access("key:other", READER, frozenset({"other"}))),
+        ):
+            access = given
+            found = await _lines(session)
+            beats = [set(one["data"]["held"]) for one in found if one["type"].endswith("worker.heartbeat")]
+            assert beats == [{str(job) for job in own}] * len(beats) != []
+            assert not any(str(job) in str(found) for job in {ada, bob, other} - own)
+            told = [(one.get("data") or {}) for one in found]
+            assert {data[name] for data in told for name in ("call", "beat") if name in data} == {0}
+            assert {read_event(one).event().stream_id for one in found if "job." in one["type"]} == own
+
+
+async def test_marked_arguments_are_masked(store: Store, serving: Any) -> None:
+    """As their kind was registered, without the application, in every form."""
+    app = App()
+
+    @app.job()
+    async def mail(to: Annotated[str, Masked], subject: str) -> None:
+        """Send a mail."""
+
+    async with serving(store) as (session, service):
+        await app.register(store)
+        await service.client.enqueue("mail", {"to": "ada@example.com", "subject": "hello"})
+        async with store.connection() as connection:
+            await seal_all(connection)
+        for path in (PATH, "/v1/replay"):
+            params = {"type": "job.enqueued"} | ({"live": "false"} if path == PATH else {})
+            for headers in (LINES, {}):
+                async with session.get(path, params=params, headers=headers) as response:
+                    text = await response.text()
+                assert "hello" in text
+                assert "ada@example.com" not in text
 
 
 async def test_a_stream_says_that_it_lives(store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
