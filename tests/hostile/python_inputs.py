@@ -538,7 +538,7 @@ def _subscriptions(client: Client) -> dict[str, Attack]:
 
 HANDED_ON: Final = {
     *("Call", "CancellationToken", "Context", "Handle", "Job", "JobledgerError", "Stopped"),
-    *("EnqueueOptions", "Masked", "current", "RetryPolicy", "Cancel", "Park"),
+    *("EnqueueOptions", "Masked", "current", "RetryPolicy", "Cancel", "Park", "PublicJob"),
     *("Failure", "PermanentFailure", "PermissionFailure", "QuotaFailure", "TransientFailure"),
 }
 """What the library makes, or what only names something: there is no input of a caller's to refuse."""
