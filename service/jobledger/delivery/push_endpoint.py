@@ -199,10 +199,10 @@ class Endpoint:
     # ---- sending
 
     def _offer(self) -> None:
-        if len(self._waiting) >= self.push.batch:
+        if min(len(self._waiting), self.push.concurrency - self.under_way) >= self.push.batch:
             self._send_all()
-        elif self._gathering is None:
-            # A claim's jobs come one after the other, within a turn of the loop or two.
+        elif self._gathering is None and not self.closed:
+            # A claim's jobs come one after the other, within a turn of the loop or two, and so do places.
             self._gathering = self._loop.call_later(_GATHER_S, self._gathered)
 
     def _gathered(self) -> None:
