@@ -279,3 +279,14 @@ def test_reading_over_http_waits_for_what_is_due(database: str) -> None:
     assert len(found["by_path_ms"]) == 14
     waits = found["read_ms"]
     assert 0 < waits["p50"] <= waits["p95"] <= waits["p99"] <= waits["max"]
+
+
+@pytest.mark.slow
+def test_workers_through_the_service_drain_what_direct_ones_do(database: str) -> None:
+    """Each way runs every job once; the ratios are those of the rates."""
+    few = ("--jobs", "5000", "--turns", "1")
+    found = _bench("http", "--work", *few, "--dsn", database)
+    direct = found["direct_jobs_per_s"]
+    for way in ("worker", "exchange"):
+        assert found[f"{way}_ratio_to_direct"] == pytest.approx(found[f"{way}_jobs_per_s"] / direct, rel=0.01)
+    assert 0 < found["exchange_ms"]["p50"] <= found["exchange_ms"]["max"]

@@ -160,6 +160,10 @@ async def test_waiting_claims_hear_of_jobs_and_share_their_looks(store: Store, s
         began, before = time.monotonic(), service.work.lobby.looks
         for at in left:
             waiting[at].cancel()
+        async with asyncio.timeout(10):
+            # Who has left takes nothing, once that was noticed.
+            while any(desk.under_way for desk in service.work.desks):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.005)
         answered = asyncio.ensure_future(hands[left[1]].claim(n=1, wait_s=30, call=2))
         await fill(store)
         assert len(await answered) == 1

@@ -16,6 +16,7 @@ from jobledger.store.claim import Claimer
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from jobledger.http.access import Access
@@ -71,6 +72,10 @@ class Desks:
         self._store = store
         self._window = window
         self._desks: OrderedDict[UUID, Desk] = OrderedDict()
+
+    def __iter__(self) -> Iterator[Desk]:
+        """Go through those that are remembered."""
+        return iter(tuple(self._desks.values()))
 
     async def of(self, worker: UUID, access: Access) -> Desk:
         """Return the desk of a worker of the bearer's own.
