@@ -35,7 +35,7 @@ async def answering(
     handler: Handler, socket: Path | None = None, secure: ssl.SSLContext | None = None
 ) -> AsyncIterator[str]:
     """Serve every path by `handler`; give the address."""
-    application = web.Application()
+    application = web.Application(client_max_size=8 * 1024 * 1024)
     application.router.add_route("*", "/{rest:.*}", handler)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
@@ -151,6 +151,21 @@ async def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert seen[1]["Authorization"] == "Bearer jl_key"
     assert not [one for one in seen if "Cookie" in one]
     assert "Authorization" not in seen[2]
+
+
+async def test_a_large_body_arrives_whole_each_time_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three mebibytes, twice: what is sent again is the same from its beginning."""
+    monkeypatch.setattr(connection, "_FIRST_WAIT_S", 0.005)
+    seen: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append((await request.json())["text"])
+        return web.json_response({}) if len(seen) > 1 else problem(errors.Busy(), {"Retry-After": "0"})
+
+    text = "ü" * (3 * 1024 * 1024 // 2)
+    async with answering(handler) as url, ServiceConnection(url) as service:
+        await service.ask("POST", path_of("jobs"), body={"text": text})
+    assert seen == [text, text]
 
 
 async def test_many_requests_take_turns() -> None:

@@ -7,6 +7,7 @@ facts. A request is sent again only where that cannot do a thing twice.
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import re
 import time
@@ -40,6 +41,7 @@ WAITING_MOST: Final = 1_000
 """Beside them those that wait on purpose, for a job's result."""
 ANSWER_MOST: Final = 256 * 1024 * 1024
 """Bytes of an answer that is not a stream, decompressed."""
+_PIECE: Final = 512 * 1024
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 5.0
 _SAFE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
@@ -231,8 +233,10 @@ class ServiceConnection:
         if query:
             url = url.with_query(_pairs(query))
         more: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        # A large body goes out piece by piece, so that it does not hold up the loop.
+        data = io.BytesIO(content) if content is not None and len(content) > _PIECE else content
         return self._opened().request(
-            method, url, data=content, headers=given, allow_redirects=False, skip_auto_headers=("Content-Type",), **more
+            method, url, data=data, headers=given, allow_redirects=False, skip_auto_headers=("Content-Type",), **more
         )
 
 
