@@ -227,14 +227,17 @@ async def test_an_endpoint_that_is_gone_or_failed_too_long_is_sent_nothing_more(
             assert len(hook.requests) == sent
             await webhooks.reset(made.id)
             await hook.until(lambda: len(hook.taken) == 2)
+            await webhooks.rotate(made.id, reason="leaked")
+            await webhooks.remove(made.id)
     assert [one.reason for one in told] == ["gone", "failed_too_long"]
     assert [one["id"] for one in hook.taken] == [f"{job}/1" for job in jobs]
     await sealed(store)
-    kinds = [one.type async for one in client.events(tenant="acme", live=False) if one.type.startswith("webhook.")]
-    assert kinds == [
-        *("webhook.created", "webhook.disabled", "webhook.reset"),
-        *("webhook.disabled", "webhook.reset"),
-    ]
+    told_of = [one async for one in client.events(tenant="acme", live=False) if one.type.startswith("webhook.")]
+    acts = ("created", "disabled", "reset", "disabled", "reset", "rotated", "removed")
+    assert [one.type.removeprefix("webhook.") for one in told_of] == list(acts)
+    assert [one.version for one in told_of] == list(range(1, 8))
+    assert all((one.data or {})["name"] == "all" for one in told_of)
+    assert "whsec" not in str(told_of)
 
 
 async def test_a_webhook_is_replayed_from_where_it_is_said(client: Client, hook: Endpoint) -> None:

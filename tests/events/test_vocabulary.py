@@ -127,6 +127,7 @@ FULL: dict[str, dict[str, Any]] = {
     },
     "webhook.reset": {"name": "crm", "to": "time", "at": LATER, "reason": "again"},
     "webhook.disabled": ACT,
+    "webhook.rotated": ACT,
     "webhook.removed": ACT,
     "queue.push_set": {
         "name": "mail",

@@ -48,6 +48,8 @@ _log = logging.getLogger("jobledger.delivery")
 LOOK_S: Final = 1.0
 """How often webhooks are looked for that are new, changed, disabled or removed."""
 RENEW_S: Final = 5.0
+AHEAD: Final = 200
+"""Events of one webhook that are read ahead: there may be a thousand webhooks, whose endpoints are all slow."""
 REQUESTS: Final = 64
 """Requests of one process that may be under way at a time."""
 DISABLE_S: Final = 3 * 86_400.0
@@ -160,7 +162,8 @@ class Deliverer:
         """Deliver for one webhook until cancelled, or it is gone or disabled."""
         while True:
             try:
-                async with Consumer(self._store, one.registered, about="webhooks", renew_s=RENEW_S) as taking:
+                consumer = Consumer(self._store, one.registered, about="webhooks", renew_s=RENEW_S, ahead=AHEAD)
+                async with consumer as taking:
                     await _Delivering(self, one, taking).go_on()
                     return
             except NotFound:

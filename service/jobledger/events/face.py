@@ -72,6 +72,15 @@ class WebhookDisabled(EventData):
     reason: Text | None = None
 
 
+class WebhookRotated(EventData):
+    """A webhook was given another secret, which is not here; the one before is good for a day more."""
+
+    TYPE: ClassVar[str] = "webhook.rotated"
+
+    name: str
+    reason: Text | None = None
+
+
 class WebhookRemoved(EventData):
     """A webhook was removed, with its checkpoint."""
 

@@ -73,6 +73,7 @@ _FACE: tuple[type[EventData], ...] = (
     face.WebhookCreated,
     face.WebhookReset,
     face.WebhookDisabled,
+    face.WebhookRotated,
     face.WebhookRemoved,
     face.QueuePushSet,
     face.QueuePushRemoved,

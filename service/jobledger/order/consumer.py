@@ -20,7 +20,7 @@ from jobledger.order.checkpoints import slice_of
 from jobledger.order.cursor import Place
 from jobledger.order.filters import Origins, select
 from jobledger.order.holding import LOST, Holding, told_of
-from jobledger.order.inlet import Inlet
+from jobledger.order.inlet import AHEAD, Inlet
 from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
@@ -59,16 +59,23 @@ class Consumer:
     """
 
     def __init__(
-        self, store: Store, registered: Registered, *, about: str | None = None, renew_s: float | None = None
+        self,
+        store: Store,
+        registered: Registered,
+        *,
+        about: str | None = None,
+        renew_s: float | None = None,
+        ahead: int = AHEAD,
     ) -> None:
         """Prepare; `about` says who this is, for the list of consumers.
 
         `renew_s`: after how many seconds it says again that it lives, learns which slices are its own, and stores how
         far it is where it was given nothing; at most a third of the lease (default 2). Longer costs less, and others
-        wait longer for their share.
+        wait longer for their share. `ahead`: how many events are read before they are asked for.
         """
         self.id = new_id()
         self._renew_s = renew_s
+        self._ahead = ahead
         self._store = store
         self._of = registered
         self._holding = Holding(store, registered, self.id, about)
@@ -279,7 +286,7 @@ class Consumer:
         place = self._holding.flow()
         if place is not None:
             try:
-                self._inlet = await Inlet.at(self._store, self._of.wanted, self._of.kind, place)
+                self._inlet = await Inlet.at(self._store, self._of.wanted, self._of.kind, place, ahead=self._ahead)
             except BaseException:
                 # Also where the call was given up: without a reader the next one would wait for ever.
                 self._holding.stale = True

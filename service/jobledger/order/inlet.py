@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from jobledger.order.filters import EventFilter
     from jobledger.store.pool import Store
 
-_AHEAD: Final = 1_000
+AHEAD: Final = 1_000
 
 
 class Inlet:
-    """Follows the log from a place and holds at most 1,000 events that nobody has taken yet."""
+    """Follows the log from a place and holds at most `ahead` events (1,000) that nobody has taken yet."""
 
-    def __init__(self, feed: Feed, kinds: Kinds | None) -> None:
+    def __init__(self, feed: Feed, kinds: Kinds | None, ahead: int = AHEAD) -> None:
         """Begin reading; `Inlet.at` makes one."""
+        self._ahead = ahead
         self._feed = feed
         self._kinds = kinds
         self._judging = False
@@ -34,11 +35,12 @@ class Inlet:
         self._task = asyncio.get_running_loop().create_task(self._fill(), name="jobledger-inlet")
 
     @classmethod
-    async def at(cls, store: Store, wanted: EventFilter, kind: str | None, place: Place) -> Self:
+    async def at(cls, store: Store, wanted: EventFilter, kind: str | None, place: Place, *, ahead: int = AHEAD) -> Self:
         """Read on after a place; with a kind events of its jobs only."""
         async with store.connection(ours=True) as connection:
             cursors = await cursors_for(connection, wanted.tenant)
-        return cls(Feed(store, wanted, after=cursors.write(place)), None if kind is None else Kinds(store, kind))
+        feed = Feed(store, wanted, after=cursors.write(place))
+        return cls(feed, None if kind is None else Kinds(store, kind), ahead)
 
     @property
     def fault(self) -> BaseException | None:
@@ -59,7 +61,7 @@ class Inlet:
     def pop(self) -> None:
         """Take the next event."""
         self._held.popleft()
-        if len(self._held) == _AHEAD // 2:
+        if len(self._held) == self._ahead // 2:
             self._room.set()
 
     def arm(self, wakes: asyncio.Event) -> None:
@@ -88,7 +90,7 @@ class Inlet:
                 self._held.append(Sealed(place, event, sealed_at))
                 if self._wakes is not None:
                     self._wakes.set()
-                if len(self._held) >= _AHEAD:
+                if len(self._held) >= self._ahead:
                     self._room.clear()
                     await self._room.wait()
         finally:
