@@ -44,7 +44,7 @@ ANSWER_MOST: Final = 256 * 1024 * 1024
 _PIECE: Final = 512 * 1024
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 5.0
-_SAFE: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_SAFE: Final = frozenset({"GET", "PUT"})
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,8192}\Z")
 _AHEAD: Final = 64 * 1024
 """Bytes of a stream that are read ahead of whoever reads it, twice that at most."""
@@ -142,7 +142,7 @@ class ServiceConnection:
 
         `path` is already quoted (`path_of`); what is None in the query is left out; a body is bytes of JSON, or what
         has a JSON form. `again`: it does nothing twice (it carries an idempotency key or a request's id), so it may be
-        sent again like GET, PUT and DELETE, while `patience_s` lasts. Any request is sent again that surely did not
+        sent again like GET and PUT, while `patience_s` lasts. Any request is sent again that surely did not
         arrive. `wait_s`: the service may take so long on purpose.
 
         Raises:
