@@ -13,7 +13,7 @@ import asyncpg
 from aiohttp import web
 from pydantic import BaseModel
 
-from jobledger.errors import JobledgerError, MethodNotAllowed, NotFound, Unavailable
+from jobledger.errors import BadInput, JobledgerError, MethodNotAllowed, NotFound, Unavailable
 from jobledger.http import intake
 from jobledger.http.key_book import ASKS, asking
 from jobledger.http.problem import problem
@@ -112,6 +112,16 @@ def _response(route: Route, request: web.Request, answer: Answer) -> web.Respons
     if body is not None and len(body) >= COMPRESS_FROM:
         response.enable_compression()
     return response
+
+
+async def expecting(request: web.Request) -> web.StreamResponse | None:
+    """Answer the header `Expect`: go on with the body, or a problem; aiohttp itself repeats what was sent."""
+    if [value.lower() for value in request.headers.getall("Expect", [])] != ["100-continue"]:
+        return problem(BadInput("What is expected of the service is nothing that it knows."))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    # The answer itself has not begun.
+    request.writer.output_size = 0
+    return None
 
 
 def unmatched(router: web.UrlDispatcher) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

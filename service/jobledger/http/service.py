@@ -35,7 +35,7 @@ from jobledger.http import (
 from jobledger.http.access import Access
 from jobledger.http.authentication import Authentication
 from jobledger.http.crossing import Crossing, origins_of
-from jobledger.http.dispatch import refusing, serving, shadowed, unmatched
+from jobledger.http.dispatch import expecting, refusing, serving, shadowed, unmatched
 from jobledger.http.endings import Endings
 from jobledger.http.key_book import ASKS, KeyBook
 from jobledger.http.openapi import describe
@@ -126,11 +126,13 @@ class Service:
             handler_args={"access_log": None, "keepalive_timeout": IDLE_S, "lingering_time": LINGER_S},
         )
         for route in self.routes:
-            self.application.router.add_route(route.method, route.path, serving(self, route))
+            self.application.router.add_route(route.method, route.path, serving(self, route), expect_handler=expecting)
         for path, methods in shadowed(self.routes).items():
-            self.application.router.add_route("*", path, refusing(methods))
+            self.application.router.add_route("*", path, refusing(methods), expect_handler=expecting)
         # In the place of a middleware, which every request would pay for.
-        self.application.router.add_route("*", "/{path:.*}", unmatched(self.application.router))
+        self.application.router.add_route(
+            "*", "/{path:.*}", unmatched(self.application.router), expect_handler=expecting
+        )
         self.application.on_shutdown.append(self._drain)
         self.application.on_shutdown.append(self.work.drain)
         self.application.on_cleanup.append(self.work.close)
