@@ -419,6 +419,15 @@ async def test_both_ways_show_the_same(both: Both) -> None:
     ]
     for place, ask in enumerate(asked):
         assert await ask(both.service) == await ask(both.database), place
+    assert (await both.service.job(one, token=True)).as_of is not None
+    moments = (await both.service.jobs(token=True)).as_of
+    assert moments is not None
+    assert await both.database.jobs(as_of=moments.moment) == await both.service.jobs(as_of=moments.moment)
+    tenant = await both.service.tenant("acme", token=True)
+    assert tenant.token is not None
+    assert await both.service.counts(tenant.token, tenant="acme") == await both.database.counts(
+        tenant.token, tenant="acme"
+    )
     assert (await both.service.jobs(states=[])).jobs == (await both.database.jobs(states=[])).jobs == []
     for told in (await both.service.tenant("acme"), await both.service.tenant("nobody")):
         same = await both.database.tenant(told.tenant, since=told.history.since if told.history else None)
