@@ -2,13 +2,15 @@
 
 In: one line of JSON with the DSN, the jobs, the tenants, the rate (jobs a second) and the clients; then `go`. Out:
 `ready` once it is connected, at the end a line of JSON with the seconds that it took. Jobs are enqueued singly, at even
-intervals, whatever the last one took: a slow database is not measured by fewer events.
+intervals, whatever the last one took: a slow database is not measured by fewer events. With `stride_s` those of so many
+seconds at once, so that the client sends them together.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 import time
 from typing import Any
@@ -18,11 +20,14 @@ from jobledger.order.sealer import Sealer
 from jobledger.store.pool import Store
 from jobledger.worker import loops
 
+_CONNECTIONS = 16
+
 
 async def _run(orders: dict[str, Any]) -> None:
-    clients = int(orders["clients"])
+    clients, stride_s = int(orders["clients"]), float(orders.get("stride_s", 0))
+    lent = min(clients, _CONNECTIONS)
     async with await Store.connect(
-        orders["dsn"], pool_min=clients, pool_max=clients + 2, application_name="jobledger-bench-appender"
+        orders["dsn"], pool_min=lent, pool_max=lent + 2, application_name="jobledger-bench-appender"
     ) as store:
         client = Client(store, strict=False)
         sealing = asyncio.create_task(Sealer(store).run())
@@ -33,7 +38,9 @@ async def _run(orders: dict[str, Any]) -> None:
 
         async def one_client() -> None:
             for number in numbers:
-                await asyncio.sleep(max(0.0, began + number / orders["rate"] - time.monotonic()))
+                due = number / orders["rate"]
+                due = due if stride_s == 0 else math.ceil(due / stride_s) * stride_s
+                await asyncio.sleep(max(0.0, began + due - time.monotonic()))
                 await client.enqueue("bench.noop", tenant=f"tenant-{number % orders['tenants']}")
 
         await asyncio.gather(*(one_client() for _ in range(clients)))

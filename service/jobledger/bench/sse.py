@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _PATIENCE_S: Final = 30.0
 _AT_ONCE: Final = 50
 _MB: Final = 1_000_000
-_APPENDERS: Final = 16
+_APPENDERS: Final = 64
+_STRIDE_S: Final = 0.02
 _SETTLE_S: Final = 1.5
 
 
@@ -33,17 +34,19 @@ async def sse(bench: Bench, *, clients: int, rate: float, slow: int, write_s: fl
     """Append at a rate from a process of its own, which seals too, and time each event at each client.
 
     The service is a process of its own. From the moment that the event carries (before its transaction is committed)
-    until the client has read it. Each client follows one tenant, in turns; a slow one everybody, takes in nothing while
-    events are appended, is cut off, and goes on by its last id.
+    until the client has read it; what is due within 20 ms is appended together. Each client follows one tenant, in
+    turns. A slow one follows everybody, takes in nothing while events are appended, is cut off, and goes on by its last
+    id.
 
     Raises:
         CheckFailed: a client got an event twice, or not all of its own.
     """
     setup = bench.setup
-    bench.options |= {"sse_clients": clients, "rate": rate, "slow": slow, "write_s": write_s}
+    bench.options |= {"sse_clients": clients, "rate": rate, "slow": slow, "write_s": write_s, "stride_s": _STRIDE_S}
     ahead_s = await ahead_of(bench)
     serving = {"dsn": bench.dsn, "write_s": write_s, "streams": clients + 2 * slow + 10}
-    writing = {"dsn": bench.dsn, "jobs": setup.jobs, "tenants": setup.tenants, "rate": rate, "clients": _APPENDERS}
+    writing = {"dsn": bench.dsn, "jobs": setup.jobs, "tenants": setup.tenants, "rate": rate}
+    writing |= {"clients": _APPENDERS, "stride_s": _STRIDE_S}
     async with (
         started("streamer", [json.dumps(serving)]) as (server,),
         started("appender", [json.dumps(writing)]) as (appender,),

@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections import OrderedDict
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
@@ -118,7 +117,7 @@ class Streams:
     def __init__(self) -> None:
         """Begin without any."""
         self._frames: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._making: dict[Hashable, asyncio.Future[bytes]] = {}
+        self._making: dict[Hashable, asyncio.Event] = {}
         self._held = 0
         self._feeds: set[Feed] = set()
 
@@ -139,21 +138,22 @@ class Streams:
     async def frame(self, form: Form, view: View, feed: Feed, one: Sealed) -> bytes:
         """Return the frame of an event, encoded for the first client that is shown it."""
         key = (form.media, view.key(feed, one), one.event.stream_id, one.event.version)
-        found = self._frames.get(key)
+        while (found := self._frames.get(key)) is None and (making := self._making.get(key)) is not None:
+            await making.wait()
         if found is not None:
             return found
-        making = self._making.get(key)
-        if making is None:
-            # A task of its own: the client that came first may leave, and the others wait for it.
-            making = self._making[key] = asyncio.ensure_future(form.event(view, feed, one))
-            making.add_done_callback(partial(self._made, key))
-        return await asyncio.shield(making)
+        # Whoever comes meanwhile waits; if this client leaves before it is made, another one of them makes it.
+        made = self._making[key] = asyncio.Event()
+        try:
+            found = await form.event(view, feed, one)
+            self._keep(key, found)
+        finally:
+            del self._making[key]
+            made.set()
+        return found
 
-    def _made(self, key: Hashable, making: asyncio.Future[bytes]) -> None:
-        self._making.pop(key, None)
-        if making.cancelled() or making.exception() is not None:
-            return
-        found = self._frames[key] = making.result()
+    def _keep(self, key: Hashable, found: bytes) -> None:
+        self._frames[key] = found
         self._held += len(found)
         while self._held > FRAMES_BYTES:
             self._held -= len(self._frames.popitem(last=False)[1])
