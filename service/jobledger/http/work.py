@@ -10,6 +10,7 @@ import orjson
 
 from jobledger.errors import (
     Busy,
+    Conflict,
     InvalidArgument,
     LeaseOver,
     NotFound,
@@ -184,11 +185,14 @@ async def stop_working(call: Call[None, Stop]) -> Answer:
     return Answer()
 
 
-@routes.put("/v1/kinds/{kind}", needs=(Role.WORK,), body=StatedKindDocument, answer=Changed, errors=(TooLarge,))
+@routes.put(
+    "/v1/kinds/{kind}", needs=(Role.WORK,), body=StatedKindDocument, answer=Changed, errors=(TooLarge, Conflict)
+)
 async def register_kind(call: Call[None, StatedKindDocument]) -> Changed:
     """Register a kind: the schema that its arguments are checked by, and its defaults.
 
-    Kinds are shared by all tenants. A key that is bound to some may only say what is registered already.
+    Kinds are shared by all tenants. A key that is bound to some may only say what is registered already. A kind that
+    may run longer than the endpoint to which its queue is pushed is a conflict.
     """
     asked, service = call.body, call.service
     kind = StatedKind(call.name("kind"), asked.version, asked.arguments or {}, tuple(asked.aliases), asked.defaults)
