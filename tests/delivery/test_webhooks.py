@@ -7,6 +7,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
 from standardwebhooks import Webhook
 from tests.delivery.endpoint import Endpoint, endpoint
@@ -23,6 +24,7 @@ from jobledger.ids import new_id
 from jobledger.observations import WebhookDisabled, observing
 from jobledger.order import consumer as consumers
 from jobledger.order.checkpoints import slice_of
+from jobledger.store.pool import Store
 from jobledger.store.service_key import ServiceKey
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from jobledger.store.pool import Store
     from jobledger.testing.clock import Clock
 
 
@@ -316,6 +317,33 @@ async def test_two_deliverers_share_and_repeat_nothing(client: Client, hook: End
         await sealed(store)
         await hook.until(lambda: len(hook.taken) >= 40)
     assert sorted(_taken(hook)) == sorted(f"{job}/1" for job in jobs)
+
+
+@pytest.mark.slow
+async def test_lost_connections_to_the_database_lose_no_event(client: Client, hook: Endpoint, database: str) -> None:
+    """Every connection is ended under way, three times: delivery goes on by itself, each job in order."""
+    store = client.store
+    await Webhooks(store, private=True).create("all", hook.url, types=["job.enqueued", "job.cancelled"])
+    jobs: list[UUID] = []
+    sql = await asyncpg.connect(database)
+    async with await Store.connect(database) as other, delivering(other):
+        for turn in range(3):
+            for _ in range(10):
+                jobs.append((await client.enqueue("noop", tenant="t")).id)
+                await client.cancel(jobs[-1], tenant="t", reason="test")
+            await sealed(store)
+            wanted = turn * 20 + 5
+            await hook.until(lambda wanted=wanted: len(hook.taken) >= wanted)  # type: ignore[misc]
+            await sql.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+            )
+            ids = {f"{job}/{version}" for job in jobs for version in (1, 2)}
+            await hook.until(lambda ids=ids: set(_taken(hook)) >= ids)  # type: ignore[misc]
+    await sql.close()
+    for job in jobs:
+        places = [_taken(hook).index(f"{job}/{version}") for version in (1, 2)]
+        assert places == sorted(places)
 
 
 def test_the_secret_before_signs_for_a_day_and_no_longer() -> None:
