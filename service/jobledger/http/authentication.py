@@ -68,7 +68,8 @@ class Authentication:
     async def _of_token(self, text: str) -> Access:
         claims = token.read(await self._book.service_key(), text)
         if claims.key is not None:
-            if await self._book.find_id(claims.key) is None:
+            key = await self._book.find_id(claims.key)
+            if key is None or not _is_within(claims, key):
                 raise _over()
             self._book.used(claims.key)
         if claims.expires_at <= await self._book.now():
@@ -86,6 +87,15 @@ def _access(key: FoundKey) -> Access:
         rate=key.rate,
         expires_at=key.expires_at,
         key=key.id,
+    )
+
+
+def _is_within(claims: token.Claims, key: FoundKey) -> bool:
+    # It was so when the token was made; asked again, what somebody else could sign is worth no more than the key.
+    return (
+        (key.tenants is None or claims.tenant in key.tenants)
+        and key.owner in (None, claims.owner)
+        and (Role.ADMIN in key.roles or claims.roles <= key.roles)
     )
 
 
