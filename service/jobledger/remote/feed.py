@@ -185,6 +185,9 @@ class ServiceFeed:
             control = None if found is None else found.get("control")
             if found is None:
                 self._over = not self._live
+                if self._live:
+                    # A proxy between may end what has been open for long; where it does so at once, that is no storm.
+                    await self._lines.rest({"retry_ms": 500})
             elif control is None:
                 event = await shown_by(self._shown, read_event(found).event())
                 self._cursor = found.get("cursor", self._cursor)
