@@ -6,7 +6,7 @@ from datetime import datetime  # noqa: TC003 - pydantic reads the annotations
 from typing import Annotated, Any, Final, Literal, NotRequired
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 from typing_extensions import TypedDict
 
 from jobledger.http.route import Document
@@ -20,9 +20,12 @@ HELD_MOST: Final = 100_000
 WAIT_MOST_S: Final = 60
 """Seconds that a claim may wait for jobs."""
 KINDS_MOST: Final = 1000
+QUEUES_MOST: Final = 1000
+TENANTS_MOST: Final = 10_000
 LEASE_S: Final = 30
 _MOST: Final = 2**31 - 1
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._:@/-]*$", max_length=128)]
 Number = Annotated[int, Field(ge=1, le=_MOST)]
 Count = Annotated[int, Field(ge=0, le=_MOST)]
 Outcome = Literal["succeeded", "failed", "snoozed", "interrupted", "cancelled", "parked", "progressed"]
@@ -31,11 +34,15 @@ Outcome = Literal["succeeded", "failed", "snoozed", "interrupted", "cancelled", 
 class NewWorker(Document):
     """What a worker takes: jobs of these kinds, of these queues and tenants only where they are given."""
 
-    kinds: list[str] = Field(min_length=1, max_length=KINDS_MOST, description="Names, with the earlier ones of each.")
-    queues: dict[str, int | None] | None = Field(
-        None, description="Queues with the concurrency that the worker has for each, or null. Left out: every queue."
+    kinds: list[Name] = Field(min_length=1, max_length=KINDS_MOST, description="Names, with the earlier ones of each.")
+    queues: dict[Name, Number | None] | None = Field(
+        None,
+        max_length=QUEUES_MOST,
+        description="Queues with the concurrency that the worker has for each, or null. Left out: every queue.",
     )
-    tenants: list[str] | None = Field(None, description="Tenants; left out: every one of the key's.")
+    tenants: list[Name] | None = Field(
+        None, max_length=TENANTS_MOST, description="Tenants; left out: every one of the key's."
+    )
     lease_s: int = Field(LEASE_S, ge=2, le=3600, description="Seconds for which it may be silent. 2 to 3600.")
     about: dict[str, Any] = Field(default_factory=dict, description="Host, pid, version: what operators are shown.")
 
@@ -90,10 +97,14 @@ class NewClaim(Document):
     )
     n: int = Field(1, ge=1, le=CLAIM_MOST)
     wait_s: float = Field(0.0, ge=0, le=WAIT_MOST_S, description="Seconds to wait until there is a job. 0 to 60.")
-    held: dict[str, Count] = Field(
-        default_factory=dict, description="Jobs that the worker runs, by tenant: whoever has many comes later."
+    held: dict[Name, Count] = Field(
+        default_factory=dict,
+        max_length=TENANTS_MOST,
+        description="Jobs that the worker runs, by tenant: whoever has many comes later.",
     )
-    queues: dict[str, Count] | None = Field(None, description="How many jobs each of its queues may give.")
+    queues: dict[Name, Count] | None = Field(
+        None, max_length=QUEUES_MOST, description="How many jobs each of its queues may give."
+    )
     timeout_s: Count | None = Field(None, description="Leave jobs alone whose own time-out is longer.")
     reports: list[Reported] | None = Field(None, max_length=REPORTS_MOST, description="Outcomes, recorded first.")
     terse: bool = Field(False, description="Leave out the verdicts of what was accepted.")
@@ -163,7 +174,7 @@ class StatedKindDocument(Document):
 
     version: int = Field(1, ge=1, le=_MOST, description="Of the arguments; raised when their meaning changes.")
     arguments: dict[str, Any] | None = Field(None, alias="schema", description="The JSON Schema of its arguments.")
-    aliases: list[str] = Field(default_factory=list, max_length=100, description="Its earlier names.")
+    aliases: list[Name] = Field(default_factory=list, max_length=100, description="Its earlier names.")
     defaults: dict[str, Any] = Field(
         default_factory=dict,
         description="Its queue, max_attempts, timeout (s), kill_after (s), backoff, on_timeout (retry or fail).",
