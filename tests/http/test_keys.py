@@ -495,3 +495,24 @@ def test_no_text_opens_anything() -> None:
                 assert len(text) < 8 or text not in str(told.value)
 
         refused()
+
+
+@pytest.mark.slow
+async def test_a_revoked_key_is_refused_by_every_process_within_two_seconds(
+    store: Store, serving: Any, make: Any
+) -> None:
+    """One service revokes; another, which has just looked the key up and has a stream open with it, lets go of both."""
+    root, key = await make("admin"), await make("read", "a")
+    async with serving(store, None) as (one, _), serving(store, None) as (other, _):
+        stream = await other.get("/v1/events?from_end=true", headers=bearer(key))
+        _, said = await me(other, key)
+        began = time.monotonic()
+        async with one.delete(f"/v1/keys/{said['key']}", headers=bearer(root)) as answer:
+            assert answer.status == 204
+        assert (await me(one, key))[0] == 401
+        with suppress(ClientPayloadError):
+            await stream.read()
+        cut = time.monotonic() - began
+        while (await me(other, key))[0] == 200:  # noqa: ASYNC110 - in another process, so to speak
+            await asyncio.sleep(0.01)
+        assert max(cut, time.monotonic() - began) < 2.0
