@@ -54,6 +54,10 @@ async def read(bench: Bench, *, per_s: int, seconds: float, turns: int) -> None:
     began = time.monotonic()
     await _fill(bench)
     bench.figures["fill_s"] = round(time.monotonic() - began, 1)
+    await _read(bench, per_s, seconds, turns)
+
+
+async def _read(bench: Bench, per_s: int, seconds: float, turns: int) -> None:
     key = await made_key(bench, "read")
     jobs = [row["id"] for row in await bench.connection.fetch(statement("bench/some_jobs"), _KNOWN)]
     asked = _paths(bench.setup.tenants, jobs)

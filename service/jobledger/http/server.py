@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from jobledger.http.service import Service
     from jobledger.settings import Settings
+
+BACKLOG: Final = 4096
+"""Connections that may wait to be taken: after a restart the readers of all streams come back in one moment."""
 
 
 @asynccontextmanager
@@ -49,14 +52,16 @@ async def _bound(runner: web.AppRunner, settings: Settings, any_port: bool) -> s
     scheme = "http" if secure is None else "https"
     try:
         if settings.http_socket is not None:
-            await web.UnixSite(runner, str(settings.http_socket), ssl_context=secure).start()
+            await web.UnixSite(runner, str(settings.http_socket), ssl_context=secure, backlog=BACKLOG).start()
             return f"unix:{settings.http_socket}"
         try:
-            await web.TCPSite(runner, settings.http_host, settings.http_port, ssl_context=secure).start()
+            await web.TCPSite(
+                runner, settings.http_host, settings.http_port, ssl_context=secure, backlog=BACKLOG
+            ).start()
         except OSError as error:
             if not any_port or error.errno != errno.EADDRINUSE:
                 raise
-            await web.TCPSite(runner, settings.http_host, 0, ssl_context=secure).start()
+            await web.TCPSite(runner, settings.http_host, 0, ssl_context=secure, backlog=BACKLOG).start()
     except OSError as error:
         raise InvalidArgument(
             f"The service cannot listen there: {error.strerror or error}.",
