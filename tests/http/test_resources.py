@@ -150,6 +150,9 @@ async def test_a_kind_is_made_shown_listed_and_cancelled_under_its_own_name(stor
         assert [one["id"] for one in failed["launches"]] == [odd["id"]]
         _, rest = await ask("ada", "GET", "/v1/launches", params={"state": "failed", "cursor": failed["next"]})
         assert ([one["id"] for one in rest["launches"]], rest["next"]) == ([bad["id"]], None)
+        # A cursor tells nothing, and is worth nothing to others.
+        for cursor in (failed["next"], failed["next"][:-2], odd["id"], "", "\N{SNOWMAN}"):
+            assert (await ask("bob", "GET", "/v1/launches", params={"cursor": cursor}))[0] == 400
 
         _, sight = await ask("ada", "POST", "/v1/exports", json={"rows": 7})
         await drain(app, store)

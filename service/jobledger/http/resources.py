@@ -23,6 +23,7 @@ from jobledger.errors import (
     WrongState,
 )
 from jobledger.events.vocabulary import MODELS
+from jobledger.http.bookmark import Bookmarks
 from jobledger.http.route import SSE, Answer, Document, Routes
 from jobledger.http.standing import Standings
 from jobledger.http.stream import SERVER_SENT, Stream
@@ -101,7 +102,7 @@ class _Served:
             errors=(InvalidArgs, InvalidArgument, SecretInPlain, TooLarge, IdempotencyMismatch),
             headers={"Idempotency-Key": "The same key makes one only, for 24 hours; 200 shows the first one then."},
         )(_named(self.make, f"make_{name}", f"Make one of the {name}.\n\n{self.resource.job.__doc__ or ''}"))
-        routes.get(path, query=_query(self.resource), answer=self.page)(
+        routes.get(path, query=_query(self.resource), answer=self.page, errors=(InvalidArgument,))(
             _named(self.listed, f"list_{name}", f"List {name}, newest first.\n\n{_LISTED}")
         )
         routes.get(
@@ -152,10 +153,9 @@ class _Served:
         tenant, owner = call.access.tenant(call.query.tenant), call.access.owner_of(call.query.owner)
         wanted: dict[str, Any] = {"tenant": tenant, "owner": owner, "states": self.resource.meant(call.query.state)}
         limit, client = call.query.limit, call.service.client
-        pages = [
-            await client.jobs(kind=kind, limit=limit, cursor=call.query.cursor, **wanted)
-            for kind in self.resource.kinds
-        ]
+        marks = Bookmarks(await call.service.book.service_key(), self.resource.name, tenant, owner)
+        cursor = str(marks.read(call.query.cursor)) if call.query.cursor is not None else None
+        pages = [await client.jobs(kind=kind, limit=limit, cursor=cursor, **wanted) for kind in self.resource.kinds]
         ids = sorted((job.id for page in pages for job in page.jobs), reverse=True)
         stops = [UUID(page.next) for page in pages if page.next is not None]
         if stops:
@@ -166,7 +166,10 @@ class _Served:
             ids, following = ids[:limit], ids[limit - 1]
         found = await self._rows(call, ids)
         shown = [self.resource.shown(self.resource.read(found[id_])) for id_ in ids if id_ in found]
-        told: dict[str, Any] = {self.resource.name: shown, "next": str(following) if following is not None else None}
+        told: dict[str, Any] = {
+            self.resource.name: shown,
+            "next": marks.write(following) if following is not None else None,
+        }
         return Answer(self.page.model_construct(**told))
 
     async def show(self, call: Call[Whose, None]) -> Answer:
