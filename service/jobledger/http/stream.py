@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["LINES", "SERVER_SENT", "Form", "Stream", "Streams", "View", "form_for"]
 
 KEEP_ALIVE_S: Final = 15.0
+GATHER_S: Final = 0.05
+_FEW: Final = 50
 _BACKOFF_S: Final = (0.2, 5.0)
 _AWAY: Final = (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
@@ -93,7 +95,10 @@ class Stream:
                         wait_s = _BACKOFF_S[0]
                     if batch is None:
                         return None
+                    before = self._out.sent_at
                     await self._give(feed, batch)
+                    if 0 < len(batch) < _FEW and self._out.sent_at - before < GATHER_S:
+                        await asyncio.sleep(GATHER_S)  # what comes often is sent together
         await self._out.send(self._form.bye(retry_ms()))
         return None
 
