@@ -242,6 +242,8 @@ def pathed(dice: random.Random) -> Attack:
             b"/v1/jobs?limit=99999999999999999999",
             b"/v1/jobs?cursor=%00",
             b"/v1/jobs?tenant=%ff",
+            b"/v1/parcels?tenant=%ff&owner=%ed%a0%80",
+            b"/v1/parcels?cursor=%ff%00",
             b"/v1/jobs?tenant='%3B drop",
             b"/v1/jobs?tenant=%27%3Bdrop",
             b"/v1/jobs?as_of=%F0%9F",

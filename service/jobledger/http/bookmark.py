@@ -24,7 +24,7 @@ class Bookmarks:
     def __init__(self, key: ServiceKey, *of: str | None) -> None:
         """Keep the cipher, and whose list it is."""
         self._cipher = AESSIV(key.derive("bookmark", 64))
-        self._of = [b"-" if part is None else b"+" + part.encode() for part in of]
+        self._of = [b"-" if part is None else b"+" + part.encode("utf-8", "surrogatepass") for part in of]
 
     def write(self, job: UUID) -> str:
         """Return the cursor that goes on behind a job."""
