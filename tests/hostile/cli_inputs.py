@@ -333,7 +333,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
             "--batch": ("1001", *_COUNTS),
             "--concurrency": ("10001", *_COUNTS),
             "--max-run": ("0", "2d", *NO_SPAN),
-            "--start-failure": ("", "never", "{mark}"),
+            "--start-failure": ("", "never", "FREE"),
             **WORDS,
         },
     ),

@@ -244,6 +244,11 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_id": Argument("uuid", waiting, [*NO_ID, None, running]),
             "p_kinds": Argument("text[]", b"{k}", [*listed("{}", "{other}", "{NULL}"), None]),
         },
+        "claimed": {
+            "p_shard": SHARD,
+            "p_worker": known,
+            "p_call": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], b"-1", None]),
+        },
         "report": {
             "p_shard": SHARD,
             "p_worker": Argument("uuid", worker, [*NO_UUID, None]),
@@ -711,12 +716,12 @@ def _keys() -> dict[str, dict[str, Argument]]:
             "p_actor": ACTOR,
             "p_reason": REASON,
         },
+        "key_standing": {"p_shard": SHARD, "p_ids": Argument("uuid[]", b"{}", [*listed("{1}", "{{mark}}"), None])},
         "key_used": {
             "p_shard": SHARD,
             "p_ids": Argument("uuid[]", b"{019aa0b1-7c00-7000-8000-000000000001}", [*listed("{1}", "{}"), None]),
             "p_ago": Argument("real[]", b"{0}", [*listed("{x}", "{-1}", "{NaN}", "{NULL}", "{0,1}", "{86401}"), None]),
         },
-        "key_standing": {"p_shard": SHARD, "p_ids": Argument("uuid[]", b"{}", [*listed("{1}", "{{mark}}"), None])},
     }
 
 
