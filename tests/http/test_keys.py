@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientError, ClientPayloadError
 from aiohttp.test_utils import make_mocked_request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.faults.conftest import until
 
@@ -486,6 +486,7 @@ def test_no_text_opens_anything() -> None:
     with asyncio.Runner() as runner:
         authentication = Authentication(book, Settings(jwt_keys="/nowhere", jwt_issuer="i", jwt_audience="a"))
 
+        @settings(max_examples=40)
         @given(scheme=schemes, text=TEXTS, query=TEXTS)
         def refused(scheme: str, text: str, query: str) -> None:
             for path, headers in (("/", {"Authorization": scheme + text}), ("/?" + urlencode({"token": query}), {})):

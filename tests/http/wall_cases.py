@@ -39,12 +39,9 @@ _LATER: Final = "2900-01-01T00:00:00Z"
 
 
 def _job(body: Any = None, **query: str) -> list[Ask]:
-    """Return the calls for a job: by its id alone, with the caller's tenant, and with that of the job."""
-    return [
-        Ask({"job": which}, {**query, **whose}, body)
-        for which in ("{job}", "{parked}", "{running}")
-        for whose in ({}, {"tenant": "{mine}"}, {"tenant": "{tenant}"})
-    ]
+    """Return the calls for a job: by its id alone in each state, with the caller's tenant, and with that of the job."""
+    plain = [Ask({"job": which}, query, body) for which in ("{job}", "{parked}", "{running}")]
+    return plain + [Ask({"job": "{job}"}, {**query, "tenant": whose}, body) for whose in ("{mine}", "{tenant}")]
 
 
 def _act(**body: Any) -> list[Ask]:
@@ -98,7 +95,7 @@ CASES: Final[dict[str, list[Ask]]] = {
     ],
     "show_job": _job(),
     "job_history": _job() + _job(heartbeats="true"),
-    "job_result": _job() + _job(wait_s="0.05")[:3],
+    "job_result": _job() + _job(wait_s="0.05")[2:3],
     "cancel_job": _act(),
     "kill_job": _act(),
     "retry_job": _act(),
