@@ -113,6 +113,17 @@ _COUNTS: Final = ("0", "-1", *NO_NUMBER)
 _SPANS: Final = ("0", "-1", "nan", "inf", "long", "")
 
 COMMANDS: Final[Mapping[str, Command]] = {
+    "serve": Command(
+        {},
+        {
+            "1": NO_APP,
+            "--app": NO_APP,
+            "--port": ("-1", "65536", *NO_NUMBER),
+            "--host": ("", LONG),
+            "--socket": ("/no/such/folder/{mark}",),
+        },
+        as_json=False,
+    ),
     "up": Command({}, {"1": NO_APP, "--app": NO_APP, "--concurrency": _COUNTS}, as_json=False),
     "worker": Command(
         {},
