@@ -1,4 +1,4 @@
-# ruff: noqa: F841, TC001, TC002
+# ruff: noqa: F841, TC001, TC003
 """What a type checker must say about the public interface; read by `test_typing.py`, never run.
 
 A line with `type: ignore[code]` must give exactly that error (strict mypy reports an ignore that nothing needs), and
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import assert_type
+from uuid import UUID
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from jobledger import App, Client, Context, Handle, Park, Retry, Secret, Snooze
 from jobledger.events import Event
@@ -54,6 +55,25 @@ async def nothing() -> None:
 @app.job()
 async def secretive(key: SecretStr) -> None:
     """Take a secret."""
+
+
+class Seen(BaseModel):
+    """A kind as a resource."""
+
+    id: UUID
+
+
+@app.resource("served", public=Seen, states={"succeeded": "done"})
+@app.job()
+async def served(number: int) -> str:
+    """Be a resource, too: the kind stays what it is."""
+    return str(number)
+
+
+@app.resource("unserved", public=Seen)  # type: ignore[type-var]
+def unserved(number: int) -> str:
+    """Be no kind."""
+    return str(number)
 
 
 @app.projection("waits", version=2, tables="create table waits (n int)")
@@ -100,6 +120,8 @@ async def enqueuing_takes_what_the_handler_takes() -> None:
     await sync_with_context.enqueue(5)
     await nothing.enqueue()
     await secretive.enqueue(Secret("env:KEY"))
+    await served.enqueue(1)
+    await served.enqueue("1")  # type: ignore[arg-type]
     await plain.enqueue("1")  # type: ignore[arg-type]
     await plain.enqueue()  # type: ignore[call-arg]
     await plain.enqueue(1, txt="x")  # type: ignore[call-arg]
