@@ -73,10 +73,10 @@ _FACE: tuple[type[EventData], ...] = (
     face.WebhookCreated,
     face.WebhookReset,
     face.WebhookDisabled,
-    face.WebhookRotated,
     face.WebhookRemoved,
     face.QueuePushSet,
     face.QueuePushRemoved,
+    face.WebhookRotated,
 )
 
 MODELS: Mapping[str, type[EventData]] = MappingProxyType(
