@@ -13,7 +13,7 @@ import orjson
 
 from jobledger.delivery import signature
 from jobledger.delivery.address import checked
-from jobledger.delivery.sender import Sender
+from jobledger.delivery.sender import TIMEOUT_S, Sender
 from jobledger.errors import InvalidArgument, NotFound
 from jobledger.ids import new_id
 from jobledger.order.checkpoints import EVERYBODY
@@ -205,7 +205,7 @@ class Webhooks:
             generation = int(await self._act(connection, "rotate", webhook, self._actor, reason))
             return signature.secret(await ServiceKey.load(connection), label_of(webhook), generation)
 
-    async def test(self, webhook: UUID, *, sender: Sender | None = None) -> Sent:
+    async def test(self, webhook: UUID, *, timeout_s: float = TIMEOUT_S, sender: Sender | None = None) -> Sent:
         """Send it an event of the type `dev.jobledger.webhook.test`, once and now, also where it is disabled.
 
         Raises:
@@ -228,9 +228,9 @@ class Webhooks:
         headers = signature.sign(signing(key, webhook, row["generation"], row["rotated_at"]), f"test_{event}", document)
         headers["Content-Type"] = EVENT if row["batch"] == 1 else EVENTS
         if sender is not None:
-            return await sender.post(row["url"], document, headers)
+            return await sender.post(row["url"], document, headers, timeout_s=timeout_s)
         async with Sender(private=self._private, connections=1) as own:
-            return await own.post(row["url"], document, headers)
+            return await own.post(row["url"], document, headers, timeout_s=timeout_s)
 
     async def _place(
         self, connection: Connection, after: str | None, at: datetime | None, word: str | None

@@ -248,7 +248,7 @@ async def test_webhook(call: Call[Whose, None]) -> Tried:
     """
     mine, webhook = _theirs(call), call.id("webhook")
     with call.service.hold():
-        sent = await mine.test(webhook)
+        sent = await mine.test(webhook, timeout_s=call.service.settings.webhook_timeout_s)
     return Tried(ok=sent.ok, status=sent.status, outcome=sent.told, elapsed_s=round(sent.elapsed_s, 3))
 
 
