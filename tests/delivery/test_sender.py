@@ -108,6 +108,11 @@ async def no_http(writer: asyncio.StreamWriter) -> None:
     await writer.drain()
 
 
+async def no_status(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 007 OK\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
 async def cut(writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this")
     await writer.drain()
@@ -124,6 +129,7 @@ async def test_an_answer_is_read_to_a_limit_and_to_the_end_of_its_time() -> None
         (many_headers, "answer", 0),
         (no_http, "answer", 0),
         (cut, "answer", 0),
+        (no_status, "answer", 0),
     ]
     async with Sender(private=True) as sender:
 

@@ -29,6 +29,7 @@ RETRY_AFTER_MOST_S: Final = 86_400.0
 HOST_CONNECTIONS: Final = 32
 """Connections to one host at a time: one endpoint that is slow does not take all that there may be."""
 
+_LEAST_STATUS: Final = 100
 KEEP_ALIVE_S: Final = 4.0
 """Shorter than servers keep theirs (Node 5 s): a connection that ends as a request goes out costs that one."""
 
@@ -139,6 +140,8 @@ class Sender:
                 retry_after_s = _retry_after_s(answer.headers.get("Retry-After"))
                 content, complete = await _read(answer, answer_bytes)
                 fault = _fault_of(status, complete=complete)
+                if status < _LEAST_STATUS:
+                    status, fault = None, "answer"
                 if not complete:
                     answer.close()
         except (aiohttp.ClientError, AddressRefused, GateError, TimeoutError, OSError, ValueError) as error:
