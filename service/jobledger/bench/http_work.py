@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jobledger.bench.measurement import Bench
 
 BATCH: Final = 100
-_HANDS: Final = 2
+_HANDS: Final = 4
 
 
 async def work(bench: Bench, *, turns: int) -> None:

@@ -84,6 +84,7 @@ class ServiceCalls:
     """What one worker is bound to, and its calls under whichever incarnation, through a service."""
 
     store = None
+    ahead_s = 0.1
 
     def __init__(
         self,

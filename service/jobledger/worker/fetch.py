@@ -39,7 +39,7 @@ _log = logging.getLogger("jobledger.worker")
 
 _POLL_S = 0.25
 _FIRST_WAIT_S = 0.005
-_AHEAD_S = 0.03
+AHEAD_S = 0.03
 _AHEAD_LIMIT = 1000
 _CLAIM_LIMIT = 1000
 _MUCH = 100
@@ -71,8 +71,12 @@ class Fetcher:
         taken: Callable[[Incarnation, Sequence[ClaimedJob]], None],
         poll_s: float = _POLL_S,
         idle: IdleFlag | None = None,
+        ahead_s: float = AHEAD_S,
     ) -> None:
-        """Prepare. A call that ends in an error is given up; a late answer to it is thrown away."""
+        """Prepare. A call that ends in an error is given up; a late answer to it is thrown away.
+
+        `ahead_s` is about what a claim and a report take: jobs that end within it are asked for ahead.
+        """
         self._pool = pool
         self._claim = claim
         self._lease_over = lease_over
@@ -82,6 +86,7 @@ class Fetcher:
         self._taken = taken
         self._poll_s = poll_s
         self._idle = idle
+        self._ahead_s = ahead_s
         self._owed: str | None = None
         self._rhythm = "timer"
         self._vain = 0
@@ -198,7 +203,7 @@ class Fetcher:
             # Up at once, down slowly: one slow job among fast ones must not empty the slots.
             self._rate = fresh if fresh > self._rate else self._rate * 0.7 + fresh * 0.3
             self._rate_at, self._rate_finished = now, self._pool.finished
-        return min(int(self._rate * _AHEAD_S), _AHEAD_LIMIT)
+        return min(int(self._rate * self._ahead_s), _AHEAD_LIMIT)
 
     def _call(self, n: int) -> None:
         self._asked += n

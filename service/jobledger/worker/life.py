@@ -187,6 +187,7 @@ class Life:
             taken=self._taken,
             poll_s=self._manner.poll_s,
             idle=self.sides.idle,
+            ahead_s=self._link.ahead_s,
         )
 
     async def _end(self, fetching: asyncio.Task[None], sides: list[asyncio.Task[None]]) -> None:

@@ -19,6 +19,7 @@ from jobledger.store.recovery import open_store, take_snapshot
 from jobledger.store.reports import report
 from jobledger.store.tick import TickResult, tick
 from jobledger.store.workers import heartbeat, set_idle, start_worker, stop_worker
+from jobledger.worker.fetch import AHEAD_S
 from jobledger.worker.lines import Lines, patiently
 from jobledger.worker.sides import DatabaseSides
 
@@ -69,6 +70,7 @@ class Link:
     """What one worker is bound to (queues, kinds, tenants), and its calls under whichever incarnation."""
 
     service = None
+    ahead_s = AHEAD_S
 
     def __init__(
         self,

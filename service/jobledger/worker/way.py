@@ -23,6 +23,10 @@ class Way(Protocol):
     patience_s: float
 
     @property
+    def ahead_s(self) -> float:
+        """About what a claim and a report take: jobs that end within it are asked for ahead."""
+
+    @property
     def store(self) -> Store | None:
         """The database, for what needs one; None where only a service can be reached."""
 
