@@ -261,20 +261,20 @@ async def test_an_act_on_all_that_fit_goes_on_by_its_cursor(
 async def test_a_result_is_waited_for_by_few_statements_for_many(store: Store, serving: Any) -> None:
     """Each waiting request hears of its job's end; they share the looks at the database, and leave nothing behind."""
     client = Client(store, app=app)
-    made = await client.enqueue_many([mail.call("a", number) for number in range(80)])
+    made = await client.enqueue_many([mail.call("a", number) for number in range(50)])
     async with serving(store, app=app) as (session, service):
         assert (await get(session, f"/v1/jobs/{made[0].id}/result"))[0] == 202
         assert (await get(session, f"/v1/jobs/{made[0].id}/result?wait_s=0.05"))[1]["state"] == "ready"
         assert len(service.endings) == 0
         asked = service.endings.asked
         waits = [asyncio.ensure_future(get(session, f"/v1/jobs/{job.id}/result?wait_s=30")) for job in made[1:]]
-        await until(lambda: len(service.endings) > 60)
+        await until(lambda: len(service.endings) > 40)
         gone = waits.pop()
         gone.cancel()
         await drain(app, store)
         answers = await asyncio.gather(*waits)
         assert {status for status, _ in answers} == {200}
-        assert [said["result"]["sent"] for _, said in answers] == list(range(1, 79))
+        assert [said["result"]["sent"] for _, said in answers] == list(range(1, 49))
         assert service.endings.asked - asked < len(waits)
         assert len(service.endings) == 0
         broken = await fail.using(client=client).enqueue()
