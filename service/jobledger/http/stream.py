@@ -64,7 +64,9 @@ class Stream:
             try:
                 await self._out.send(self._form.begin(begun))
                 while (on := await self._through(feed)) is not None:
-                    feed = self._follow(after=on)
+                    if on == after:
+                        await asyncio.sleep(_BACKOFF_S[1])  # told the same again: the log is being worked on
+                    after, feed = on, self._follow(after=on)
             except (TooSlow, ConnectionError):
                 pass
             except _AWAY:
@@ -77,7 +79,7 @@ class Stream:
 
     async def _through(self, feed: Feed) -> str | None:
         """Send a feed's events; return where to go on where the log does not have what comes next, None at the end."""
-        wait_s = _BACKOFF_S[0]
+        wait_s, given_at = _BACKOFF_S[0], 0.0
         async with feed:
             with self._service.streams.following(feed):
                 while not self._service.draining.is_set():
@@ -95,10 +97,11 @@ class Stream:
                         wait_s = _BACKOFF_S[0]
                     if batch is None:
                         return None
-                    before = self._out.sent_at
                     await self._give(feed, batch)
-                    if 0 < len(batch) < _FEW and self._out.sent_at - before < GATHER_S:
-                        await asyncio.sleep(GATHER_S)  # what comes often is sent together
+                    if batch:
+                        before, given_at = given_at, time.monotonic()
+                        if len(batch) < _FEW and given_at - before < GATHER_S:
+                            await asyncio.sleep(GATHER_S)  # what comes often is sent together
         await self._out.send(self._form.bye(retry_ms()))
         return None
 
