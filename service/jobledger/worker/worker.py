@@ -18,7 +18,6 @@ from jobledger.store.pool import Store
 from jobledger.worker.life import Life, Manner
 from jobledger.worker.limits import Limits
 from jobledger.worker.link import Link
-from jobledger.worker.service_link import ServiceLink
 from jobledger.worker.stop import Stopping
 
 if TYPE_CHECKING:
@@ -163,6 +162,9 @@ class Worker:
     async def _way(self) -> AsyncIterator[Way]:
         """Give the way to the jobs, while handlers enqueue by the same one."""
         if self._service is not None:
+            # A worker that has a database need not load what speaks HTTP.
+            from jobledger.worker.service_link import ServiceLink  # noqa: PLC0415
+
             url, key = self._service
             link = ServiceLink(
                 url,
