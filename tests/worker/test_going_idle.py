@@ -133,6 +133,7 @@ async def race(
             await until(lambda: len(marks.began) == jobs)
             watching.cancel()
             await asyncio.wait([watching])
+            assert worker.life.idle is not None
             found, raised = worker.life.fetcher.found, worker.life.idle.raised
     late = marks.late_s()
     print(

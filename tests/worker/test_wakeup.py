@@ -139,6 +139,7 @@ async def test_a_trickle_of_jobs_does_not_move_the_flag(bench: Bench, ran: Ran) 
                 await enqueued(sql, number)
                 await ran.has(before + number + 1)
             assert worker.life is not None
+            assert worker.life.idle is not None
             assert worker.life.idle.raised <= 4  # so quick a trickle may look like a drain for a moment
 
 
