@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from jobledger import App
+from jobledger.http import waiting as waiting_room
 from jobledger.http.access import Access
 from jobledger.store.roles import Role
 from jobledger.worker.worker import Worker
@@ -137,8 +138,11 @@ async def test_one_job_is_claimed_by_its_id(store: Store, serving: Any) -> None:
         assert ids(await hand.claim(call=7)) == [str(job)]
 
 
-async def test_waiting_claims_hear_of_jobs_and_share_their_looks(store: Store, serving: Any) -> None:
+async def test_waiting_claims_hear_of_jobs_and_share_their_looks(
+    store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One job wakes one of them; a request that comes again joins the first; a shorter wait ends both; none is lost."""
+    monkeypatch.setattr(waiting_room, "_TOLD_POLL_S", 600.0)  # what is found, they were told of
     async with serving(store) as (session, service):
         hands = [await Hand(session).register() for _ in range(3)]
         waiting = [asyncio.ensure_future(hand.claim(n=5, wait_s=30)) for hand in hands]
