@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-
 from tests.http.conftest import served
 
 from jobledger.jobs import Client
