@@ -153,7 +153,7 @@ async def test_a_consumer_that_was_interrupted_while_it_began_to_read_goes_on(
     await subscription.create(types=["job.enqueued"], slices=1)
     began = asyncio.Event()
 
-    async def stuck(*_: Any) -> None:
+    async def stuck(*_: Any, **__: Any) -> None:
         began.set()
         await asyncio.Event().wait()
 
