@@ -42,6 +42,7 @@ def _refused(*words: str) -> dict[str, Any]:
     return told
 
 
+@pytest.mark.slow
 def test_drain_counts_whole_histories(database: str, tmp_path: Path) -> None:
     """Two processes empty the backlog; figures come with the costs, settings and floor of the same run, and a picture.
 
@@ -272,7 +273,7 @@ def test_order_finds_nothing_amiss_and_what_it_costs(database: str) -> None:
 
 @pytest.mark.slow
 def test_reading_over_http_waits_for_what_is_due(database: str) -> None:
-    """Every status and list endpoint answers, at the rate that was asked for; the quantiles of the wait are in order."""
+    """Every status and list endpoint answers, at the rate that was asked for; the quantiles are in order."""
     few = ("--jobs", "2000", "--tenants", "50", "--per-s", "60", "--seconds", "1", "--turns", "1")
     found = _bench("http", "--read", *few, "--dsn", database)
     assert found["requests"] == 60

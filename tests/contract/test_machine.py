@@ -468,7 +468,7 @@ def run_machine(databases: Any, template: str, **bounds: Any) -> None:
 
 def test_any_commands_in_any_order_do_what_the_model_says(databases: Any, template: str) -> None:
     """Quick: some tens of random lives of a whole database."""
-    run_machine(databases, template, max_examples=20, stateful_step_count=40)
+    run_machine(databases, template, max_examples=10, stateful_step_count=40)
 
 
 @pytest.mark.slow

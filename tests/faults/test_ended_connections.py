@@ -27,7 +27,7 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [pytest.param(40, marks=pytest.mark.slow)])
 async def test_a_worker_whose_connections_are_ended_goes_on(
     crew: Crew, load: Load, ledger: Ledger, rounds: int
 ) -> None:

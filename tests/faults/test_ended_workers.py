@@ -34,10 +34,11 @@ async def end_at_place(hand: Hand, end: str) -> None:
     assert -await hand.ended() == (signal.SIGXCPU if end == "soft limit" else signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     "end",
-    ["soft limit", pytest.param("hard limit", marks=pytest.mark.slow), pytest.param("clock", marks=pytest.mark.slow)],
+    ["soft limit", "hard limit", "clock"],
 )
 async def test_a_worker_ended_at_its_worst_moment_costs_an_attempt(
     crew: Crew, client: Client, ledger: Ledger, place: str, end: str

@@ -52,7 +52,7 @@ async def copying(store: Store) -> None:
 @pytest.mark.parametrize(
     ("crashes", "unlogged"),
     [
-        pytest.param(1, True, id="once"),
+        pytest.param(1, True, id="once", marks=pytest.mark.slow),
         pytest.param(8, True, id="unlogged", marks=pytest.mark.slow),
         pytest.param(8, False, id="logged", marks=pytest.mark.slow),
     ],

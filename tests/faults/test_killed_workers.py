@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Crew, Ledger, Load
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [pytest.param(20, marks=pytest.mark.slow)])
 async def test_workers_killed_in_the_middle_of_jobs_lose_and_double_nothing(
     crew: Crew, load: Load, ledger: Ledger, kills: int
 ) -> None:

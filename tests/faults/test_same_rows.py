@@ -168,7 +168,7 @@ class Melee:
                 self.accepted.add((verdict.id, attempts[verdict.id]))
 
 
-@pytest.mark.parametrize("seconds", [1.5, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [0.7, pytest.param(20, marks=pytest.mark.slow)])
 async def test_no_deadlock_and_no_lost_outcome_among_all_that_touch_a_job(
     store: Store, database: str, client: Client, clock: Clock, ledger: Ledger, seconds: float
 ) -> None:

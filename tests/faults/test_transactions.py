@@ -55,6 +55,7 @@ async def test_the_write_and_the_record_agree_after_every_ending(crew: Crew, cli
     }
 
 
+@pytest.mark.slow
 async def test_a_transaction_whose_worker_is_killed_before_the_commit_leaves_nothing(
     crew: Crew, client: Client, ledger: Ledger
 ) -> None:
@@ -70,6 +71,7 @@ async def test_a_transaction_whose_worker_is_killed_before_the_commit_leaves_not
     assert await ledger.value("select array_agg(attempt) from public.effects") == [2]
 
 
+@pytest.mark.slow
 async def test_a_transaction_whose_worker_is_killed_before_the_answer_to_its_commit_is_kept(
     crew: Crew, client: Client, ledger: Ledger, database: str
 ) -> None:

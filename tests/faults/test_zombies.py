@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from jobledger.jobs import Client
 
 
-@pytest.mark.parametrize(
-    "finished", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["finished", "running elsewhere"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "running elsewhere"])
 async def test_a_zombie_is_rejected_on_record_and_works_on(
     crew: Crew, client: Client, ledger: Ledger, finished: bool
 ) -> None:

@@ -63,6 +63,7 @@ async def _until(feed: Feed, last: Fact, slow: bool = False) -> list[Fact]:
     return found
 
 
+@pytest.mark.slow
 async def test_live_feeds_join_what_they_caught_up_with(two_phase: str) -> None:
     """Feeds that begin at any moment of a run, quick ones and slow ones, all get the whole log in its one order."""
     async with Client(two_phase, strict=False) as client:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
+from jobledger.store import tasks
 from jobledger.store.tasks import end
 
+if TYPE_CHECKING:
+    import pytest
 
-async def test_a_task_that_swallows_a_cancellation_ends_all_the_same() -> None:
+
+async def test_a_task_that_swallows_a_cancellation_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one is not swallowed; one that has ended, or failed, is left as it is."""
+    monkeypatch.setattr(tasks, "_AGAIN_S", 0.05)
     swallowed = asyncio.Event()
     began = asyncio.Event()
 

@@ -182,6 +182,7 @@ def project(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.mark.slow
 def test_a_project_of_ones_own_gets_the_fixtures(
     project: Callable[..., subprocess.CompletedProcess[str]], postgres: Server
 ) -> None:
@@ -190,6 +191,7 @@ def test_a_project_of_ones_own_gets_the_fixtures(
     assert "3 passed" in ran.stdout, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_a_project_without_a_server_gets_an_embedded_one(
     project: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import pytest
 from tests.worker import isolated
 from tests.worker.conftest import quick, until
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
     from tests.worker.conftest import Apart, Bench
 
 
@@ -62,6 +62,7 @@ async def test_a_sync_handler_hears_of_its_time_out_by_the_token(bench: Bench) -
     assert lost == []
 
 
+@pytest.mark.slow
 async def test_handlers_that_ignore_their_time_out_are_recorded_and_the_worker_is_replaced(bench: Bench) -> None:
     """Their attempts fail, their slots count as lost, and after so many of them the worker asks to be replaced."""
     app = App()
@@ -245,6 +246,7 @@ async def test_a_worker_ends_after_so_many_jobs(bench: Bench) -> None:
     assert await bench.count("job.succeeded") == 12
 
 
+@pytest.mark.slow
 async def test_a_worker_that_knows_its_end_claims_nothing_that_could_outlast_it(bench: Bench) -> None:
     """Jobs whose time-out passes the end stay for others; those that fit run."""
     app = App()
@@ -282,6 +284,7 @@ async def test_a_worker_over_its_memory_asks_to_be_replaced(bench: Bench) -> Non
     assert reason == "max_memory"
 
 
+@pytest.mark.slow
 async def test_jobs_claimed_ahead_do_not_wait_behind_long_ones(bench: Bench) -> None:
     """What was fetched while jobs were quick is handed back when the slots fill up with slow ones, at no cost."""
     app = App()

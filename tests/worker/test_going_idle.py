@@ -144,6 +144,7 @@ async def race(
     return found, raised
 
 
+@pytest.mark.slow
 async def test_a_few_enqueues_while_a_worker_goes_idle(bench: Bench) -> None:
     """In autocommit hardly one is left to the timer."""
     found, raised = await race(bench, 400, told_s=5 * TOLD_S, enqueuers=4, each=2, open_s=0, spread_s=0.08)
