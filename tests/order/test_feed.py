@@ -12,7 +12,9 @@ from tests.faults.conftest import until
 from jobledger import Client
 from jobledger.errors import BadCursor, InvalidArgument
 from jobledger.order import hub as hubs
+from jobledger.order import reader as readers
 from jobledger.order.cursor import Place
+from jobledger.order.filters import EventFilter
 from jobledger.order.log import seal
 from jobledger.order.sealer import FOLLOWED_S, Sealer
 from jobledger.store.workers import heartbeat, start_worker
@@ -339,3 +341,20 @@ async def test_who_is_bound_to_tenants_reads_no_order(store: Store) -> None:
             await connection.execute("reset role")
             await connection.execute("drop role bound_reader")
         assert await connection.fetchval("select count(*) from jobledger.blocks") == 1
+
+
+async def test_who_passes_over_much_hears(client: Client, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing of a long stretch is wanted, `several` returns in it, as where nothing comes; and loses nothing."""
+    monkeypatch.setattr(readers, "PAGE", 1)
+    monkeypatch.setattr(readers, "_PAGE_LEAST", 1)
+    monkeypatch.setattr(readers, "_ADVANCE_S", 0.0)
+    for _ in range(3):
+        await client.enqueue("noop")
+    last = await client.enqueue("noop", queue="mail")
+    await _seal(store)
+    async with readers.Feed(store, EventFilter(queue="mail"), live=False) as feed:
+        assert await feed.several() == []
+        found = []
+        while (some := await feed.several()) is not None:
+            found += [one.event.stream_id for one in some]
+        assert found == [last.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self
 
@@ -190,12 +191,14 @@ class Feed:
         ear = self._ear
         hub: Hub | None = None
         origins = Origins()
-        waited = False
+        waited, told_at = False, time.monotonic()
         try:
             while True:
                 chosen, upto = await self._next(place, hub, origins)
-                if chosen or waited:
+                # Passing over what others did may take minutes: who shows a sign of life is to hear meanwhile.
+                if chosen or waited or time.monotonic() - told_at >= _ADVANCE_S:
                     yield chosen
+                    told_at = time.monotonic()
                 waited = False
                 if upto != place:
                     # What was passed over is read, too: a filtered reader's cursor moves on.
