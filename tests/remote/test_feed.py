@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from tests.order.stress import seal_all
 
-from jobledger.errors import FeedReset, Unreachable
+from jobledger.errors import FeedReset, InvalidArgument, Unavailable, Unreachable
 from jobledger.http.access import Access
 from jobledger.http.server import listening
 from jobledger.http.service import Service
 from jobledger.jobs import Client
 from jobledger.order.cursor import Cursors, Place
+from jobledger.order.kinds import Kinds
 from jobledger.remote import feed as feeds
 from jobledger.settings import Settings
 from jobledger.store.roles import Role
@@ -174,3 +175,54 @@ async def test_what_is_gone_is_told_with_where_to_go_on(store: Store) -> None:
                     told.append(raised.value.detail)
             assert told[0] == told[1] == told[2] == told[3]
             assert [one async for one in client.events(after=told[0]["cursor"], live=False)] == [event]
+
+
+async def test_only_a_minute_without_anything_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sign of life ends what is counted; who says "in a day" is asked before; a closed client is told at once."""
+    monkeypatch.setattr(feeds, "_BACKOFF_S", (0.001, 0.002))
+    monkeypatch.setattr(feeds, "PATIENCE_S", 0.0)
+
+    class Line:
+        """A service that shows so many signs of life each time, and is lost."""
+
+        def __init__(self, signs: int) -> None:
+            self.signs = signs
+
+        @asynccontextmanager
+        async def stream(self, *_: object, **__: object) -> AsyncIterator[AsyncIterator[bytes]]:
+            async def lines() -> AsyncIterator[bytes]:
+                for _ in range(self.signs):
+                    yield b""
+                raise Unavailable("Away.", detail={"retry_after_s": 86_400})
+
+            yield lines()
+
+    async with asyncio.timeout(5):
+        lines = feeds.Lines(cast("Any", Line(1)), "/v1/events")
+        assert [await lines.next({}) for _ in range(4)] == [{"control": "lost"}] * 4
+        lines = feeds.Lines(cast("Any", Line(0)), "/v1/events")
+        await lines.next({})
+        with pytest.raises(Unavailable):
+            await lines.next({})
+        with pytest.raises(Unreachable):
+            await anext(Client(url="http://127.0.0.1:1", key="jl_key").events())
+        async with Client(url="http://127.0.0.1:1", key="jl_key") as client:
+            with pytest.raises(InvalidArgument):
+                await anext(client.events(after="\ud800"))
+
+
+async def test_a_replay_may_be_silent_for_longer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked for may lie far behind: who waits for its first event is not taken as lost."""
+    fits = Kinds.fits
+
+    async def slowly(self: Kinds, event: Event) -> bool:
+        await asyncio.sleep(0.2)
+        return await fits(self, event)
+
+    monkeypatch.setattr(Kinds, "fits", slowly)
+    monkeypatch.setattr(feeds, "SILENCE_S", 0.05)
+    async with Client(store, strict=False) as direct, serving(store) as (_, port):
+        await direct.enqueue("noop")
+        await _seal(store)
+        async with Client(url=f"http://127.0.0.1:{port}", key="jl_key") as client, asyncio.timeout(5):
+            assert len([one async for one in client.replay(kind="noop")]) == 1

@@ -197,7 +197,11 @@ class ServiceConnection:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            raise Unreachable("The client is not connected.", hint="Use `async with Client(url=…, key=…) as client:`.")
+            raise Unreachable(
+                "The client is not connected.",
+                hint="Use `async with Client(url=…, key=…) as client:`.",
+                detail={"sent": False, "lasting": True},
+            )
         return self._session
 
     async def _once(
@@ -378,6 +382,8 @@ def _pairs(query: Mapping[str, Any]) -> list[tuple[str, str]]:
             if one is None:
                 continue
             word = one.isoformat() if isinstance(one, datetime) else str(one).lower() if isinstance(one, bool) else one
+            if not is_text(str(word)):
+                raise InvalidArgument(f"{name} is no text that can be sent.")
             found.append((name, str(word)))
     return found
 

@@ -27,6 +27,8 @@ PATIENCE_S: Final = 60.0
 """Seconds for which a lost connection is tried anew before the loop is told; the next call tries again."""
 SILENCE_S: Final = 45.0
 """Seconds without a sign of life after which a connection is taken as lost: three of the service's own."""
+REPLAY_SILENCE_S: Final = 600.0
+"""The same of a replay, which shows no signs of life: the next event that is wanted may lie far behind."""
 _BACKOFF_S: Final = (0.1, 5.0)
 _PASSES: Final = (Unavailable, Unreachable, Busy, RateLimited)
 _LINES: Final = {"Accept": "application/x-ndjson"}
@@ -35,10 +37,11 @@ _LINES: Final = {"Accept": "application/x-ndjson"}
 class Lines:
     """The lines of one stream, opened when first asked for, and anew after a loss; of one reader."""
 
-    def __init__(self, connection: ServiceConnection, path: str) -> None:
-        """Prepare; nothing is sent yet."""
+    def __init__(self, connection: ServiceConnection, path: str, *, silence_s: float | None = None) -> None:
+        """Prepare; nothing is sent yet. After `silence_s` (default 45) without anything it is lost."""
         self._connection = connection
         self._path = path
+        self._silence_s = SILENCE_S if silence_s is None else silence_s
         self._stack: AsyncExitStack | None = None
         self._lines: AsyncGenerator[bytes] | None = None
         self._lost_at: float | None = None
@@ -71,9 +74,10 @@ class Lines:
             if line is None:
                 await self.close()
                 return None
+            # Also by a sign of life: where little happens there is nothing else for hours.
+            self._lost_at, self._tries = None, 0
             if not line:
                 continue
-            self._lost_at, self._tries = None, 0
             try:
                 found: dict[str, Any] = orjson.loads(line)
             except orjson.JSONDecodeError:
@@ -94,7 +98,7 @@ class Lines:
 
     async def _open(self, query: Mapping[str, Any]) -> None:
         stack = AsyncExitStack()
-        stream = self._connection.stream(self._path, query=query, headers=_LINES, silence_s=SILENCE_S)
+        stream = self._connection.stream(self._path, query=query, headers=_LINES, silence_s=self._silence_s)
         self._lines = await stack.enter_async_context(stream)
         self._stack = stack
 
@@ -109,7 +113,8 @@ class Lines:
         self._tries += 1
         if isinstance(error, Unreachable):
             emit(ConnectionLost(where="service", error=type(error).__name__))
-        await asyncio.sleep(max(random.uniform(wait_s / 2, wait_s), float(error.detail.get("retry_after_s", 0))))  # noqa: S311 - no secret
+        asked_s = min(float(error.detail.get("retry_after_s", 0)), self._lost_at + PATIENCE_S - now)
+        await asyncio.sleep(max(random.uniform(wait_s / 2, wait_s), asked_s))  # noqa: S311 - no secret
 
 
 class ServiceFeed:

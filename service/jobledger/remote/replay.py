@@ -11,7 +11,7 @@ from jobledger.order.filters import shown_by
 from jobledger.order.kinds import check_kind
 from jobledger.order.replay import Pauses
 from jobledger.remote.connection import path_of
-from jobledger.remote.feed import Lines, query_of
+from jobledger.remote.feed import REPLAY_SILENCE_S, Lines, query_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -41,7 +41,7 @@ class ServiceReplay:
         check_kind(more["kind"])
         self._query = query_of(wanted) | dict(more)
         self._shown = shown
-        self._lines = Lines(connection, path_of("replay"))
+        self._lines = Lines(connection, path_of("replay"), silence_s=REPLAY_SILENCE_S)
         self.reset: FeedReset | None = None
         """What came first was dropped by retention: the replay began behind it. None where nothing is missing."""
         self._steps = self._run()
