@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import aiohttp
 import asyncpg
@@ -14,6 +15,7 @@ from tests.order.stress import seal_all
 
 from jobledger import App, Client, Masked, observations
 from jobledger.events.cloudevent import read_event
+from jobledger.http import frames
 from jobledger.http import stream as streams
 from jobledger.http.access import Access
 from jobledger.observations import StreamDropped
@@ -317,3 +319,26 @@ async def test_streams_outlive_the_connections_to_the_database(store: Store, ser
     expected = [(f"{job}/1", "dev.jobledger.job.enqueued") for job in jobs]
     assert facts(source.messages) == facts(own.messages) == expected
     assert (source.opened, own.opened) == (1, 1)
+
+
+async def test_what_is_not_shown_takes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of events that a view leaves out only the last are kept; after a restore the same number is another event."""
+    monkeypatch.setattr(frames, "FRAMES_BYTES", 50_000)
+    made: list[Any] = []
+
+    class Nothing:
+        def key(self, *_: Any) -> None:
+            return None
+
+        async def text(self, _: Any, one: Any, __: str | None) -> None:
+            made.append(one)
+
+    kept, feed, view = frames.Streams(), cast("Any", None), cast("Any", Nothing())
+    events: list[Any] = [
+        SimpleNamespace(place=Place(1, n, 1), event=SimpleNamespace(stream_id=n, version=1)) for n in range(1_000)
+    ]
+    for one in [*events, events[-1], events[0]]:
+        assert await kept.frame(frames.SERVER_SENT, view, feed, one) == b""
+    restored: Any = SimpleNamespace(place=Place(1, 0, 2), event=events[0].event)
+    await kept.frame(frames.SERVER_SENT, view, feed, restored)
+    assert made == [*events, events[0], restored]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from jobledger.order.reader import Feed
 
 FRAMES_BYTES: Final = 16 * 1024 * 1024
+_BESIDE_BYTES: Final = 400
+"""What a frame takes beside itself, also one of an event that is not shown: its key, and its place among them."""
 _RETRY_MS: Final = (500, 3000)
 
 
@@ -137,7 +139,8 @@ class Streams:
 
     async def frame(self, form: Form, view: View, feed: Feed, one: Sealed) -> bytes:
         """Return the frame of an event, encoded for the first client that is shown it."""
-        key = (form.media, view.key(feed, one), one.event.stream_id, one.event.version)
+        # The place has the epoch in it: after a restore another event may have the same number in its stream.
+        key = (form.media, view.key(feed, one), one.place, one.event.stream_id, one.event.version)
         while (found := self._frames.get(key)) is None and (making := self._making.get(key)) is not None:
             await making.wait()
         if found is not None:
@@ -154,9 +157,9 @@ class Streams:
 
     def _keep(self, key: Hashable, found: bytes) -> None:
         self._frames[key] = found
-        self._held += len(found)
+        self._held += len(found) + _BESIDE_BYTES
         while self._held > FRAMES_BYTES:
-            self._held -= len(self._frames.popitem(last=False)[1])
+            self._held -= len(self._frames.popitem(last=False)[1]) + _BESIDE_BYTES
 
 
 def _control(what: str, **facts: Any) -> bytes:
