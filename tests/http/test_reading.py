@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID, uuid4
 
+from jobledger.http import endings
 from jobledger.http.access import Access
+from jobledger.ids import new_id
 from jobledger.jobs import App, Client, Masked
 from jobledger.store.jobs_read import show_job
 from jobledger.store.operate import Limit
@@ -358,3 +360,19 @@ async def test_tenants_queues_kinds_workers_and_limits_are_listed(store: Store, 
         assert found["limits"] == []
         _, found = await get(session, "/v1/limits", "acme")
         assert [(one["name"], one["paused"], one["timeout"]) for one in found["limits"]] == [("acme", True, 60)]
+
+
+async def test_a_job_that_is_waited_for_again_is_looked_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that come again and again for the same job leave no looks behind."""
+    looked: list[list[UUID]] = []
+
+    async def none_of(_: object, __: int, due: list[UUID]) -> set[UUID]:
+        looked.append(list(due))
+        return set()
+
+    monkeypatch.setattr(endings, "ended_among", none_of)
+    waiting, job = endings.Endings(store, asyncio.Event()), new_id()
+    for _ in range(8):
+        await waiting.wait(job, 0.013)
+    assert looked
+    assert all(len(due) == 1 for due in looked)

@@ -33,10 +33,11 @@ _EACH_S: Final = 0.0002
 class _Awaited:
     """A job, and the requests that wait for its end."""
 
-    __slots__ = ("pause_s", "requests")
+    __slots__ = ("due_at", "pause_s", "requests")
 
     def __init__(self) -> None:
         """Ask soon at first; many jobs are short."""
+        self.due_at = 0.0
         self.pause_s = _FIRST_S
         self.requests: set[asyncio.Future[None]] = set()
 
@@ -69,7 +70,7 @@ class Endings:
         awaited = self._awaited.get(job)
         if awaited is None:
             awaited = self._awaited[job] = _Awaited()
-            heapq.heappush(self._due, (loop.time() + awaited.pause_s, job))
+            self._ask_at(loop.time() + awaited.pause_s, job, awaited)
             self._changed.set()
         awaited.requests.add(request)
         if self._task is None:
@@ -111,8 +112,10 @@ class Endings:
         """Take the jobs that are due; those that nobody waits for any more are forgotten."""
         found: list[UUID] = []
         while self._due and self._due[0][0] <= now and len(found) < ASKED_MOST:
-            _, job = heapq.heappop(self._due)
-            if job in self._awaited:
+            at, job = heapq.heappop(self._due)
+            awaited = self._awaited.get(job)
+            # Whoever asks again for a job that was given up meanwhile has a place of its own here.
+            if awaited is not None and awaited.due_at == at:
                 found.append(job)
         return found
 
@@ -138,7 +141,11 @@ class Endings:
                 self._tell(job)
             else:
                 awaited.pause_s = min(awaited.pause_s * 1.5, longest_s)
-                heapq.heappush(self._due, (now + awaited.pause_s, job))
+                self._ask_at(now + awaited.pause_s, job, awaited)
+
+    def _ask_at(self, at: float, job: UUID, awaited: _Awaited) -> None:
+        awaited.due_at = at
+        heapq.heappush(self._due, (at, job))
 
     def _tell(self, job: UUID) -> None:
         for request in self._awaited.pop(job).requests:
