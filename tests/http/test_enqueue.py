@@ -88,6 +88,22 @@ async def test_faults_are_problems_without_values(store: Store, serving: Any) ->
     async with serving(store) as (session, _):
         for path, method, body, kind, status, code in (
             ("/v1/jobs", "POST", b'{"kind": 7, "hush": 1}', "application/json", 422, "invalid_fields"),
+            (
+                "/v1/jobs",
+                "POST",
+                b'{"kind": "a", "strict": false, "args": {"n": 1e400}}',
+                "application/json",
+                422,
+                "invalid_fields",
+            ),
+            (
+                "/v1/jobs",
+                "POST",
+                b'{"kind": "a", "strict": false, "args": {"n": NaN}}',
+                "application/json",
+                422,
+                "invalid_fields",
+            ),
             ("/v1/jobs", "POST", b"{", "application/json", 400, "invalid_argument"),
             ("/v1/jobs", "POST", b'{"kind": "nobody"}', "application/json", 400, "unknown_kind"),
             ("/v1/jobs", "POST", b"a=b", "application/x-www-form-urlencoded", 415, "unsupported_media"),

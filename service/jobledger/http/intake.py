@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from jobledger.errors import BadInput, InvalidArgument, InvalidFields, TooLarge, UnsupportedMedia
 from jobledger.http.authentication import is_in_address
+from jobledger.store.enqueue import has_no_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,10 +100,14 @@ async def raw_body(request: web.Request, takes: str) -> bytes:
 def json_text(value: Any, field: str) -> bytes:
     """Return a field of a body as JSON again. Raises `InvalidFields`: it has a number that is stored nowhere."""
     try:
-        return orjson.dumps(value)
+        text = orjson.dumps(value)
+        # The serializer writes null for what is too large for a number, or none.
+        if b"null" in text and has_no_number(value):
+            raise ValueError
     except (TypeError, ValueError, RecursionError):
-        rule = "whole numbers have at most 64 bits, texts no half characters"
+        rule = "numbers are finite, whole ones have at most 64 bits, texts no half characters"
         raise InvalidFields(detail={"fields": [{"field": field, "rule": rule}]}) from None
+    return text
 
 
 def faults(found: Sequence[ErrorDetails]) -> list[dict[str, str]]:
