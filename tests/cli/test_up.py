@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -12,11 +13,15 @@ import aiohttp
 from jobledger.cli.connect import Place
 from jobledger.cli.serve import served
 from jobledger.cli.up import _key_file
+from jobledger.http import push
 from jobledger.settings import Settings
 from jobledger.store.keys import find_key, hashed, revoke_key
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import pytest
 
     from jobledger.store.pool import Store
 
@@ -47,3 +52,24 @@ async def test_what_serves_opens_the_database_again_and_finds_a_free_port(store:
                 assert response.status == 200
                 while (await session.get("/readyz")).status != 200:  # noqa: ASYNC110 - it says it to who asks
                     await asyncio.sleep(0.02)
+
+
+async def test_what_ends_says_so_while_pushed_jobs_still_run(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It still listens, for their reports, and is not ready: a balancer sends nothing more."""
+    said: list[int] = []
+
+    @asynccontextmanager
+    async def under_way(_: object, url: str) -> AsyncIterator[None]:
+        yield
+        async with aiohttp.ClientSession(url) as session, session.get("/readyz") as response:
+            said.append(response.status)
+
+    monkeypatch.setattr(push, "pushing", under_way)
+    place = Place(database, Settings(dsn=database, http_port=0), None)
+    async with (
+        served(place, None, keep=False) as url,
+        aiohttp.ClientSession(url) as session,
+        session.get("/readyz") as response,
+    ):
+        said.append(response.status)
+    assert said == [200, 503]

@@ -96,4 +96,7 @@ async def served(
         await stack.enter_async_context(delivering(service))
         url = await stack.enter_async_context(listening(service, any_port=any_port))
         await stack.enter_async_context(pushing(service, url))
-        yield url
+        try:
+            yield url
+        finally:
+            service.ending = True

@@ -34,7 +34,7 @@ async def readyz(call: Call[Any, Any]) -> Health:
 
     They can while the database answers, its live tables are rebuilt, and the service is not ending.
     """
-    if call.service.draining.is_set():
+    if call.service.ending or call.service.draining.is_set():
         raise Unavailable("The service is ending.")
     async with call.service.store.connection(ours=True) as connection:
         if not await is_open(connection, call.service.store.shard):

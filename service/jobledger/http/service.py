@@ -112,6 +112,8 @@ class Service:
         self.layers = app.enqueue_layers if app is not None else []
         self.fitting = Fitting()
         self.rates = Rates(self.settings.http_rate)
+        self.ending = False
+        """Whether it was asked to end; it still serves while pushed jobs report."""
         self.draining = asyncio.Event()
         self.endings = Endings(store, self.draining)
         self.started = time.monotonic()
