@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         Snooze,
         TransientFailure,
     )
-    from jobledger.jobs.secret import Secret
     from jobledger.jobs.resource import PublicJob
+    from jobledger.jobs.secret import Secret
     from jobledger.lifecycle.backoff import Exponential, Fixed, Linear, Table
     from jobledger.lifecycle.retry import RetryPolicy
     from jobledger.settings import Settings

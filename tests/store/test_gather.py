@@ -13,6 +13,7 @@ from jobledger.errors import Conflict, InvalidArgument, Unreachable
 from jobledger.ids import new_id
 from jobledger.jobs.client import Client
 from jobledger.jobs.handle import Handle
+from jobledger.store import gather
 from jobledger.store.pool import Store
 
 if TYPE_CHECKING:
@@ -62,19 +63,34 @@ async def test_callers_of_one_moment_share_transactions_and_each_gets_its_own_jo
 
 
 async def test_a_call_by_itself_waits_for_nobody_and_those_behind_it_go_together(
-    client: Client, sql: asyncpg.Connection[asyncpg.Record]
+    client: Client, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While two calls stand still, others wait, and go as one; a cancelled one does not go; keys go by themselves."""
+    """While a call stands still others wait, and go as one; a cancelled one does not go; keys go by themselves."""
+    monkeypatch.setattr(gather, "_SLOW_S", 3600.0)
     await sql.execute("begin; lock table jobledger.ready in exclusive mode")
-    first = [asyncio.create_task(client.enqueue("noop")) for _ in range(2)]
-    await blocked(sql, 2)
+    first = asyncio.create_task(client.enqueue("noop"))
+    await blocked(sql, 1)
     behind = [asyncio.create_task(client.enqueue("noop")) for _ in range(5)]
     keyed = asyncio.create_task(client.enqueue("noop", key="k"))
-    await blocked(sql, 3)
+    await blocked(sql, 2)
     behind[0].cancel()
     await sql.execute("commit")
-    await asyncio.gather(*first, *behind[1:], keyed)
-    assert [row["n"] for row in await sql.fetch(SIZES)] == [1, 1, 1, 4]
+    await asyncio.gather(first, *behind[1:], keyed)
+    assert [row["n"] for row in await sql.fetch(SIZES)] == [1, 1, 4]
+
+
+async def test_a_slow_call_holds_up_nobody(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who comes while a call takes long goes beside it."""
+    monkeypatch.setattr(gather, "_SLOW_S", 0.0)
+    await sql.execute("begin; lock table jobledger.ready in exclusive mode")
+    first = asyncio.create_task(client.enqueue("noop"))
+    await blocked(sql, 1)
+    second = asyncio.create_task(client.enqueue("noop"))
+    await blocked(sql, 2)
+    await sql.execute("commit")
+    await asyncio.gather(first, second)
 
 
 async def test_what_is_wrong_with_one_job_is_told_to_its_caller_alone(
@@ -101,7 +117,7 @@ async def test_callers_of_one_moment_learn_of_a_lost_connection(
     """Who was on a connection that is gone is told, like anybody who gets such a one; then calls work again."""
     await sql.execute("begin; lock table jobledger.ready in exclusive mode")
     calls = [asyncio.create_task(client.enqueue("noop")) for _ in range(10)]
-    await blocked(sql, 2)
+    await blocked(sql, 1)
     await sql.fetch(TERMINATE)
     await sql.execute("commit")
     done = await asyncio.gather(*calls, return_exceptions=True)

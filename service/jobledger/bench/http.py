@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from jobledger.bench.database import settle
 from jobledger.bench.http_load import load, post
 from jobledger.bench.http_server import Orders
 from jobledger.bench.noop import KIND, Noop
@@ -70,6 +71,7 @@ async def http(bench: Bench, *, parts: Sequence[str], connections: int, seconds:
     bench.options |= {"parts": list(parts), "connections": connections, "seconds": seconds, "turns": turns}
     async with await Store.connect(bench.dsn, application_name="jobledger-bench-client") as store:
         await Noop().app.register(store)
+    await settle(bench.connection)
     for part in parts:
         await PARTS[part](bench, connections, seconds, turns)
 

@@ -137,7 +137,7 @@ class ProjectionApplied(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost(Observation):
-    """A connection to the database, or to a service, broke; `where` names the part that used it, `error` the error's type."""
+    """A connection to the database, or to a service, broke; `where` names its part, `error` the type of the error."""
 
     where: str
     error: str

@@ -81,7 +81,8 @@ class _Instruments:
             case seen.ReportRejected():
                 self._rejected.add(1, {"reason": observation.reason})
             case seen.RequestServed():
-                labels = {"method": observation.method, "route": observation.route or "", "status": str(observation.status)}
+                answered = str(observation.status)
+                labels = {"method": observation.method, "route": observation.route or "", "status": answered}
                 self._request.record(observation.elapsed_s, labels)
         self._observed.add(1, {"topic": observation.topic})
 
