@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("jobledger.worker")
 _BACKOFF_S = (0.05, 2.0)
 _FAULTS_BY_ANYTHING = 5
+_FAULTS_BY_CHANCE = 3
 
 BATCH = 2000
 LANES = 2
@@ -135,15 +136,19 @@ class Reporter:
             self._answered()
 
     async def _deliver(self, batch: list[tuple[ClaimedJob, str, dict[str, Any] | None]]) -> None:
-        reports = [
-            Report(job.id, job.claim, outcome, orjson.dumps(data) if data else None) for job, outcome, data in batch
-        ]
+        try:
+            reports = [
+                Report(job.id, job.claim, outcome, orjson.dumps(data) if data else None) for job, outcome, data in batch
+            ]
+        except (TypeError, ValueError, RecursionError):
+            # One of them has no JSON form; the others must not suffer for it.
+            reports = [_written(*one) for one in batch]
         await self._deliver_all(reports)
         self._held.answered([report[:2] for report in reports])
 
     async def _deliver_all(self, reports: list[Report]) -> None:
         pause_s, last_pause_s = _BACKOFF_S
-        faults = 0
+        faults = by_chance = 0
         while True:
             try:
                 verdicts = await self._send(self._worker, reports)
@@ -158,18 +163,22 @@ class Reporter:
             ) as error:
                 emit(ConnectionLost(where="report", error=type(error).__name__))
             except (JobledgerError, asyncpg.PostgresError, asyncpg.DataError, ValueError) as error:
+                if type(error) is JobledgerError and by_chance < _FAULTS_BY_CHANCE:
+                    # The service says that something went wrong in it, not that a report is at fault.
+                    by_chance += 1
                 # One of them is not acceptable to the database; the others must not suffer for it.
-                if len(reports) > 1:
+                elif len(reports) > 1:
                     half = len(reports) // 2
                     await self._deliver_all(reports[:half])
                     reports = reports[half:]
                     continue
-                faults += 1
-                if faults >= _FAULTS_BY_ANYTHING:
-                    _log.error("the outcome of job %s cannot be recorded", reports[0].id, exc_info=error)
-                    return
-                reports = [_unstorable(reports[0], error)]
-                continue
+                else:
+                    faults += 1
+                    if faults >= _FAULTS_BY_ANYTHING:
+                        _log.error("the outcome of job %s cannot be recorded", reports[0].id, exc_info=error)
+                        return
+                    reports = [_unstorable(reports[0], error)]
+                    continue
             except Exception:  # noqa: BLE001 - whatever it is, the outcomes are not known to be recorded
                 # Let go unreported, its jobs would be held, and running, for as long as this worker lives.
                 _log.exception("a batch of reports failed; it is sent anew")
@@ -188,6 +197,14 @@ class Reporter:
                 emit(ReportRejected(one.id, one.claim, self._worker, verdict.reason or verdict.state or "unknown"))
         if len(reports) > len(rejected) and listeners:
             emit(ReportAccepted(len(reports) - len(rejected)))
+
+
+def _written(job: ClaimedJob, outcome: str, data: dict[str, Any] | None) -> Report:
+    """Return a report, of failure where its data have no JSON form: what nests too deep is not written."""
+    try:
+        return Report(job.id, job.claim, outcome, orjson.dumps(data) if data else None)
+    except (TypeError, ValueError, RecursionError) as error:
+        return _unstorable(Report(job.id, job.claim, outcome, None), error)
 
 
 def _unstorable(report: Report, error: Exception) -> Report:
