@@ -91,3 +91,17 @@ async def test_a_request_ends_at_its_bytes() -> None:
     outcomes = [await task for task in tasks]
     assert {outcome[1]["error"]["type"] for outcome in outcomes} == {"DeliveryNotStarted"}
     assert endpoint.room == 10
+
+
+async def test_a_job_that_cannot_be_written_fails_alone() -> None:
+    """It nests deeper than is written here; the other job of its request goes out, and is told of by itself."""
+    sender = Holding()
+    endpoint = Endpoint(PUSH, Wire(sender, ServiceKey(b"k" * 32), ""), lambda _: None)
+    tasks = delivering(endpoint, 1, '{"args": {"x": ' + "[" * 300 + "]" * 300 + "}}") + delivering(endpoint, 1)
+    await turns(sender, 1)
+    assert sender.kept[0][0] == 1
+    sender.kept[0][1].set_result(Sent(200, None, b'{"outcome": "succeeded"}', None, 0.1))
+    outcomes = [await task for task in tasks]
+    assert [outcome[0] for outcome in outcomes] == ["failed", "succeeded"]
+    assert outcomes[0][1]["error"]["type"] == "DeliveryNotStarted"
+    assert endpoint.under_way == 0

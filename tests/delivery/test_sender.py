@@ -243,3 +243,9 @@ def test_the_time_to_wait_is_read_as_seconds_or_a_date_and_bounded() -> None:
     assert _retry_after_s("Fri, 31 Dec 9999 23:59:59 GMT") == 86_400
     for said in (None, "", "soon", "-5", "1.5", "\u0661", "inf"):
         assert _retry_after_s(said) is None
+
+
+async def test_no_time_left_is_not_time_without_end() -> None:
+    """A request that may last 0 s ends at once; to the client underneath 0 means no limit."""
+    async with raw(silent) as (url, _), Sender(private=True) as sender, asyncio.timeout(3):
+        assert (await sender.post(url, b"{}", {}, timeout_s=0)).fault == "timeout"

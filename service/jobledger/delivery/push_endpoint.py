@@ -251,11 +251,19 @@ class Endpoint:
 
     async def _request(self, errands: Sequence[Errand]) -> None:
         push = self.push
-        first = errands[0].job
+        documents: list[orjson.Fragment] = []
         for errand in errands:
             errand.depart(push.max_run)
+            try:
+                documents.append(orjson.Fragment(orjson.dumps(self._document(errand))))
+            except (TypeError, ValueError, RecursionError):
+                errand.failed(DeliveryNotStarted("The delivery could not start: the job has no JSON form."))
+        errands = [errand for errand in errands if not errand.outcome.done()]
+        if not errands:
+            return
+        first = errands[0].job
         limit_s = max(errand.limit_s for errand in errands)
-        body = orjson.dumps({"queue": push.queue, "jobs": [self._document(errand) for errand in errands]})
+        body = orjson.dumps({"queue": push.queue, "jobs": documents})
         label = push_label(push.queue, push.tenant)
         kept = int(0 <= (datetime.now(UTC) - push.rotated_at).total_seconds() < SECRET_KEPT_S)
         secrets = signature.secrets(self._wire.key, label, push.generation, kept=kept)

@@ -30,6 +30,7 @@ HOST_CONNECTIONS: Final = 32
 """Connections to one host at a time: one endpoint that is slow does not take all that there may be."""
 
 _LEAST_STATUS: Final = 100
+_LEAST_S: Final = 0.001
 KEEP_ALIVE_S: Final = 4.0
 """Shorter than servers keep theirs (Node 5 s): a connection that ends as a request goes out costs that one."""
 
@@ -126,6 +127,8 @@ class Sender:
         if self._session is None:
             raise RuntimeError("A Sender is used inside `async with`.")
         began = time.perf_counter()
+        # To aiohttp 0 is no limit.
+        timeout_s = max(timeout_s, _LEAST_S)
         status: int | None = None
         retry_after_s: float | None = None
         content = b""
