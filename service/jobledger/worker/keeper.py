@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.errors import BadInput
 from jobledger.order.projections import built_in
@@ -15,6 +15,7 @@ from jobledger.store.recovery import open_store, take_snapshot
 from jobledger.store.tasks import end
 from jobledger.store.tick import TickResult, tick
 from jobledger.worker.housekeeping import Ticker, copy_when
+from jobledger.worker.lines import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Store
 
 _log = logging.getLogger("jobledger.worker")
+
+PATIENCE_S: Final = 60.0
+"""When a tick that was not answered is given up: the line may be dead, and nothing else would become due."""
 
 
 class Keeper:
@@ -72,7 +76,7 @@ class Keeper:
     async def _tick(self, after: UUID | None) -> TickResult:
         try:
             async with self._store.connection(ours=True) as connection:
-                return await tick(connection, self._store.shard, after)
+                return await patiently(connection, tick(connection, self._store.shard, after), PATIENCE_S)
         except BadInput as error:
             await mend(self._store, error, set())
             return TickResult(next=after)
