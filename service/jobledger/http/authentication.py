@@ -72,6 +72,9 @@ class Authentication:
             if key is None or not _is_within(claims, key):
                 raise _over()
             self._book.used(claims.key)
+        elif self._jwt is None or claims.tenant is None or claims.owner != claims.name:
+            # Nothing is looked up of a JWT: what was made with one is of its subject, in one tenant, or is forged.
+            raise _over()
         if claims.expires_at <= await self._book.now():
             raise _over()
         return claims.access()
