@@ -10,6 +10,7 @@ from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
 from pydantic import AwareDatetime, Field, model_validator
 
 from jobledger.errors import JobGone, UniqueTaken, WrongState
+from jobledger.http.bookmark import closed, marks_for, opened
 from jobledger.http.jobs import Cursor, Name, State, Whose
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
@@ -148,13 +149,14 @@ async def act_on_jobs(call: Call[None, ManyActs]) -> Verdicts:
         done = await _acted(call, body.act, body.ids, body.tenant, how)
         return Verdicts(verdicts=Counter(one.verdict for one in done))
     wanted = _wanted(call, body.filter or Filter())
+    marks = await marks_for(call, "acts", wanted.tenant)
     verdicts: Counter[str] = Counter()
-    cursor, until = body.cursor, time.monotonic() + WORKS_S
+    cursor, until = opened(marks, body.cursor), time.monotonic() + WORKS_S
     while True:
         some, cursor = await operate.act_on_some(service.store, body.act, wanted, cursor, **how)
         verdicts.update(one.verdict for one in some)
         if cursor is None or time.monotonic() > until or service.draining.is_set():
-            return Verdicts(verdicts=verdicts, next=cursor)
+            return Verdicts(verdicts=verdicts, next=closed(marks, cursor))
 
 
 @routes.post(

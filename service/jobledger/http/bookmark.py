@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from jobledger.errors import InvalidArgument
 
 if TYPE_CHECKING:
+    from jobledger.http.route import Call
     from jobledger.store.service_key import ServiceKey
 
 _MOST: Final = 64
@@ -41,3 +42,20 @@ class Bookmarks:
             raise InvalidArgument(
                 "The cursor is none of this list's.", hint="Send `next` of the page before."
             ) from None
+
+
+async def marks_for(call: Call[Any, Any], of: str, tenant: str | None) -> Bookmarks | None:
+    """Return what writes a list's cursors for who is bound to one owner; None for others: they get ids."""
+    if call.access.owner is None:
+        return None
+    return Bookmarks(await call.service.book.service_key(), of, tenant, call.access.owner)
+
+
+def opened(marks: Bookmarks | None, cursor: str | None) -> str | None:
+    """Return the place that a cursor means. Raises `InvalidArgument`: it is none of this list's."""
+    return cursor if marks is None or cursor is None else str(marks.read(cursor))
+
+
+def closed(marks: Bookmarks | None, following: str | None) -> str | None:
+    """Return the cursor of a place."""
+    return following if marks is None or following is None else marks.write(UUID(following))

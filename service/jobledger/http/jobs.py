@@ -10,6 +10,7 @@ from pydantic import Field
 
 from jobledger.errors import JobGone, MomentLost
 from jobledger.events.cloudevent import CloudEvent
+from jobledger.http.bookmark import closed, marks_for, opened
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
 from jobledger.order.filters import shown_by
@@ -113,19 +114,23 @@ async def list_jobs(call: Call[Listed, None]) -> Answer:
     All of a tenant's jobs in a state are found by index. Other filters look at the newest 10,000 finished jobs, and
     `stopped` says where they ended there: go on by `next`. The open jobs of one owner are always exact.
     """
-    asked = call.query
+    asked, tenant = call.query, call.access.tenant(call.query.tenant)
+    marks = await marks_for(call, "jobs", tenant)
     page = await call.service.client.jobs(
-        tenant=call.access.tenant(asked.tenant),
+        tenant=tenant,
         states=asked.state,
         queue=asked.queue,
         kind=asked.kind,
         owner=call.access.owner_of(asked.owner),
         tag=asked.tag,
         limit=asked.limit,
-        cursor=asked.cursor,
+        cursor=opened(marks, asked.cursor),
         as_of=asked.as_of,
         token=asked.token,
     )
+    if marks is not None:
+        # How many jobs were looked at, and at which that ended, tells of other owners' jobs.
+        page = page._replace(looked_at=len(page.jobs), next=closed(marks, page.next))
     return Answer(json_of(page))
 
 
