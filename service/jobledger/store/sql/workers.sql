@@ -5,5 +5,5 @@ select w.id, case when w.lease_until > t.now then 'alive' else 'lost' end as sta
 from (select jobledger.now() as now) as t
 cross join jobledger.workers as w
 cross join lateral (select pg_catalog.count(*)::int as held from (select from jobledger.running as r where r.worker = w.id limit 10000) as x) as h
-where w.shard = $1::smallint and w.stopped_at is null and ($2::text[] is null or w.tenants <@ $2) and (w.started_at, w.id) < ($3::timestamptz, $4::uuid)
+where w.shard = $1::smallint and w.stopped_at is null and ($2::text[] is null or (w.tenants <@ $2 and w.tenants <> '{}')) and (w.started_at, w.id) < ($3::timestamptz, $4::uuid)
 order by w.started_at desc, w.id desc limit $5::int
