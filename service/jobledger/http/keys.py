@@ -146,7 +146,7 @@ async def create_key(call: Call[None, NewKey]) -> MadeKey:
             roles=new.roles,
             tenants=_tenants(access, new, owner),
             owner=owner,
-            rate=_rate(access, new.rate),
+            rate=_rate(access, new.rate, call.service.settings.http_rate),
             expires_at=_end(access, new.expires_at),
             actor=access.name,
             reason=new.reason,
@@ -264,10 +264,10 @@ def _tenants(access: Access, new: NewKey, owner: str | None) -> list[str] | None
     return [name for name in new.tenants if access.tenant(name)]
 
 
-def _rate(access: Access, rate: int | None) -> int | None:
-    if access.rate is None:
-        return rate
-    if rate is not None and rate > access.rate:
+def _rate(access: Access, rate: int | None, default: int) -> int | None:
+    # The service's rate bounds a key without one of its own; who is of every tenant may give more than that.
+    most = access.rate or (default if access.tenants is not None else 0)
+    if rate is not None and most and rate > most:
         raise _fault("rate", "at most that of the key that makes it")
     return rate or access.rate
 
