@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _KNOWN_FOR_S: Final = 60.0
 _UNKNOWN_FOR_S: Final = 5.0
 _KINDS_LIMIT: Final = 10_000
+_NAME_MOST: Final = 128
 
 
 class Catalogue:
@@ -32,6 +33,9 @@ class Catalogue:
 
         What is to be asked is asked on `conn`, where there is one.
         """
+        if len(name) > _NAME_MOST:
+            # No kind has such a name. Whoever may enqueue could fill the memory with them.
+            return None
         until, found = self._seen.get(name, (0.0, None))
         if time.monotonic() < until:
             return found
