@@ -37,7 +37,7 @@ def masked(schema: Mapping[str, Any] | None, args: Any) -> Any:
     """
     if not schema:
         return args
-    return _apply(schema, args, schema.get("$defs", {}), _DEPTH_LIMIT)
+    return _apply(schema, args, _named(schema.get("$defs")), _DEPTH_LIMIT)
 
 
 def _apply(schema: Any, value: Any, definitions: Mapping[str, Any], depth: int) -> Any:
@@ -51,17 +51,26 @@ def _apply(schema: Any, value: Any, definitions: Mapping[str, Any], depth: int) 
         target = definitions.get(str(schema["$ref"]).rpartition("/")[2])
         value = _apply(target, value, definitions, depth - 1)
     for branches in ("anyOf", "oneOf", "allOf"):
-        for branch in schema.get(branches, ()):
+        for branch in _listed(schema.get(branches)):
             value = _apply(branch, value, definitions, depth - 1)
     if isinstance(value, dict):
-        known = schema.get("properties", {})
+        known = _named(schema.get("properties"))
         others = schema.get("additionalProperties")
         return {key: _apply(known.get(key, others), item, definitions, depth - 1) for key, item in value.items()}
     if isinstance(value, list):
-        first: list[Any] = schema.get("prefixItems", [])
+        first = _listed(schema.get("prefixItems"))
         rest = schema.get("items")
         return [
             _apply(first[place] if place < len(first) else rest, item, definitions, depth - 1)
             for place, item in enumerate(value)
         ]
     return value
+
+
+def _named(part: Any) -> dict[str, Any]:
+    # What was registered from another language need not be a schema at all; readers are not to suffer for it.
+    return part if isinstance(part, dict) else {}
+
+
+def _listed(part: Any) -> list[Any]:
+    return part if isinstance(part, list) else []

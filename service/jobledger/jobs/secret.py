@@ -130,11 +130,15 @@ def holds_hidden_secret(schema: Any) -> bool:
 
 def secret_fields(schema: Mapping[str, Any]) -> frozenset[str]:
     """Return the names of the secret arguments that a kind's JSON Schema declares."""
-    return frozenset(name for name, part in schema.get("properties", {}).items() if _marked(part))
+    named = schema.get("properties")
+    return frozenset(name for name, part in named.items() if _marked(part)) if isinstance(named, dict) else frozenset()
 
 
 def _marked(part: Any) -> bool:
-    return isinstance(part, dict) and (bool(part.get("x-secret")) or any(map(_marked, part.get("anyOf", ()))))
+    if not isinstance(part, dict):
+        return False
+    branches = part.get("anyOf")
+    return bool(part.get("x-secret")) or (isinstance(branches, list) and any(map(_marked, branches)))
 
 
 def refuse_plain(schema: Mapping[str, Any], args: Mapping[str, Any]) -> None:
