@@ -38,8 +38,13 @@ _V4_NOT: Final = tuple(
     for one in ("192.0.0.0/24", "192.88.99.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.175.48.0/24")
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-_METADATA: Final = frozenset({ipaddress.IPv4Address("168.63.129.16")})
-"""A cloud's own server under a public address."""
+_METADATA: Final = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+    )
+)
+"""Clouds' own servers, which tell secrets, under addresses that are not link-local."""
 
 
 class GateError(OSError):
