@@ -110,7 +110,13 @@ async def test_a_jwt_is_an_owner_with_tenants_and_roles_or_nothing(store: Store,
         short_key = RSAKey.generate_key(1024, {"kid": "short"}, private=True)
     listed = orjson.loads(key_set(RSA, EC, ED, short_key))["keys"]
     secret = base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")
-    spoilt = [{"kty": "oct", "kid": "o", "k": secret}, {"kty": "RSA", "kid": "x"}, {"kty": "EC", "crv": "P-256"}, 5]
+    spoilt = [
+        {"kty": "oct", "kid": "o", "k": secret},
+        {"kty": "RSA", "kid": "x"},
+        {"kty": "EC", "crv": "P-256"},
+        {"kty": []},
+        5,
+    ]
     path.write_bytes(orjson.dumps({"keys": [*listed, *spoilt]}))
     named = {"jwt_keys": str(path), "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
     async with serving(store, None, **named) as (session, _):

@@ -243,7 +243,8 @@ def _usable(raw: bytes) -> tuple[_Key, ...]:
         raise ValueError
     found = []
     for one in listed:
-        algorithm = _ALGORITHM_OF.get((one.get("kty"), one.get("crv"))) if isinstance(one, dict) else None
+        form = (one.get("kty"), one.get("crv")) if isinstance(one, dict) else (None, None)
+        algorithm = _ALGORITHM_OF.get(form) if all(isinstance(part, str | None) for part in form) else None
         stated = one.get("alg", algorithm) if algorithm is not None else None
         if algorithm is None or one.get("use", "sig") != "sig" or algorithm not in (stated, _NAMES.get(str(stated))):
             continue
