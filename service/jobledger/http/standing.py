@@ -112,17 +112,25 @@ class Standings:
         return standing
 
     async def _read(self, event: Event) -> Standing | None:
-        async with self._store.connection(ours=True) as connection:
-            try:
-                # Versions are dense: so many events are those up to this one.
-                history = await job_history(
-                    connection, self._store.shard, event.stream_id, heartbeats=False, limit=event.version
-                )
-            except (NotFound, JobGone):
-                return None
         standing: Standing | None = None
-        for one in history:
-            standing = Standing.after(standing, one)
+        read = 0
+        async with self._store.connection(ours=True) as connection:
+            while read < event.version:
+                try:
+                    # Versions are dense: so many events are those up to this one; a page has not always all of them.
+                    history = await job_history(
+                        *(connection, self._store.shard, event.stream_id),
+                        heartbeats=False,
+                        after=read,
+                        limit=event.version - read,
+                    )
+                except (NotFound, JobGone):
+                    return None
+                if not history:
+                    return None
+                for one in history:
+                    standing = Standing.after(standing, one)
+                read = history[-1].version
         return standing
 
     def _keep(self, standing: Standing) -> None:
