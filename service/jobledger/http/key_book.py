@@ -155,7 +155,9 @@ class KeyBook:
             async with self._store.connection(ours=True) as connection:
                 await keys.note_used(connection, self._store.shard, ago)
         except (JobledgerError, OSError):
-            self._used = used | self._used
+            # The latest of them, as many as one note takes: more would be refused for ever.
+            both = used | self._used
+            self._used = dict(sorted(both.items(), key=lambda one: one[1])[-KNOWN_MOST:])
             raise
 
     async def _look_up(self, which: bytes | UUID) -> keys.FoundKey | None:
