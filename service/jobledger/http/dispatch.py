@@ -79,6 +79,8 @@ async def _answered(service: Service, route: Route, request: web.Request) -> web
         request[ASKS] = access
         service.count(access)
         access.require(*route.needs)
+    elif route.first is not None:
+        await route.first(service, request)
     query: Any = None if route.query is None else intake.read_query(route.query, request)
     body: Any = None if route.body is None else await intake.read_body(route.body, request, route.takes)
     given = await route.handler(Call(service, request, access, query, body))

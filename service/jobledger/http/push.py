@@ -34,6 +34,8 @@ from jobledger.store.roles import Role
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aiohttp import web
+
     from jobledger.http.route import Call
     from jobledger.http.service import Service
     from jobledger.store.pool import Connection
@@ -143,9 +145,15 @@ async def remove_push(call: Call[Removal, None]) -> Answer:
     return Answer()
 
 
+async def _must_have_token(service: Service, request: web.Request) -> None:
+    """Refuse who has no token before the body is taken in: strangers are not to fill the memory."""
+    PushToken.read(await service.book.service_key(), request.match_info["token"])
+
+
 @routes.post(
     "/v1/pushed/{token}",
     public=True,
+    first=_must_have_token,
     body=Told,
     answer=document_of(Verdict),
     errors=(Unauthenticated, TooLarge, NotOpen),
@@ -161,7 +169,7 @@ async def report_pushed(call: Call[None, Told]) -> Answer:
     token = PushToken.read(await service.book.service_key(), call.name("token"))
     if call.body.outcome == "accepted":
         raise InvalidFields(detail={"fields": [{"field": "outcome", "rule": "accepted is for answers to a delivery"}]})
-    outcome = report_of(call.body, token.retry_in)
+    outcome = report_of(call.body, token.retry_in, await service.book.now())
     try:
         data = orjson.dumps(outcome[1]) if outcome[1] else None
     except (TypeError, ValueError):

@@ -90,7 +90,8 @@ class Route:
     `needs`: any of these roles (none: any key; `public`: no key at all). `answer` is the model or type of the body,
     `media` what it is sent as, `status` that of success, `also` other ones; `errors` those of this package that it may
     answer with beside those that every route may. `cached`: answers carry an ETag and may be compressed. `headers`:
-    those of the request that it looks at, by name, with what they mean.
+    those of the request that it looks at, by name, with what they mean. `first`: what a public route asks before the
+    body is taken in.
     """
 
     method: str
@@ -109,6 +110,7 @@ class Route:
     takes: str = JSON
     also: tuple[int, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    first: Callable[[Service, web.Request], Awaitable[None]] | None = None
 
     @property
     def name(self) -> str:
