@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobledger.events import Event
+    from jobledger.jobs.door import EventFeed as Feed
     from jobledger.order.hub import Hub
-    from jobledger.order.reader import Feed
     from jobledger.store.pool import Store
 
     Fact = tuple[UUID, int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import asyncpg
@@ -24,7 +24,7 @@ from .stress import Writers, nothing_amiss, seal_all, sealing
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobledger.order.reader import Feed
+    from jobledger.jobs.door import EventFeed as Feed
     from jobledger.store.pool import Connection, Store
 
 # One stream of a tenant's own, long enough for a difference in parts; no job, so that opening has nothing to fold.
@@ -67,7 +67,7 @@ async def _both(monkeypatch: pytest.MonkeyPatch, client: Client, **wanted: Any) 
     _choose(monkeypatch, "the own streams")
     feed = client.events(live=False, **wanted)
     found = await _all(feed)
-    assert feed._own._from is not None, "the own streams were read"
+    assert cast("Any", feed)._own._from is not None, "the own streams were read"
     assert found == walked
     return walked
 

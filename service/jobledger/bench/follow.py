@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jobledger.bench.measurement import Bench
-    from jobledger.order.reader import Feed
+    from jobledger.jobs.door import EventFeed as Feed
 
 _PATIENCE_S: Final = 30.0
 _LOOKS: Final = 20
