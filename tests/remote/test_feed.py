@@ -13,12 +13,13 @@ from jobledger.errors import FeedReset, InvalidArgument, Unavailable, Unreachabl
 from jobledger.http.access import Access
 from jobledger.http.server import listening
 from jobledger.http.service import Service
-from jobledger.jobs import Client
+from jobledger.jobs import App, Client
 from jobledger.order.cursor import Cursors, Place
 from jobledger.order.kinds import Kinds
 from jobledger.remote import feed as feeds
 from jobledger.settings import Settings
 from jobledger.store.roles import Role
+from jobledger.testing import drain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -226,3 +227,23 @@ async def test_a_replay_may_be_silent_for_longer(store: Store, monkeypatch: pyte
         await _seal(store)
         async with Client(url=f"http://127.0.0.1:{port}", key="jl_key") as client, asyncio.timeout(5):
             assert len([one async for one in client.replay(kind="noop")]) == 1
+
+
+async def test_numbers_are_told_whole(store: Store) -> None:
+    """A result of more than 64 bits is the same by either way: in a history, a feed and a replay."""
+    app = App()
+
+    @app.job()
+    async def vast() -> int:
+        return 10**30
+
+    async with serving(store) as (_, port), Client(url=f"http://127.0.0.1:{port}", key="jl_key") as client:
+        direct = Client(store, app=app)
+        job = await vast.using(client=direct).enqueue()
+        await drain(app, store)
+        await _seal(store)
+        for asked in (direct, client):
+            told = [await asked.history(job.id), [one async for one in asked.events(live=False)]]
+            told.append([one.event async for one in asked.replay()])
+            found = [one.data for events in told for one in events if one.type == "job.succeeded"]
+            assert [(data or {}).get("result") for data in found] == [10**30] * 3

@@ -128,8 +128,7 @@ class ServiceDoor:
         wait_s = min(wait_s, RESULT_WAIT_S)
         query = {"tenant": tenant, "wait_s": wait_s}
         reply = await self._ask("GET", path_of("jobs", job, "result"), query=query, wait_s=wait_s)
-        # A result may hold numbers longer than the faster parser keeps.
-        found = pydantic_core.from_json(reply.body)
+        found = reply.exact()
         result = found.get("result")
         return read(Outcome, found | {"result": None if result is None else pydantic_core.to_json(result).decode()})
 
@@ -152,7 +151,7 @@ class ServiceDoor:
     async def history(self, job: UUID, tenant: str | None, heartbeats: bool) -> list[Event]:
         """Return every event of a job."""
         query = {**_texts(tenant=tenant), "heartbeats": heartbeats, "limit": HISTORY_MAX}
-        found = (await self._ask("GET", path_of("jobs", job, "history"), query=query)).json()
+        found = (await self._ask("GET", path_of("jobs", job, "history"), query=query)).exact()
         return [read_event(one).event() for one in found["events"]]
 
     async def tenant(self, tenant: str, since: datetime | None, until: datetime | None, token: bool) -> TenantStatus:

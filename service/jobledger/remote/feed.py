@@ -8,7 +8,7 @@ import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import orjson
+import pydantic_core
 
 from jobledger.errors import Busy, FeedReset, InvalidArgument, MalformedEvent, RateLimited, Unavailable, Unreachable
 from jobledger.events.cloudevent import read_event
@@ -79,8 +79,9 @@ class Lines:
             if not line:
                 continue
             try:
-                found: dict[str, Any] = orjson.loads(line)
-            except orjson.JSONDecodeError:
+                # Data may hold numbers longer than the faster parser keeps.
+                found: dict[str, Any] = pydantic_core.from_json(line)
+            except ValueError:
                 await self.close()
                 raise MalformedEvent("A line of the service's stream is no JSON.") from None
             return found
