@@ -18,6 +18,7 @@ from jobledger.http.frames import Streams
 from jobledger.http.resources import routes_of
 from jobledger.http.service import PARTS
 from jobledger.ids import new_id
+from jobledger.store import jobs_read
 from jobledger.store.roles import Role
 from jobledger.testing import drain
 
@@ -227,7 +228,9 @@ def test_a_resource_that_could_not_be_served_is_refused_where_it_is_declared() -
         routes_of(app, [route for part in PARTS for route in part.all])
 
 
-async def test_a_resource_is_followed_in_its_own_fields_by_its_owner_only(store: Store, serving: Any) -> None:
+async def test_a_resource_is_followed_in_its_own_fields_by_its_owner_only(
+    store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each change with a cursor, from which another stream goes on; nothing of other kinds, owners and tenants."""
     app = _app()
     async with serving(store, app=app) as (session, service):
@@ -255,8 +258,9 @@ async def test_a_resource_is_followed_in_its_own_fields_by_its_owner_only(store:
         assert ([one["result"] for one in told[:3]], told[3]["result"]["site"]) == ([None] * 3, "a")
         assert told[3] == (await ask("ada", "GET", f"/v1/launches/{made['id']}"))[1]
         assert set(told[0]) == set(LaunchView.model_fields)
-        # A process that begins in the middle reads what came before.
+        # A process that begins in the middle reads what came before, in pages.
         service.streams = Streams()
+        monkeypatch.setattr(jobs_read, "HISTORY_MAX", 2)
         assert (await followed("ada", **{"Last-Event-ID": ids[1]}))[1] == told[2:]
         assert (await followed("bob"))[1] == (await followed("other"))[1] == []
         assert (await followed("mute"))[1] == told

@@ -41,6 +41,7 @@ from jobledger.http.key_book import ASKS, KeyBook
 from jobledger.http.openapi import describe
 from jobledger.http.rate import Rates
 from jobledger.http.reference_page import page
+from jobledger.http.route import NDJSON, SSE
 from jobledger.http.stream import Streams
 from jobledger.http.workroom import Workroom
 from jobledger.jobs.catalogue import Catalogue
@@ -64,6 +65,7 @@ IDLE_S: Final = 75.0
 """Seconds that a connection may take for its next request, from the end of the last to the end of its head."""
 LINGER_S: Final = 2.0
 """Seconds for which the rest of a refused body is taken in, so that its sender reads the answer."""
+_STREAMS: Final = {SSE, NDJSON}
 PARTS: Final = (
     enqueue.routes,
     acts.routes,
@@ -128,7 +130,11 @@ class Service:
             handler_args={"access_log": None, "keepalive_timeout": IDLE_S, "lingering_time": LINGER_S},
         )
         for route in self.routes:
-            self.application.router.add_route(route.method, route.path, serving(self, route), expect_handler=expecting)
+            handler = serving(self, route)
+            # HEAD is GET without the body; a stream is nothing else.
+            also = ["HEAD"] if route.method == "GET" and _STREAMS.isdisjoint(route.media) else []
+            for method in [route.method, *also]:
+                self.application.router.add_route(method, route.path, handler, expect_handler=expecting)
         for path, methods in shadowed(self.routes).items():
             self.application.router.add_route("*", path, refusing(methods), expect_handler=expecting)
         # In the place of a middleware, which every request would pay for.
