@@ -9,17 +9,22 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from aiohttp import web
 
-from jobledger import App
+from jobledger import App, Client
 from jobledger.http import waiting as waiting_room
 from jobledger.http.access import Access
+from jobledger.remote.link import ServiceCalls
 from jobledger.store.roles import Role
 from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     import aiohttp
 
     from jobledger.store.pool import Store
+    from jobledger.testing.clock import Clock
 
 JSON = {"Content-Type": "application/json"}
 WORK = frozenset({Role.WORK})
@@ -173,6 +178,103 @@ async def test_waiting_claims_hear_of_jobs_and_share_their_looks(
         assert len(await answered) == 1
         assert time.monotonic() - began < 5
         assert service.work.lobby.looks - before < 10
+
+
+async def test_a_claim_whose_wait_ends_just_before_its_look_takes_nothing(
+    store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was answered with nothing: what it took would be nobody's, and be running for as long as its worker lives."""
+    async with serving(store) as (session, service):
+        hand = await Hand(session).register()
+
+        async def show(_: UUID, idle: bool) -> bool:
+            if idle:
+                await fill(store)
+                (desk,) = service.work.desks
+                desk.under_way[1].expire()
+            return idle
+
+        monkeypatch.setattr(service.work.lobby, "say_idle", show)
+        async with asyncio.timeout(10):
+            assert await hand.claim(wait_s=30) == []
+        assert len(await hand.claim()) == 1
+
+
+async def test_a_place_that_comes_free_does_not_wait_for_other_queues(
+    store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim that waits at the service leaves out a queue that was full when it was sent: it is asked anew.
+
+    A claim that is about to be sent when the worker stops is not: it would wait, and the worker for it.
+    """
+    monkeypatch.setattr(ServiceCalls, "ahead_s", 0.0)  # nothing is asked for ahead, as where jobs last for seconds
+    app = App()
+    begun: asyncio.Queue[int] = asyncio.Queue()
+    go_on = asyncio.Event()
+
+    @app.job(queue="narrow")
+    async def one_at_a_time(n: int) -> None:
+        begun.put_nowait(n)
+        await go_on.wait()
+
+    async with serving(store) as (session, service), Client(store, app=app) as client:
+        await client.register()
+        await client.enqueue_many([app.kind("one_at_a_time").call(n) for n in range(2)])
+        url = str(session._base_url).rstrip("/")
+        worker = Worker(app, url=url, queues={"narrow": 1, "wide": None}, concurrency=4)
+        async with worker:
+            async with asyncio.timeout(10):
+                await begun.get()
+                desks = service.work.desks
+                while not any(one.waits for desk in desks for one in desk.under_way.values()):  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.005)
+            began = time.monotonic()
+            go_on.set()
+            await begun.get()
+        assert time.monotonic() - began < 10
+
+
+async def test_a_heartbeat_without_a_number_goes_by_the_databases_clock(
+    store: Store, serving: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes whose own clocks are an hour apart renew the same lease."""
+    async with serving(store) as (session, _), serving(store) as (elsewhere, _):
+        hand, other = await Hand(session).register(), Hand(elsewhere)
+        other.id = hand.id
+        _, first = await hand.does("heartbeat")
+        await clock.advance(seconds=5)
+        monkeypatch.setattr(time, "time", lambda: 1_700_000_100.0)
+        _, second = await other.does("heartbeat")
+        assert second["lease_until"] > first["lease_until"]
+
+
+async def test_a_claim_that_is_asked_again_does_not_wait_once_it_is_to_end() -> None:
+    """A worker stops while a service that was away comes back: the claim under way is settled, and waits no more."""
+    asked: list[dict[str, Any]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(await request.json())
+        return web.json_response({"jobs": []}, status=503 if len(asked) == 1 else 200)
+
+    application = web.Application()
+    application.router.add_post("/{path:.*}", answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    calls = ServiceCalls(url, None, kinds=["noop"], queues=None, tenants=None, lease_s=30, patience_s=5)
+    try:
+        await calls.tell([])
+        claim = asyncio.ensure_future(calls.claim(uuid4(), 1, 1, held={}, free=None, timeout_s=None))
+        async with asyncio.timeout(5):
+            while not asked or calls._waiting:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0)
+            calls.hurry()
+            assert await claim == []
+        assert ["wait_s" in one for one in asked] == [True, False]
+    finally:
+        await calls.disconnect()
+        await runner.cleanup()
 
 
 async def test_a_draining_service_lets_waiting_claims_go(store: Store, serving: Any) -> None:

@@ -164,6 +164,9 @@ class _Line:
         try:
             while (first := await self._first()) is not None:
                 await self._show(first)
+                if not first.waits:
+                    # Its wait has ended meanwhile: it was answered with nothing, and what it took would be lost.
+                    continue
                 self._told = False
                 if await self._look(first):
                     self._vain = 0

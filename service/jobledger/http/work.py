@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -142,8 +141,9 @@ async def claim_job(call: Call[None, OneClaim]) -> Answer:
 async def heartbeat_worker(call: Call[None, Beat]) -> Renewed:
     """Renew the lease, and hear what became of the jobs that the worker holds."""
     desk, asked = await _desk(call), call.body
-    # Without a number the clock gives one: it is above the last, and no heartbeat of the same second is needed.
-    beat = asked.beat or int(time.time()) - _BEATS_SINCE
+    # Without a number the database's clock gives one: it is above the last, whichever process was asked then, and no
+    # heartbeat of the same second is needed.
+    beat = asked.beat or max(1, int((await call.service.book.now()).timestamp()) - _BEATS_SINCE)
     async with call.service.store.connection(ours=True) as connection:
         renewed = await heartbeat(
             connection,

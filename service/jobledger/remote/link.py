@@ -112,6 +112,7 @@ class ServiceCalls:
         self.service = (url, key)
         self._service = ServiceConnection(url, key, timeout_s=patience_s, patience_s=patience_s)
         self._waiting: set[asyncio.Task[Reply]] = set()
+        self._hurries = 0
 
     async def tell(self, kinds: Sequence[StatedKind]) -> list[str]:
         """Connect, tell the service the app's kinds, and return those that this key may not register.
@@ -223,6 +224,7 @@ class ServiceCalls:
 
     def hurry(self) -> None:
         """End the claims that wait: each is asked for once more, without waiting, and so loses nothing."""
+        self._hurries += 1
         for task in self._waiting:
             task.cancel()
 
@@ -237,9 +239,10 @@ class ServiceCalls:
         """Ask for jobs, again under the same number while the answer is lost or the service is away."""
         until = time.monotonic() + self.patience_s
         pause_s = _PAUSE_S[0]
+        hurries = self._hurries
         while True:
             try:
-                return await self._waited(path, said, waits_s)
+                return await self._waited(path, said, waits_s if hurries == self._hurries else 0.0)
             except Unavailable as error:
                 if not _passes(error) or time.monotonic() + pause_s >= until:
                     raise

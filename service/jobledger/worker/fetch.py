@@ -72,10 +72,12 @@ class Fetcher:
         poll_s: float = _POLL_S,
         idle: IdleFlag | None = None,
         ahead_s: float = AHEAD_S,
+        hurry: Callable[[], None] | None = None,
     ) -> None:
         """Prepare. A call that ends in an error is given up; a late answer to it is thrown away.
 
-        `ahead_s` is about what a claim and a report take: jobs that end within it are asked for ahead.
+        `ahead_s` is about what a claim and a report take: jobs that end within it are asked for ahead. `hurry` ends the
+        claims that wait for jobs on the other side.
         """
         self._pool = pool
         self._claim = claim
@@ -87,6 +89,7 @@ class Fetcher:
         self._poll_s = poll_s
         self._idle = idle
         self._ahead_s = ahead_s
+        self._hurry = hurry
         self._owed: str | None = None
         self._rhythm = "timer"
         self._vain = 0
@@ -165,6 +168,9 @@ class Fetcher:
                 if timer <= 0:
                     self._call(min(max(1, room // 2) if first and not self._calls else room, _CLAIM_LIMIT))
                     continue
+            elif self._hurry is not None and self._calls and room > 0 and self._places.freed:
+                # A claim that waits for other queues would leave this one's place empty for as long as it waits.
+                self._hurry()
             try:
                 async with asyncio.timeout(_BUSY_S if full else timer):
                     await self._wake.wait()
@@ -230,6 +236,9 @@ class Fetcher:
         began = time.monotonic()
         answered = False
         try:
+            if self.stopping:
+                # Sent now it might wait for jobs, and the worker's end for it.
+                return
             jobs = await self._answer(home, n, call, asked, cause)
             answered = jobs is not None
             if jobs is None:

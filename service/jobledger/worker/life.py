@@ -188,6 +188,7 @@ class Life:
             poll_s=self._manner.poll_s,
             idle=self.sides.idle,
             ahead_s=self._link.ahead_s,
+            hurry=self._link.hurry,
         )
 
     async def _end(self, fetching: asyncio.Task[None], sides: list[asyncio.Task[None]]) -> None:
