@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import orjson
 import pytest
 from aiohttp import web
 
 from jobledger import App
+from jobledger.delivery.push_token import PushToken
 from jobledger.errors import Conflict
 from jobledger.http.access import Access
 from jobledger.http.push import pushing
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from jobledger.store.pool import Store
+    from jobledger.testing.clock import Clock
 
 ENDS = "select stream_id::text as id, count(*) as n from jobledger.events where type = 'job.succeeded' group by 1"
 OPEN = """
@@ -453,3 +457,23 @@ async def test_jobs_survive_the_death_of_the_service_that_delivered_them(store: 
             types = await connection.fetch("select type::text as type, count(*) as n from jobledger.events group by 1")
         counted = {row["type"]: row["n"] for row in types}
         assert (counted["job.lease_expired"], counted["job.claimed"], counted["job.succeeded"]) == (10, 20, 10)
+
+
+async def test_a_snooze_by_a_token_goes_by_the_databases_clock(store: Store, serving: Any, clock: Clock) -> None:
+    """The service's own clock is a day behind: the job waits for an hour all the same."""
+    await clock.advance(days=1)
+    await register(store)
+    await enqueue(store, 1)
+    async with serving(store) as (session, service):
+        async with session.post("/v1/workers", json={"kinds": ["call"]}) as answer:
+            worker = (await answer.json())["worker"]
+        async with session.post(f"/v1/workers/{worker}/claim", json={"call": 1}) as answer:
+            (job,) = (await answer.json())["jobs"]
+        token = PushToken(UUID(worker), UUID(job["id"]), job["claim"], int(time.time()) + 60, None)
+        path = f"/v1/pushed/{token.sign(await service.book.service_key())}"
+        async with session.post(path, json={"outcome": "snoozed", "delay": 3600}) as answer:
+            assert (await answer.json())["verdict"] == "accepted"
+        async with store.connection() as connection:
+            waits = await connection.fetchval("select run_at - jobledger.now() from jobledger.waiting")
+        assert waits is not None
+        assert 3500 < waits.total_seconds() < 3700
