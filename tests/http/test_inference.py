@@ -17,6 +17,7 @@ from jobledger.http.access import Access
 from jobledger.http.authentication import Authentication
 from jobledger.http.key_book import KeyBook
 from jobledger.http.token import Claims, written
+from jobledger.jobs import masking
 from jobledger.jobs.client import Client
 from jobledger.settings import Settings
 from jobledger.store import jobs_read, keys
@@ -185,3 +186,12 @@ async def test_what_may_be_got_may_be_asked_for_without_its_body(store: Store, s
                 assert asked.headers.get("ETag") == got.headers.get("ETag")
         async with session.head("/v1/events") as asked:
             assert (asked.status, asked.headers["Allow"]) == (405, "GET")
+
+
+def test_a_schema_that_refers_to_itself_twice_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each step would double the work, and one look at a job would hold up the process for ever."""
+    monkeypatch.setattr(masking, "_DEPTH_LIMIT", 8)
+    again = {"$ref": "#/$defs/a"}
+    marked = {"properties": {"hush": {"x-masked": True}}}
+    schema = {"$defs": {"a": {"allOf": [again, again, marked]}}, **again}
+    assert masking.masked(schema, {"hush": 1, "site": 2}) == {"hush": masking.MASK, "site": 2}

@@ -40,7 +40,11 @@ def masked(schema: Mapping[str, Any] | None, args: Any) -> Any:
     return _apply(schema, args, _named(schema.get("$defs")), _DEPTH_LIMIT)
 
 
-def _apply(schema: Any, value: Any, definitions: Mapping[str, Any], depth: int) -> Any:
+def _apply(
+    schema: Any, value: Any, definitions: Mapping[str, Any], depth: int, followed: set[str] | None = None
+) -> Any:
+    # `followed`: definitions that were applied to this very value; one that leads back to itself would never end.
+    followed = set() if followed is None else followed
     if depth == 0:
         return MASK
     if not isinstance(schema, dict):
@@ -48,11 +52,13 @@ def _apply(schema: Any, value: Any, definitions: Mapping[str, Any], depth: int) 
     if schema.get("x-masked"):
         return MASK
     if "$ref" in schema:
-        target = definitions.get(str(schema["$ref"]).rpartition("/")[2])
-        value = _apply(target, value, definitions, depth - 1)
+        name = str(schema["$ref"]).rpartition("/")[2]
+        if name not in followed:
+            followed.add(name)
+            value = _apply(definitions.get(name), value, definitions, depth - 1, followed)
     for branches in ("anyOf", "oneOf", "allOf"):
         for branch in _listed(schema.get(branches)):
-            value = _apply(branch, value, definitions, depth - 1)
+            value = _apply(branch, value, definitions, depth - 1, followed)
     if isinstance(value, dict):
         known = _named(schema.get("properties"))
         others = schema.get("additionalProperties")
