@@ -26,6 +26,7 @@ from jobledger.store.pushes import set_push
 from jobledger.store.roles import Role
 from jobledger.testing import FakeEndpoint
 from jobledger.worker.keeper import Keeper
+from jobledger.worker.link import Link
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -477,3 +478,35 @@ async def test_a_snooze_by_a_token_goes_by_the_databases_clock(store: Store, ser
             waits = await connection.fetchval("select run_at - jobledger.now() from jobledger.waiting")
         assert waits is not None
         assert 3500 < waits.total_seconds() < 3700
+
+
+@pytest.mark.slow
+async def test_what_changes_while_its_worker_begins_counts_too(
+    store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that is set twice in a row has the places of the second time."""
+    may_begin, together = asyncio.Event(), asyncio.Barrier(5)
+    begin = Link.begin
+
+    async def begun(link: Link, app: App) -> None:
+        await may_begin.wait()
+        await begin(link, app)
+
+    async def handler(_: Mapping[str, Any]) -> None:
+        await together.wait()
+
+    monkeypatch.setattr(Link, "begin", begun)
+    await register(store, limit_s=60)
+    async with FakeEndpoint(handler) as endpoint, pushed(serving, store) as (session, service):
+        await put(session, url=endpoint.url, max_run=60, concurrency=1)
+        async with asyncio.timeout(10):
+            while not service.pusher._crews:  # noqa: ASYNC110 - made by its own loop
+                await asyncio.sleep(0.005)
+            await put(session, url=endpoint.url, max_run=60, concurrency=5)
+            endpoints = service.pusher._endpoints
+            while [one.push.concurrency for one in endpoints.values()] != [5]:  # noqa: ASYNC110 - changed by it, too
+                await asyncio.sleep(0.005)
+        may_begin.set()
+        await enqueue(store, *range(5))
+        async with asyncio.timeout(15):
+            await reaches(store, "select count(*)::int from jobledger.finished", 5)

@@ -105,15 +105,24 @@ class Crew:
     def know(self, policies: Mapping[str, RetryPolicy]) -> None:
         """Go by these policies from now on; they are of the same kinds."""
         self._policies = policies
+        # A push may have been changed while this worker began.
+        self._fit()
 
     def opened(self, endpoint: Endpoint) -> None:
         """Ask for as many jobs of a queue as its endpoint has room for now."""
         queue = endpoint.push.queue
         if self._endpoints.get(queue) is endpoint:
             self._room[queue] = endpoint.room
+            self._fit()
             if self._ready.is_set():
-                self.pool.concurrency = max(1, sum(one.push.concurrency for one in self._endpoints.values()))
                 self._life.fetcher.worth()
+
+    def _fit(self) -> None:
+        """Have a slot for each job that the endpoints may have under way."""
+        most = max(1, sum(one.push.concurrency for one in self._endpoints.values()))
+        if self._ready.is_set() and self.pool.concurrency != most:
+            self.pool.concurrency = most
+            self._life.fetcher.worth()
 
     def stop(self, reason: str, *, hurry: bool = False) -> None:
         """Claim no more, and end when nothing is under way; `hurry`: hand back what is."""
