@@ -345,3 +345,14 @@ async def test_a_readers_question_for_its_tenant_reads_its_rows_only(role: str, 
 
 def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
     return [plan, *(node for child in plan.get("Plans", []) for node in _nodes(child))]
+
+
+async def test_who_only_reads_cannot_sign_as_the_service(desk: Desk) -> None:
+    """The key that tokens and signatures are derived from is for those that serve, and is not that of cursors."""
+    granted = "select has_function_privilege($1, 'jobledger.service_key()', 'execute')"
+    may = {
+        role: await desk.sql.fetchval(granted, f"jobledger_{role}")
+        for role in ("reader", "producer", "worker", "operator")
+    }
+    assert may == {"reader": False, "producer": False, "worker": True, "operator": True}
+    assert await desk.sql.fetchval("select jobledger.service_key() <> jobledger.cursor_key()")

@@ -260,6 +260,7 @@ CASES: dict[str, list[tuple[str, str]]] = {
         )
     ],
     "cursor_key": [("select jobledger.cursor_key() is null, $1::text is null", "tenant")],
+    "service_key": [("select jobledger.service_key() is null, $1::text is null", "tenant")],
     # The keys of the service are everybody's: refused to who is bound to tenants.
     "key_create": [
         (

@@ -861,5 +861,5 @@ ACTS: Final = {
 }
 """The data that each act refuses."""
 
-WITHOUT_ARGUMENTS: Final = {"now", "answered_at", "caller", "my_tenants", "every_tenant", "cursor_key"}
+WITHOUT_ARGUMENTS: Final = {"now", "answered_at", "caller", "my_tenants", "every_tenant", "cursor_key", "service_key"}
 """What cannot be called wrongly."""

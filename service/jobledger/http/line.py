@@ -40,7 +40,6 @@ class Line(web.RequestHandler):
         response.force_close()
         return response
 
-
     def log_exception(self, *args: Any, **given: Any) -> None:
         """Say what went wrong, unless it is what the other side sent or did: it left, or its body was none."""
         if not isinstance(given.get("exc_info"), (web.RequestPayloadError, ConnectionError)):

@@ -1,2 +1,2 @@
 -- The key of the service, from which all others are derived; null for a role that is bound to tenants.
-select jobledger.cursor_key()
+select jobledger.service_key()
