@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from jobledger.store.claim import Claimer
 from jobledger.store.pool import Store, connect
 from jobledger.store.reports import Report, report
@@ -111,6 +113,7 @@ async def test_two_worker_processes_racing_for_single_jobs_run_each_once(
     await ledger.agrees(jobs, crew.notes())
 
 
+@pytest.mark.slow
 async def test_a_hundred_claimers_at_once_share_a_hundred_jobs(database: str, client: Client, ledger: Ledger) -> None:
     """A hundred connections that claim at the same moment get a hundred different jobs."""
     jobs = [(await client.enqueue("short", {"ms": 0}, tenant=f"t{number % 7}")).id for number in range(100)]

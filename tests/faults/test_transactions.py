@@ -24,6 +24,7 @@ async def entry(client: Client, ending: str, **options: int) -> UUID:
     return (await client.enqueue("entry", {"ending": ending}, max_attempts=10, **options)).id  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_the_write_and_the_record_agree_after_every_ending(crew: Crew, client: Client, ledger: Ledger) -> None:
     """Return, raise, time out, be cancelled or killed, break a constraint at commit: only what returned is kept."""
     hand = crew.hire("--concurrency", "8")

@@ -39,6 +39,7 @@ def test_the_log_equals_the_file(replayed: dict[str, Any]) -> None:
     assert replayed["parts_left_out"] == 3
 
 
+@pytest.mark.slow
 def test_the_next_commands_work_as_printed(replayed: dict[str, Any], database: str) -> None:
     """Each of the three commands that the simulation ends with ends well on the same database."""
     assert [command[0] for command in replayed["next"]] == ["jobs", "history", "doctor"]

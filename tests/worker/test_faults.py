@@ -229,6 +229,7 @@ async def test_what_waits_behind_a_loop_that_stands_still_runs_elsewhere(
     assert await bench.mismatches() == []
 
 
+@pytest.mark.slow
 async def test_a_zombie_reports_in_vain_and_is_told(bench: Bench, proxy: Proxy, apart: Callable[..., Apart]) -> None:
     """A worker cut off for longer than its lease: its job runs elsewhere, and its late report is rejected on record."""
     app = App()

@@ -18,6 +18,8 @@ from jobledger.store import enqueue as core
 from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from jobledger.http.route import Call
 
 routes = Routes("Jobs")
@@ -82,7 +84,7 @@ class EnqueuedJobs(Document):
     jobs: list[Enqueued]
 
 
-_STATED: Final = tuple(name for name in NewJob.model_fields if name not in ("kind", "args", "tenant", "owner"))
+_STATED: Final = frozenset(NewJob.model_fields) - {"kind", "args", "tenant", "owner"}
 _ERRORS: Final = (InvalidArgs, InvalidArgument, UnknownKind, TooLarge, Conflict)
 
 
@@ -105,8 +107,8 @@ async def enqueue_job(call: Call[None, OneNewJob]) -> Answer:
     service, job = call.service, await _job(call, call.body, call.request.headers.get(KEY))
     strict = service.strict and call.body.strict
 
-    async def send(new: core.NewJob) -> core.Enqueued:
-        return await service.door.enqueue(new, actor=call.access.name, strict=strict, conn=None)
+    def send(new: core.NewJob) -> Awaitable[core.Enqueued]:
+        return service.door.enqueue(new, actor=call.access.name, strict=strict, conn=None)
 
     made = await around_enqueue(service.layers, send)(job)
     text = f'{{"id":"{made.id}","tenant":"{job.tenant}","created":{"true" if made.created else "false"}}}'
@@ -152,7 +154,9 @@ async def enqueue_jobs(call: Call[None, NewJobs]) -> Answer:
 async def _job(call: Call[None, Any], job: NewJob, key: str | None) -> core.NewJob:
     """Return the job as it is enqueued: within the wall, its arguments fit for what is registered."""
     service = call.service
-    stated: dict[str, Any] = {name: value for name in _STATED if (value := getattr(job, name)) is not None}
+    stated: dict[str, Any] = {
+        name: value for name in job.model_fields_set & _STATED if (value := getattr(job, name)) is not None
+    }
     if job.backoff is not None:
         from_data(job.backoff)
     if key is not None:

@@ -128,8 +128,31 @@ class NewJob:
             "id": self.id,
         }
 
+    def stated(self) -> dict[str, Any]:
+        """Return what the job states as one item of a batch, checked; nothing of what it leaves open."""
+        self.check()
+        found = {
+            "kind": self.kind,
+            "args": orjson.Fragment(_document("args", self.args, JSON_BYTES_MAX) or b"{}"),
+            "tenant": self.tenant,
+        }
+        for name, value in zip(_OPTIONAL, _optional(self), strict=True):
+            if value is None:
+                continue
+            if name in _DOCUMENTS:
+                # It is JSON text then: it is not parsed and made again.
+                found[name] = orjson.Fragment(_document(name, value, META_BYTES_MAX) or b"null")
+            elif name != "tags":
+                found[name] = value
+            elif value:
+                found[name] = list(value)
+        return found
+
 
 _FIELDS: Final = tuple(one.name for one in fields(NewJob))
+_DOCUMENTS: Final = frozenset({"meta", "backoff", "trace"})
+_OPTIONAL: Final = tuple(name for name in _FIELDS if name not in ("kind", "args", "tenant"))
+_optional: Final = attrgetter(*_OPTIONAL)
 _MAX_ATTEMPTS: Final = _FIELDS.index("max_attempts")
 _TIMEOUT: Final = _FIELDS.index("timeout")
 _all: Final = attrgetter(*_FIELDS)
@@ -216,17 +239,12 @@ def _items(jobs: Sequence[NewJob]) -> Iterator[dict[str, Any]]:
     faults: list[tuple[int, BadInput]] = []
     for place, job in enumerate(jobs):
         try:
-            sent = job.sent()
+            stated = job.stated()
         except BadInput as found:
             faults.append((place, found))
             continue
         if not faults:
-            # The documents are JSON text already; they are not parsed and made again.
-            yield {
-                name: orjson.Fragment(value) if isinstance(value, bytes) else value
-                for name, value in sent.items()
-                if value is not None
-            }
+            yield stated
     if faults:
         first, fault = faults[0]
         raise type(fault)(
