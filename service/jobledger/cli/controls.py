@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobledger.cli.options import Actor, Data, Dsn, Json  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.options import Actor, Data, Dsn, Json, Reason  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,6 @@ class Limited(enum.StrEnum):
 
 Scope = Annotated[Held, typer.Argument(help="What is meant.")]
 Name = Annotated[str, typer.Argument(help="Its name.")]
-Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why, for the record.")]
 
 
 def pause(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobledger.cli.options import Actor, Data, Dsn, Json  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.options import Actor, Data, Dsn, Json, Reason  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection, Store
 
 application = typer.Typer(help="Keys of the service: who may ask it, and what.", no_args_is_help=True)
-
-Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why, for the record.")]
 
 
 @application.command()

@@ -19,12 +19,12 @@ from jobledger.cli.options import (  # noqa: TC001 - typer reads the annotations
     Tenant,
     Yes,
 )
+from jobledger.cli.options import Reason as ReasonIfAny  # noqa: TC001 - the same
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Job ids; or none, and a filter.", show_default=False)]
 Tag = Annotated[str | None, typer.Option("--tag", help="Only with this tag.")]
 Preview = Annotated[bool, typer.Option("--preview", help="Only say how many jobs the filter means.")]
 Reason = Annotated[str, typer.Option("--reason", "-r", help="Why, for the record.")]
-ReasonIfAny = Annotated[str | None, typer.Option("--reason", "-r", help="Why, for the record.")]
 
 
 def cancel(

@@ -33,8 +33,12 @@ Actor = Annotated[
     str | None,
     typer.Option("--actor", help="Who acts, for the record. Default: JOBLEDGER_ACTOR, else the account's name."),
 ]
+Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why, for the record.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before acting on many jobs.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", "-t", help="Only this tenant's.")]
+TenantOf = Annotated[
+    str | None, typer.Option("--tenant", "-t", help="The tenant it is of. Default: everybody's.", show_default=False)
+]
 Queue = Annotated[str | None, typer.Option("--queue", "-q", help="Only of this queue.")]
 Kind = Annotated[str | None, typer.Option("--kind", "-k", help="Only of this kind.")]
 State = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobledger.cli.options import Actor, Data, Dsn, Json  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.options import Actor, Data, Dsn, Json, Reason  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
     from jobledger.cli.connect import Place
@@ -33,7 +33,6 @@ Tenant = Annotated[
     str | None,
     typer.Option("--tenant", "-t", help="Only this tenant's jobs. Default: everybody's.", show_default=False),
 ]
-Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why, for the record.")]
 
 
 @application.command("set")

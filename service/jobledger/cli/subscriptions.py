@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobledger.cli.options import Actor, Data, Dsn, Json, Kind, Owner, Queue, Types  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.options import Actor, Data, Dsn, Json, Kind, Owner, Queue, Reason, TenantOf, Types  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import datetime
     from pathlib import Path
 
     from jobledger.cli.connect import Place
@@ -25,11 +24,6 @@ application = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The subscription's name.", show_default=False)]
-Tenant = Annotated[
-    str | None, typer.Option("--tenant", "-t", help="The tenant it is of. Default: everybody's.", show_default=False)
-]
-Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why, for the record.")]
-_WORDS = ("beginning", "end")
 
 
 @application.command("list")
@@ -60,7 +54,7 @@ def list_(
 
 
 @application.command()
-def show(name: Name, tenant: Tenant = None, dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
+def show(name: Name, tenant: TenantOf = None, dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
     """Say what one wants, where it is, and who consumes each of its slices."""
     from jobledger.cli import output
 
@@ -107,7 +101,7 @@ def show(name: Name, tenant: Tenant = None, dsn: Dsn = None, data: Data = None, 
 @application.command()
 def create(
     name: Name,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     types: Types = None,
     queue: Queue = None,
     kind: Kind = None,
@@ -150,7 +144,7 @@ def create(
         "backoff_s": values.seconds("--backoff", backoff),
         "lease_s": values.seconds("--lease", lease),
         "reason": reason,
-        **_from("--from", begin, "beginning"),
+        **values.begun("--from", begin, silent="beginning"),
     }
 
     async def run(one: Subscription) -> bool:
@@ -175,7 +169,7 @@ def reset(
             show_default=False,
         ),
     ] = None,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     reason: Reason = None,
     actor: Actor = None,
     dsn: Dsn = None,
@@ -183,7 +177,9 @@ def reset(
     as_json: Json = False,
 ) -> None:
     """Let a subscription go on from another place, or one that was disabled go on."""
-    place = {} if to is None else _from("--to", to, None)
+    from jobledger.cli import values
+
+    place = {} if to is None else values.begun("--to", to)
 
     async def run(one: Subscription) -> None:
         await one.reset(reason=reason, **place)
@@ -195,7 +191,7 @@ def reset(
 @application.command()
 def disable(
     name: Name,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     reason: Reason = None,
     actor: Actor = None,
     dsn: Dsn = None,
@@ -213,7 +209,7 @@ def disable(
 @application.command()
 def remove(
     name: Name,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     reason: Reason = None,
     actor: Actor = None,
     dsn: Dsn = None,
@@ -232,7 +228,7 @@ def remove(
 @application.command("set-aside")
 def set_aside(
     name: Name,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many, 1 to 10000.")] = 100,
     dsn: Dsn = None,
     data: Data = None,
@@ -263,7 +259,7 @@ def retry(
     jobs: Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Only of these jobs.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="All that was set aside.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Give them up instead: they stay listed as dropped.")] = False,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     reason: Reason = None,
     actor: Actor = None,
     dsn: Dsn = None,
@@ -287,16 +283,6 @@ def retry(
         output.document({"subscription": name, "events": count})
     else:
         output.say(f"{name}: {count} {word}.")
-
-
-def _from(option: str, text: str, silent: str | None) -> dict[str, Any]:
-    """Return where to begin or go on, as the library wants it."""
-    from jobledger.cli import values
-
-    if text in _WORDS:
-        return {} if text == silent else {"from_end": True} if text == "end" else {"from_start": True}
-    place: datetime | str | None = values.place(option, text)
-    return {"after": place} if isinstance(place, str) else {"at": place}
 
 
 def _facts(one: Status) -> dict[str, Any]:

@@ -69,6 +69,16 @@ def place(option: str, text: str | None) -> datetime | str | None:
     return at
 
 
+def begun(option: str, text: str, silent: str | None = None) -> dict[str, Any]:
+    """Return where to begin or go on, as the library wants it; nothing for the word that is its own default."""
+    if text == silent:
+        return {}
+    if text in ("beginning", "end"):
+        return {"from_end" if text == "end" else "from_start": True}
+    found = place(option, text)
+    return {"after": found} if isinstance(found, str) else {"at": found}
+
+
 def names(texts: Sequence[str] | None) -> list[str] | None:
     """Return names given one by one or with commas between them; None where none was given."""
     return [name.strip() for text in texts for name in text.split(",")] if texts else None

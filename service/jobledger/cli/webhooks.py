@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobledger.cli.options import Actor, Data, Dsn, Json, Kind, Owner, Queue, Types  # noqa: TC001 - typer reads the annotations
+from jobledger.cli.options import Actor, Data, Dsn, Json, Kind, Owner, Queue, Reason, TenantOf, Types  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,10 +24,6 @@ application = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="The webhook's name, or its id.", show_default=False)]
-Tenant = Annotated[
-    str | None, typer.Option("--tenant", "-t", help="The tenant it is of. Default: everybody's.", show_default=False)
-]
-Reason = Annotated[str | None, typer.Option("--reason", "-r", help="Why, for the record.")]
 
 
 @application.command("list")
@@ -55,7 +51,7 @@ def list_(
 def create(
     name: Annotated[str, typer.Argument(help="What it is called; one of its tenant has the name.", show_default=False)],
     url: Annotated[str, typer.Argument(help="The endpoint, https://.", show_default=False)],
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     types: Types = None,
     queue: Queue = None,
     kind: Kind = None,
@@ -88,9 +84,8 @@ def create(
         "owner": owner,
         "batch": batch,
         "reason": reason,
-        **_from("--from", begin),
+        **values.begun("--from", begin, silent="end"),
     }
-    options.pop("from_end", None)
 
     async def run(webhooks: Webhooks) -> MadeWebhook:
         return await webhooks.create(name, url, **options)
@@ -115,7 +110,7 @@ def reset(
             show_default=False,
         ),
     ] = None,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     reason: Reason = None,
     actor: Actor = None,
     dsn: Dsn = None,
@@ -123,7 +118,9 @@ def reset(
     as_json: Json = False,
 ) -> None:
     """Let a webhook go on from another place, or one that was disabled go on; what failed is tried at once."""
-    place = {} if to is None else _from("--to", to)
+    from jobledger.cli import values
+
+    place = {} if to is None else values.begun("--to", to)
 
     async def run(webhooks: Webhooks, webhook: UUID) -> None:
         await webhooks.reset(webhook, reason=reason, **place)
@@ -135,7 +132,7 @@ def reset(
 @application.command()
 def disable(
     name: Name,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     reason: Reason = None,
     actor: Actor = None,
     dsn: Dsn = None,
@@ -153,7 +150,7 @@ def disable(
 @application.command()
 def rotate(
     name: Name,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     reason: Reason = None,
     actor: Actor = None,
     dsn: Dsn = None,
@@ -176,7 +173,7 @@ def rotate(
 @application.command()
 def remove(
     name: Name,
-    tenant: Tenant = None,
+    tenant: TenantOf = None,
     reason: Reason = None,
     actor: Actor = None,
     dsn: Dsn = None,
@@ -193,7 +190,7 @@ def remove(
 
 
 @application.command("test")
-def try_(name: Name, tenant: Tenant = None, dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
+def try_(name: Name, tenant: TenantOf = None, dsn: Dsn = None, data: Data = None, as_json: Json = False) -> None:
     """Send a webhook's endpoint one signed event and say what became of it; status 1 where it was not taken."""
     from jobledger.cli import output
 
@@ -208,18 +205,6 @@ def try_(name: Name, tenant: Tenant = None, dsn: Dsn = None, data: Data = None, 
         output.say(f"{name}: {'taken' if sent.ok else 'not taken'}, {sent.told}, after {sent.elapsed_s:.2f} s.")
     if not sent.ok:
         raise typer.Exit(1)
-
-
-def _from(option: str, text: str) -> dict[str, Any]:
-    """Return where to begin or go on, as the library wants it."""
-    from jobledger.cli import values
-
-    if text == "end":
-        return {"from_end": True}
-    if text == "beginning":
-        return {"from_start": True}
-    place = values.place(option, text)
-    return {"after": place} if isinstance(place, str) else {"at": place}
 
 
 def _row(one: WebhookRow) -> tuple[Any, ...]:

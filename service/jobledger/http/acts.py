@@ -28,7 +28,13 @@ routes = Routes("Acts")
 WORKS_S: Final = 10.0
 """Seconds after which an act on all that fit a filter answers, and says where to go on."""
 IDS_MOST: Final = 10_000
-_DONE: Final = (JobGone, WrongState, UniqueTaken)
+_ONE: Final[dict[str, Any]] = {
+    "needs": (Role.OPERATE,),
+    "query": Whose,
+    "answer": document_of(Acted),
+    "errors": (JobGone, WrongState, UniqueTaken),
+}
+"""What the acts on one job have in common."""
 
 Reason = Annotated[str, Field(min_length=1, max_length=2_000, description="Why, for the record.")]
 
@@ -159,92 +165,43 @@ async def act_on_jobs(call: Call[None, ManyActs]) -> Verdicts:
             return Verdicts(verdicts=verdicts, next=closed(marks, cursor))
 
 
-@routes.post(
-    "/v1/jobs/{job}/cancel",
-    needs=(Role.OPERATE,),
-    query=Whose,
-    body=Because,
-    answer=document_of(Acted),
-    errors=_DONE,
-)
+@routes.post("/v1/jobs/{job}/cancel", body=Because, **_ONE)
 async def cancel_job(call: Call[Whose, Because]) -> Answer:
     """Cancel a job: one that waits at once, one that runs by asking its handler (verdict `requested`)."""
     return await _act(call, "cancel", call.body)
 
 
-@routes.post(
-    "/v1/jobs/{job}/kill",
-    needs=(Role.OPERATE,),
-    query=Whose,
-    body=Because,
-    answer=document_of(Acted),
-    errors=_DONE,
-)
+@routes.post("/v1/jobs/{job}/kill", body=Because, **_ONE)
 async def kill_job(call: Call[Whose, Because]) -> Answer:
     """End a job at once, whatever its handler does; a report that comes later changes nothing."""
     return await _act(call, "kill", call.body)
 
 
-@routes.post(
-    "/v1/jobs/{job}/retry",
-    needs=(Role.OPERATE,),
-    query=Whose,
-    body=Retried,
-    answer=document_of(Acted),
-    errors=_DONE,
-)
+@routes.post("/v1/jobs/{job}/retry", body=Retried, **_ONE)
 async def retry_job(call: Call[Whose, Retried]) -> Answer:
     """Let a failed, killed or cancelled job run again."""
     return await _act(call, "retry", call.body)
 
 
-@routes.post(
-    "/v1/jobs/{job}/unpark",
-    needs=(Role.OPERATE,),
-    query=Whose,
-    body=Because,
-    answer=document_of(Acted),
-    errors=_DONE,
-)
+@routes.post("/v1/jobs/{job}/unpark", body=Because, **_ONE)
 async def unpark_job(call: Call[Whose, Because]) -> Answer:
     """Let a parked job go on."""
     return await _act(call, "unpark", call.body)
 
 
-@routes.post(
-    "/v1/jobs/{job}/reschedule",
-    needs=(Role.OPERATE,),
-    query=Whose,
-    body=Rescheduled,
-    answer=document_of(Acted),
-    errors=_DONE,
-)
+@routes.post("/v1/jobs/{job}/reschedule", body=Rescheduled, **_ONE)
 async def reschedule_job(call: Call[Whose, Rescheduled]) -> Answer:
     """Let a waiting job run at another time."""
     return await _act(call, "reschedule", call.body)
 
 
-@routes.post(
-    "/v1/jobs/{job}/reprioritise",
-    needs=(Role.OPERATE,),
-    query=Whose,
-    body=Reprioritised,
-    answer=document_of(Acted),
-    errors=_DONE,
-)
+@routes.post("/v1/jobs/{job}/reprioritise", body=Reprioritised, **_ONE)
 async def reprioritise_job(call: Call[Whose, Reprioritised]) -> Answer:
     """Give a waiting job another priority."""
     return await _act(call, "reprioritise", call.body)
 
 
-@routes.post(
-    "/v1/jobs/{job}/move",
-    needs=(Role.OPERATE,),
-    query=Whose,
-    body=Moved,
-    answer=document_of(Acted),
-    errors=_DONE,
-)
+@routes.post("/v1/jobs/{job}/move", body=Moved, **_ONE)
 async def move_job(call: Call[Whose, Moved]) -> Answer:
     """Move a waiting job to another queue."""
     return await _act(call, "move", call.body)
