@@ -15,4 +15,4 @@ async def test_what_each_client_does_is_counted_once() -> None:
         return 1
 
     done, _, ms = await _repeated([step] * 8, 0.02)
-    assert done == len(ms) > 8
+    assert done == len(ms) >= 8

@@ -406,7 +406,19 @@ class QueueModel:
         if since:
             return place == "held" or (place == "ready" and max(since) <= self.now - timedelta(minutes=1))
         ended = [at for name, at in self.touched.items() if name not in self.paused]
-        return place == "ready" or all(at <= self.now - timedelta(minutes=5) for at in ended)
+        # What no worker can take is held whatever was paused: by one tick in eight, so by and by.
+        let_go = all(at <= self.now - timedelta(minutes=5) for at in ended) or not self.may_be_taken(told.job)
+        return place == "ready" or let_go
+
+    def may_be_taken(self, job: Job) -> bool:
+        """Tell whether some worker that lives could claim the job."""
+        return any(
+            job.kind in worker.kinds
+            and (worker.tenants is None or job.tenant in worker.tenants)
+            and (worker.queues is None or job.queue in worker.queues)
+            for worker in self.workers.values()
+            if not worker.stopped and worker.lease_until > self.now
+        )
 
     # Operators
 

@@ -74,8 +74,9 @@ async def test_a_rescue_waits_one_lease_after_the_opening(desk: Desk) -> None:
     assert (await desk.tick())["rescued"] == 0
     await desk.sql.execute("update jobledger.live set opened_at = opened_at - interval '31 seconds'")
     # The server's own start guards as well, so the rescue may only come once the server is up as long.
-    up = await desk.sql.fetchval("select extract(epoch from clock_timestamp() - pg_postmaster_start_time())::float8")
-    assert (await desk.tick())["rescued"] == (1 if up >= 30 else 0)
+    up = "select extract(epoch from clock_timestamp() - pg_postmaster_start_time())::float8 >= 30"
+    before, rescued, after = await desk.sql.fetchval(up), (await desk.tick())["rescued"], await desk.sql.fetchval(up)
+    assert int(before) <= rescued <= int(after)
 
 
 async def test_an_attempt_longer_than_its_time_out_is_ended_by_the_tick(desk: Desk, clock: Clock) -> None:
@@ -283,8 +284,9 @@ async def test_a_paused_kind_leaves_long_lanes_in_batches(desk: Desk) -> None:
         await desk.fill(500)
     await desk.sql.fetchval("select jobledger.pause(0::smallint, 'kind', 'strange')")
     moved: list[int] = []
-    while sum(moved) < 1500 and len(moved) < 100:
-        moved.append(await desk.sql.fetchval("select jobledger.hold(0::smallint, jobledger.now(), 600)"))
+    # A sample says from where on the lane is read, and may find the last of the three stretches alone: of that, too.
+    while sum(moved) < 1500 and len(moved) < 200:
+        moved.append(await desk.sql.fetchval("select jobledger.hold(0::smallint, jobledger.now(), 400)"))
     assert sum(moved) == 1500
-    assert max(moved) == 600
+    assert next(filter(None, moved)) == max(moved) == 400
     assert await desk.sql.fetchval("select count(*) from jobledger.ready where kind = 'noop'") == 1500

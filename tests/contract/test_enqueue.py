@@ -133,8 +133,10 @@ async def job_of(desk: Desk, id: UUID) -> dict[str, Any]:  # noqa: A002 - the do
     return {**orjson.loads(row["job"]), "data": orjson.loads(row["data"]), "life": row["life"], "ahead": round(ahead)}
 
 
-async def test_defaults_come_from_the_kind_the_queue_the_tenant_and_the_service(desk: Desk) -> None:
+async def test_defaults_come_from_the_kind_the_queue_the_tenant_and_the_service(desk: Desk, clock: Clock) -> None:
     """The nearest one that says something wins, and both ways write the very same rows and events."""
+    # Both ways at one moment: how far ahead a date lies is compared.
+    await clock.stand()
     run = desk.sql.fetchval
     defaults = '{"queue": "q", "max_attempts": 9, "kill_after": 600}'
     await run("select jobledger.register_kind(0::smallint, 'k', 1, null, '{alias}', $1)", defaults)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.M | re.S)
 MARK = "@@@ block"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 class Block(NamedTuple):
@@ -61,7 +61,7 @@ def hour(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         env={**kept, "JOBLEDGER_DATA": str(home / "data"), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=360,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"

@@ -104,8 +104,8 @@ async def events(store: Store) -> list[Any]:
 
 
 async def until(condition: Any) -> None:
-    """Wait for a condition, ten seconds at most."""
-    deadline = time.monotonic() + 10
+    """Wait for a condition, a minute at most."""
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

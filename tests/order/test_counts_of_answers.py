@@ -59,7 +59,7 @@ async def test_live_answers_are_counted_again_exactly(store: Store, database: st
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(_write(store, database, chance, until))
-        while asyncio.get_running_loop().time() < until:
+        while asyncio.get_running_loop().time() < until or len(answers) <= 50:
             found = await client.tenant(chance.choice(TENANTS), token=True)
             assert found.open.source == "live"
             answers.append(found)

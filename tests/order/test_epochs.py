@@ -65,10 +65,12 @@ async def test_a_dump_restored_elsewhere_in_the_middle_of_a_run_goes_on(
     assert template, "whose migration made the roles on the other server"
     async with Client(two_phase, strict=False) as client:
         sealing = asyncio.create_task(Sealer(client.store).run())
-        writing = asyncio.create_task(Writers(two_phase, straggle_s=0.3).run(6, 2.0))
+        writers = Writers(two_phase, straggle_s=0.3)
+        writing = asyncio.create_task(writers.run(6, 100.0))
         feed = client.events()
         before = [await anext(feed) for _ in range(100)]
         dsn = await restored(two_phase, postgres)
+        writers.enough = True
         await writing
         sealing.cancel()
         await feed.aclose()

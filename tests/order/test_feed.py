@@ -103,6 +103,8 @@ async def test_one_hub_reads_each_block_once_however_many_listen(client: Client)
     feeds = [client.events(from_end=True) for _ in range(50)]
     waiting = [asyncio.create_task(anext(feed)) for feed in feeds]
     (hub,) = await _hub_of(len(feeds))
+    # From then on it reads when it is told, and twice a second.
+    await until(lambda: hub._ear is not None and hub._ear.connected)
     reads = hub.reads
     job = await client.enqueue("noop")
     await _seal(client.store)

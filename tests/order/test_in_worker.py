@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from tests.faults.conftest import until
+
 from jobledger import App, Client
 from jobledger.settings import Settings
 from jobledger.worker.worker import Worker
@@ -24,6 +26,8 @@ async def test_a_worker_seals_what_it_does(store: Store) -> None:
     async with Client(store, app=app) as client, Worker(app, store):
         feed = client.events(types=["job.enqueued", "job.claimed", "job.succeeded"], from_end=True)
         began = asyncio.create_task(anext(feed))
+        # Where the log ends is found by then: what comes now is behind it.
+        await until(lambda: feed.cursor is not None)
         job = await nothing.using(client=client).enqueue()
         events = [await began, await anext(feed), await anext(feed)]
         assert [(event.type, event.stream_id) for event in events] == [

@@ -108,7 +108,7 @@ async def test_a_feed_whose_client_was_closed_ends_and_holds_up_no_other(databas
             await until(lambda: any(hub._place is not None for hub in hubs._hubs.values()))
             hearing = asyncio.create_task(anext(other))
             await until(lambda: any(len(hub._ears[None]) == 2 for hub in hubs._hubs.values()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             job = await _sealed_job(open_one)
             assert (await hearing).stream_id == job
             with pytest.raises(JobledgerError):
@@ -120,11 +120,14 @@ async def test_a_feed_whose_client_was_closed_ends_and_holds_up_no_other(databas
 async def test_a_feed_that_was_interrupted_goes_on(client: Client) -> None:
     """A call that was given up, or one whose event could not be shown, ends nothing: the next call gives that event."""
     feed = client.events(from_end=True)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await anext(feed)
+    given_up = asyncio.create_task(anext(feed))
+    # Where the log ends is found by then: what comes now is behind it.
+    await until(lambda: feed.cursor is not None)
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    assert given_up.cancelled()
     job = await _sealed_job(client)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert (await anext(feed)).stream_id == job
     await feed.aclose()
     with pytest.raises(StopAsyncIteration):
@@ -164,7 +167,7 @@ async def test_a_consumer_that_was_interrupted_while_it_began_to_read_goes_on(
             await began.wait()
             asking.cancel()
             await asyncio.wait([asking])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert (await anext(events)).stream_id == job
 
 
@@ -177,7 +180,7 @@ async def test_an_event_tried_again_is_settled_with_the_consumers_own_writes(
     job = await _sealed_job(client)
     subscription = client.subscription("s")
     await subscription.create(types=["job.enqueued"], slices=1, max_failures=1, backoff_s=0)
-    async with asyncio.timeout(20), subscription.events() as events:
+    async with asyncio.timeout(60), subscription.events() as events:
         await anext(events)
         await events.fail(ValueError("no"))
         assert await subscription.retry() == 1
@@ -205,7 +208,7 @@ async def test_an_event_whose_transaction_failed_at_its_end_comes_again(
     jobs = [await _sealed_job(client) for _ in range(3)]
     subscription = client.subscription("s")
     await subscription.create(types=["job.enqueued"], slices=1)
-    async with asyncio.timeout(20), subscription.events() as events:
+    async with asyncio.timeout(60), subscription.events() as events:
         for fails in (True, False):
             with suppress(ZeroDivisionError):
                 async with client.store.transaction() as connection:

@@ -58,11 +58,12 @@ async def _looked(store: Store) -> tuple[set[int], dict[int, tuple[int, int]]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_consumers_that_are_killed_lose_and_invert_nothing(database: str, store: Store) -> None:
     """Every event comes, each job's in order, and none again that lay below a checkpoint when it was looked at."""
     async with Client(store, strict=False) as client:
         subscription = client.subscription("stress")
-        await subscription.create(slices=SLICES, lease_s=2)
+        await subscription.create(slices=SLICES, lease_s=5)
         async with store.connection() as sql:
             await sql.execute("create table consumed (n bigserial primary key, stream uuid, version int)")
         sealer = await asyncpg.connect(database)
@@ -76,7 +77,7 @@ async def test_consumers_that_are_killed_lose_and_invert_nothing(database: str, 
             now = await _looked(store)
             for _ in range(KILLS):
                 before = now
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     while len(now[0]) < len(before[0]) + 40 or now[1] == before[1]:
                         await asyncio.sleep(0.05)
                         now = await _looked(store)
@@ -88,7 +89,7 @@ async def test_consumers_that_are_killed_lose_and_invert_nothing(database: str, 
             await writing
             stop.set()
             await seals
-            async with asyncio.timeout(40):
+            async with asyncio.timeout(120):
                 while (await subscription.status()).lag.events:  # noqa: ASYNC110 - the database tells nobody
                     await asyncio.sleep(0.1)
         finally:

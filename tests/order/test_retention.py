@@ -383,7 +383,8 @@ async def test_open_readers_neither_wait_nor_are_waited_for_by_who_enqueues(
             longest = max(longest, asyncio.get_running_loop().time() - began)
         first, *_ = sorted((await dropping).items())
         assert first[1] == "readers"
-        assert longest < 1.0
+        # The reader stays open for as long as it is asked: who waited for it would never have got on.
+        assert longest < 10
         assert await reader.fetchval("select count(*) from jobledger.events") == counted
         with pytest.raises(Unavailable):
             await dropped(connection)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -217,10 +216,8 @@ async def test_one_sealer_is_at_it_and_another_takes_its_place(store: Store, sql
     tasks[at_it].cancel()
     await asyncio.wait([tasks[at_it]])
     end = await log_end(sql, 0)
-    began = time.monotonic()
     await sql.fetch(MANY, 1)
-    await until(lambda: _beyond(sql, end.block + 1))
-    assert time.monotonic() - began < 5
+    await until(lambda: _beyond(sql, end.block + 1), 30)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
@@ -235,7 +232,7 @@ async def test_an_idle_sealer_is_woken_by_a_hint(store: Store, sql: Connection) 
     await until(lambda: sealer.pause_s == 60)
     await sql.fetch(MANY, 1)
     sealer.hint()
-    await until(lambda: _beyond(sql, 1), 10)
+    await until(lambda: _beyond(sql, 1), 30)
     task.cancel()
     await asyncio.wait([task])
 
@@ -250,7 +247,7 @@ async def test_a_stall_is_told(store: Store, sql: Connection) -> None:
         await until(lambda: bool(seen))
     assert seen[0].error == "SchemaMissing"
     await sql.execute("alter function jobledger.seal_gone rename to seal")
-    await until(lambda: _beyond(sql, 1), 10)
+    await until(lambda: _beyond(sql, 1))
     task.cancel()
     await asyncio.wait([task])
 

@@ -166,6 +166,8 @@ async def test_a_seal_under_way_is_waited_for(store: Store, desk: Desk, database
     sealing = sealer.transaction()
     await sealing.start()
     await seal(sealer, 0)
+    # Else who asks would give up after two seconds, which may be over before the seal is committed.
+    await desk.sql.execute("alter function jobledger.moment_of_time set lock_timeout = '1min'")
     asked = asyncio.create_task(client.job(job, as_of=await desk.sql.fetchval("select jobledger.now()")))
     waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
     while not await desk.sql.fetchval(waiting):
@@ -359,9 +361,13 @@ async def test_tokens_after_a_restore_in_the_middle_of_a_run(two_phase: str, pos
         record = Record(client)
         sealing = asyncio.create_task(Sealer(client.store).run())
         asking = asyncio.create_task(ask_on(record))
-        writing = asyncio.create_task(Writers(two_phase, straggle_s=0.3).run(6, 3.0))
+        writers = Writers(two_phase, straggle_s=0.3)
+        writing = asyncio.create_task(writers.run(6, 100.0))
         await until(lambda: len(record.answers) > 50)
         dsn = await restored(two_phase, postgres)
+        goal = len(record.answers) + 50
+        await until(lambda: len(record.answers) > goal)
+        writers.enough = True
         await writing
         asking.cancel()
         sealing.cancel()

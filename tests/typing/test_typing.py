@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from mypy import api
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
+@pytest.mark.timeout(400)
 def test_mypy_holds_callers_to_the_handlers_signature() -> None:
     """Each line of `api.py` gives exactly the error that it is marked with, and no other line gives any."""
     source = HERE / "api.py"
