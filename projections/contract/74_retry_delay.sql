@@ -15,7 +15,7 @@ begin
     v_base := coalesce((p_backoff ->> 'base')::float8, 1);
     v_factor := greatest(coalesce((p_backoff ->> 'factor')::float8, 2), 1);
     v_cap := coalesce((p_backoff ->> 'cap')::float8, 3600);
-    v_delay := case when v_base <= 0 or v_cap <= 0 then 0 when (v_n - 1) * ln(v_factor) >= ln(v_cap) - ln(v_base) then v_cap else v_base * v_factor ^ (v_n - 1) end;
+    v_delay := case when v_base <= 0 or v_cap <= 0 then 0 when (v_n - 1) * ln(v_factor) >= least(ln(v_cap) - ln(v_base), 709.78) then v_cap else v_base * v_factor ^ (v_n - 1) end;
   elsif v_type = 'linear' then
     v_delay := least(coalesce((p_backoff ->> 'cap')::float8, 3600), coalesce((p_backoff ->> 'step')::float8, 10) * v_n);
   elsif v_type = 'fixed' then

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from jobledger.jobs import App
@@ -34,6 +34,8 @@ DELAY = "select jobledger.retry_delay($1::text::jsonb, $2)"
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(backoff=BACKOFFS, attempt=st.integers(1, 1000))
+# A factor that is beyond any number, of a base that is next to nothing.
+@example(backoff=Exponential(1e-320, 1000, 31_622_400, jitter=0), attempt=105)
 async def test_the_database_waits_as_long_as_a_worker_would(
     desk: Desk, backoff: Exponential | Linear | Fixed | Table, attempt: int
 ) -> None:
