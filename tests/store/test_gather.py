@@ -14,12 +14,15 @@ from jobledger.ids import new_id
 from jobledger.jobs.client import Client
 from jobledger.jobs.handle import Handle
 from jobledger.store import gather
+from jobledger.store.enqueue import NewJob
 from jobledger.store.pool import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-COMMITS = "select count(distinct xid) from jobledger.events where type = 'job.enqueued'"
+    from jobledger.store.enqueue import Enqueued
+    from jobledger.store.pool import Connection
+
 BLOCKED = "select count(*) from pg_locks where not granted"
 WROTE = "select stream_id, tenant, (data -> 'args' ->> 'n')::int as n from jobledger.events where type = 'job.enqueued'"
 TERMINATE = (
@@ -54,9 +57,11 @@ async def blocked(sql: asyncpg.Connection[asyncpg.Record], count: int) -> None:
 async def test_callers_of_one_moment_share_transactions_and_each_gets_its_own_job(
     client: Client, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    """A hundred callers at once: a hundred jobs, each as its caller gave it, in a few transactions."""
+    """A hundred callers at once: a hundred jobs, each as its caller gave it, in a few transactions, half at a time."""
     handles = await asyncio.gather(*[client.enqueue("noop", {"n": n}, tenant=f"t{n % 7}") for n in range(100)])
-    assert await sql.fetchval(COMMITS) <= 10
+    sizes = [row["n"] for row in await sql.fetch(SIZES)]
+    assert len(sizes) <= 10
+    assert max(sizes) <= 50
     rows = await sql.fetch(WROTE)
     wrote = {row["stream_id"]: (row["tenant"], row["n"]) for row in rows}
     assert wrote == {handle.id: (f"t{n % 7}", n) for n, handle in enumerate(handles)}
@@ -91,6 +96,35 @@ async def test_a_slow_call_holds_up_nobody(
     await blocked(sql, 2)
     await sql.execute("commit")
     await asyncio.gather(first, second)
+
+
+async def test_who_comes_while_a_connection_is_given_back_is_not_forgotten(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lane has nothing more to do, and gives its connection back: who comes meanwhile still goes with it."""
+    async with await Store.connect(database, pool_max=4) as store:
+        lend, returning, go_on = store.connection, asyncio.Event(), asyncio.Event()
+
+        @contextlib.asynccontextmanager
+        async def slowly_returned(*, ours: bool = False) -> AsyncIterator[Connection]:
+            async with lend(ours=ours) as connection:
+                yield connection
+            returning.set()
+            await go_on.wait()
+
+        monkeypatch.setattr(store, "connection", slowly_returned)
+        door = gather.Gathering(store)
+
+        def enqueue() -> asyncio.Task[Enqueued]:
+            return asyncio.create_task(door.enqueue(NewJob("noop"), actor=None, strict=False))
+
+        before = [enqueue() for _ in range(3)]
+        await returning.wait()
+        late = enqueue()
+        await asyncio.sleep(0)
+        go_on.set()
+        async with asyncio.timeout(30):
+            assert all(one.created for one in await asyncio.gather(*before, late))
 
 
 async def test_what_is_wrong_with_one_job_is_told_to_its_caller_alone(

@@ -111,8 +111,9 @@ async def enqueue_job(call: Call[None, OneNewJob]) -> Answer:
         return service.door.enqueue(new, actor=call.access.name, strict=strict, conn=None)
 
     made = await around_enqueue(service.layers, send)(job)
-    text = f'{{"id":"{made.id}","tenant":"{job.tenant}","created":{"true" if made.created else "false"}}}'
-    return Answer(text.encode(), status=201 if made.created else 200, headers={"Location": f"/v1/jobs/{made.id}"})
+    name, created = str(made.id), "true" if made.created else "false"
+    text = f'{{"id":"{name}","tenant":"{job.tenant}","created":{created}}}'
+    return Answer(text.encode(), status=201 if made.created else 200, headers={"Location": f"/v1/jobs/{name}"})
 
 
 @routes.post(

@@ -2,8 +2,10 @@
 
 A call that finds the door free goes through at once, with those that came in the same turn of the loop; those that come
 while it is under way wait for it, and then go together; beside it only where it is slow. So nobody waits for company
-that may not come, and many callers share a commit. Jobs with an idempotency or unique key, or an id of their own, go by
-themselves: such an insert may have to wait for another transaction to end, and nobody else's job is to wait with it.
+that may not come, and many callers share a commit. Of many that wait half go at a time: while the database has the one
+half, this process answers the other and takes in what it asks next; all together, each side would wait for the other.
+Jobs with an idempotency or unique key, or an id of their own, go by themselves: such an insert may have to wait for
+another transaction to end, and nobody else's job is to wait with it.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from jobledger.errors import BadInput, Conflict, Forbidden
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_many
 
 if TYPE_CHECKING:
-    from jobledger.store.pool import Store
+    from jobledger.store.pool import Connection, Store
 
 _LANES: Final = 4
 _SLOW_S: Final = 0.1
 """When a call that is not answered is no longer waited for by those that come. Two at a time are slower than one: each
 costs half a millisecond by itself, and on few cores they take turns with the caller."""
 _TOGETHER: Final = 500
+_FEW: Final = 8
+"""Who are no more than these go together: their statement costs more than they do."""
 _BYTES: Final = 4 * 1024 * 1024
 
 
@@ -83,71 +87,83 @@ class Gathering:
 
     async def _alone(self, job: NewJob, manner: _Manner) -> Enqueued:
         async with self._store.connection(ours=True) as connection:
-            return await enqueue_job(connection, job, actor=manner.actor, strict=manner.strict, shard=self._store.shard)
+            return await self._one(connection, job, manner)
+
+    async def _one(self, connection: Connection, job: NewJob, manner: _Manner) -> Enqueued:
+        return await enqueue_job(connection, job, actor=manner.actor, strict=manner.strict, shard=self._store.shard)
 
     def _leave(self) -> None:
         """Give the lane to those that wait, or free it."""
-        waiting = [one for one in self._waiting if not one.answer.done()]
-        if not waiting:
-            self._waiting.clear()
+        if not self._waiting:
             self._under_way -= 1
             return
-        self._departed = time.monotonic()
-        together = _first_together(waiting)
+        task = asyncio.get_running_loop().create_task(self._lane(), name="jobledger-enqueue")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _lane(self) -> None:
+        """Send what waits, batch after batch, over one connection for as long as it serves."""
+        # Looked once more when the connection is back: meanwhile others may have come, who trust in this lane.
+        while batch := self._next(0):
+            try:
+                async with self._store.connection(ours=True) as connection:
+                    while batch:
+                        # The next is on its way before those that this one answers go on: the database need not wait.
+                        await self._together(connection, batch)
+                        batch = self._next(len(batch))
+            except BaseException as error:  # noqa: BLE001 - each caller gets it, as if it had called by itself
+                for one in batch:
+                    _fail(one, error)
+        self._under_way -= 1
+
+    def _next(self, answered: int) -> list[_Waiting]:
+        """Take those that go next; none: nobody waits. So many were `answered` just now, and are likely to return."""
+        waiting = [one for one in self._waiting if not one.answer.done()]
+        together = _first_together(waiting, max(_FEW, (len(waiting) + answered + 1) // 2))
         taken = set(map(id, together))
         self._waiting = [one for one in waiting if id(one) not in taken]
-        task = asyncio.get_running_loop().create_task(self._together(together), name="jobledger-enqueue")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        self._departed = time.monotonic()
+        return together
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._leave()
-
-    async def _together(self, batch: list[_Waiting]) -> None:
-        manner = batch[0].manner
+    async def _together(self, connection: Connection, batch: list[_Waiting]) -> None:
         if len(batch) == 1:
-            await self._one_by_one(batch)
+            await self._one_by_one(connection, batch)
             return
+        manner = batch[0].manner
+        jobs = [one.job for one in batch]
+        shard = self._store.shard
         try:
-            async with self._store.connection(ours=True) as connection:
-                done = await enqueue_many(
-                    connection,
-                    [one.job for one in batch],
-                    actor=manner.actor,
-                    strict=manner.strict,
-                    shard=self._store.shard,
-                )
+            done = await enqueue_many(connection, jobs, actor=manner.actor, strict=manner.strict, shard=shard)
         except (BadInput, Conflict, Forbidden):
             # All or nothing: nothing was written, and the others are not to suffer for one.
-            await self._one_by_one(batch)
-        except BaseException as error:  # noqa: BLE001 - each caller gets it, as if it had called by itself
-            for one in batch:
-                _fail(one, error)
+            await self._one_by_one(connection, batch)
         else:
             for one, enqueued in zip(batch, done, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(enqueued)
 
-    async def _one_by_one(self, batch: list[_Waiting]) -> None:
+    async def _one_by_one(self, connection: Connection, batch: list[_Waiting]) -> None:
         for one in batch:
             if one.answer.done():
                 continue
             try:
-                enqueued = await self._alone(one.job, one.manner)
-            except BaseException as found:  # noqa: BLE001 - its caller gets it
+                enqueued = await self._one(connection, one.job, one.manner)
+            except BaseException as found:
                 _fail(one, found)
+                if connection.is_closed():
+                    raise
             else:
                 if not one.answer.done():
                     one.answer.set_result(enqueued)
 
 
-def _first_together(waiting: list[_Waiting]) -> list[_Waiting]:
-    """Return those that can go with the first of them: in the same manner, 500, and 4 MiB of arguments."""
+def _first_together(waiting: list[_Waiting], most: int) -> list[_Waiting]:
+    """Return those that can go with the first of them: in the same manner, so many, 500, and 4 MiB of arguments."""
+    most = min(most, _TOGETHER)
     together: list[_Waiting] = []
     size = 0
     for one in waiting:
-        if one.manner == waiting[0].manner and len(together) < _TOGETHER:
+        if one.manner == waiting[0].manner and len(together) < most:
             size += len(one.job.args) if isinstance(one.job.args, bytes | str) else 0
             if together and size > _BYTES:
                 break
