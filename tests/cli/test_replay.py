@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,8 @@ def test_one_job_or_many_are_replayed_with_the_time_between(cli: Run, database: 
     assert _lines(cli("replay", "--to", "1h", "--json", *place)) == []
     for command in (("history", held), ("replay", held)):
         told = cli(*command, *place).out
-        assert all(word in told for word in ("job.cancelled", "grace", "not needed", " ms"))
+        assert all(word in told for word in ("job.cancelled", "grace", "not needed"))
+        assert re.search(r"\d (ms|s)\b", told)
         assert _lines(cli(*command, "--json", *place))[1]["actor"] == "grace"
     shown = cli("replay", "--tenant", "a", "--speed", "1e6", *place).out
     assert len(shown.splitlines()) == 5

@@ -136,9 +136,10 @@ async def test_an_answer_is_read_to_a_limit_and_to_the_end_of_its_time() -> None
         async def one(how: Any, fault: str | None, size: int) -> None:
             async with raw(how) as (url, _):
                 began = time.monotonic()
-                sent = await sender.post(url, b"{}", {}, timeout_s=0.3, answer_bytes=64)
+                timeout_s = 0.3 if fault == "timeout" else 30
+                sent = await sender.post(url, b"{}", {}, timeout_s=timeout_s, answer_bytes=64)
                 assert (how.__name__, sent.fault, len(sent.body)) == (how.__name__, fault, size)
-                assert time.monotonic() - began < 5
+                assert time.monotonic() - began < 15
                 assert "secret" not in repr(sent)
 
         await asyncio.gather(*(one(*case) for case in cases))
@@ -173,7 +174,7 @@ async def test_a_name_is_judged_by_the_address_that_is_connected_to(monkeypatch:
         port = hook.url.split(":")[2].split("/")[0]
         async with Sender() as sender:
             for host in answers:
-                sent = await sender.post(f"https://{host}:{port}/", b"{}", {}, timeout_s=2)
+                sent = await sender.post(f"https://{host}:{port}/", b"{}", {}, timeout_s=30)
                 assert (host, sent.status, sent.fault) == (host, None, "address")
         assert asked == ["rebound.example.com", *answers]
         assert hook.requests == []
@@ -189,9 +190,9 @@ async def test_an_odd_way_to_write_an_address_gets_no_connection() -> None:
     async with raw(_nothing) as (url, connected), Sender() as sender:
         port = url.split(":")[2].strip("/")
         for host in ("127.0.0.1", "0x7f.1", "2130706433", "0177.1", "127.1", "[::1]", "[::ffff:7f00:1]", "localhost"):
-            sent = await sender.post(f"https://{host}:{port}/", b"{}", {}, timeout_s=2)
+            sent = await sender.post(f"https://{host}:{port}/", b"{}", {}, timeout_s=30)
             assert (host, sent.fault) == (host, "address")
-            sent = await sender.post(f"http://{host}:{port}/", b"{}", {}, timeout_s=2)
+            sent = await sender.post(f"http://{host}:{port}/", b"{}", {}, timeout_s=30)
             assert (host, sent.fault) == (host, "address")
         assert connected == []
 
@@ -226,12 +227,12 @@ async def test_the_last_gate_stands_where_the_socket_is_made() -> None:
 
 async def test_what_cannot_be_reached_is_one_word() -> None:
     """No such name, nobody listening, TLS that is none."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     async with endpoint() as hook, Sender(private=True) as sender:
-        assert (await sender.post(f"http://127.0.0.1:{port}/", b"", {})).fault == "connection"
-        assert (await sender.post("http://nothing.invalid/", b"", {}, timeout_s=5)).fault == "name"
+        with socket.socket() as bound:  # so that nobody else comes to listen there
+            bound.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{bound.getsockname()[1]}/"
+            assert (await sender.post(url, b"", {})).fault == "connection"
+        assert (await sender.post("http://nothing.invalid/", b"", {}, timeout_s=60)).fault == "name"
         assert (await sender.post(hook.url.replace("http:", "https:"), b"", {})).fault == "tls"
 
 
@@ -247,5 +248,5 @@ def test_the_time_to_wait_is_read_as_seconds_or_a_date_and_bounded() -> None:
 
 async def test_no_time_left_is_not_time_without_end() -> None:
     """A request that may last 0 s ends at once; to the client underneath 0 means no limit."""
-    async with raw(silent) as (url, _), Sender(private=True) as sender, asyncio.timeout(3):
+    async with raw(silent) as (url, _), Sender(private=True) as sender, asyncio.timeout(30):
         assert (await sender.post(url, b"{}", {}, timeout_s=0)).fault == "timeout"

@@ -146,7 +146,8 @@ async def test_an_endpoint_that_fails_gets_everything_in_the_order_of_each_job(c
 
     hook.answer = answer
     async with delivering(store, timeout_s=0.1):
-        await hook.until(lambda: {(one["id"]) for one in hook.taken} >= {f"{job}/{n}" for job in jobs for n in (1, 2)})
+        wanted = {f"{job}/{n}" for job in jobs for n in (1, 2)}
+        await hook.until(lambda: {(one["id"]) for one in hook.taken} >= wanted, 90)
     assert not any(refused.values())
     first: dict[str, list[str]] = {}
     for one in hook.taken:

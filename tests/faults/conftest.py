@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 LEASE_S = 2
 HEARTBEAT_S = 0.3
+STEADY = {"JOBLEDGER_LEASE_S": "30"}
+"""For workers that are to lose no lease, also where the machine stands still for seconds."""
 OPEN_JOBS_MAX = 200
 JOBS_MAX = 12_000
 PATIENCE_S = 10.0

@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.conftest import STEADY
 
 from jobledger.testing.proxy import Proxy
 
@@ -65,11 +66,11 @@ async def test_a_worker_that_knows_its_end_leaves_nothing_running(
 ) -> None:
     """With `--max-seconds` a job that stands is timed out before the end, and none is claimed that would pass it."""
     jobs = [(await client.enqueue("brief", max_attempts=10, timeout=1)).id for _ in range(8)]
-    doomed = crew.hire("--max-seconds", "4", FAULTS_PLACE=place)
+    doomed = crew.hire("--max-seconds", "4", FAULTS_PLACE=place, **STEADY)
     await doomed.noted("stands")
     assert await doomed.ended() == 0
     assert await ledger.value("select count(*) from jobledger.running") == 0
-    crew.hire()
+    crew.hire(**STEADY)
     await ledger.all_over()
     await crew.dismiss()
     await ledger.agrees(jobs, crew.notes())
@@ -82,7 +83,7 @@ async def test_a_worker_killed_before_the_answer_to_its_report_has_reported(
     """A report that was committed counts, though nobody lived to hear so: the job runs once."""
     with Proxy(database) as proxy:
         trap = proxy.trap("jobledger.report(")
-        doomed = crew.hire(dsn=proxy.dsn)
+        doomed = crew.hire(dsn=proxy.dsn, **STEADY)
         job = (await client.enqueue("short", {"ms": 1}, max_attempts=10)).id
         await ledger.until(trap.caught.is_set)
         doomed.kill()
@@ -106,7 +107,7 @@ async def test_a_worker_killed_before_the_answer_to_its_claim_began_nothing(
         doomed = crew.hire(dsn=proxy.dsn)
         await ledger.until(trap.caught.is_set)
         doomed.kill()
-    crew.hire()
+    crew.hire(**STEADY)
     await ledger.all_over()
     await crew.dismiss()
     assert doomed.notes("begun") == []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection, Isolation
 
 LEVELS = ["repeatable_read", "serializable"]
+ENQUEUERS = 5
 
 
 class Enqueuer:
@@ -34,6 +35,7 @@ class Enqueuer:
         self.acknowledged: set[UUID] = set()
         self.repeated = 0
         self.taken = 0
+        self._together = asyncio.Barrier(ENQUEUERS)
 
     async def many(self, number: int, count: int) -> None:
         """One transaction after the other: a plain job, one with a contested key, one with a contested unique key."""
@@ -41,6 +43,8 @@ class Enqueuer:
             contested = NewJob("short", {"ms": turn}, tenant="all", key=f"key{turn}", max_attempts=100)
             plain = NewJob("short", {"ms": 1}, tenant=f"t{number}", max_attempts=100)
             only = NewJob("short", {"ms": 1}, tenant="all", unique_key=f"only{turn % 3}", max_attempts=100)
+            # All of them begin together, so that they meet, however busy the machine is.
+            await self._together.wait()
             while True:
                 try:
                     async with self.store.transaction(isolation=self.isolation) as connection:
@@ -67,7 +71,7 @@ async def test_enqueuers_of_any_isolation_lose_and_double_nothing(
     async with await Store.connect(database, pool_min=1, pool_max=6) as own:
         enqueuer = Enqueuer(own, isolation)
         async with work.manned(database, workers=2):
-            await asyncio.gather(*(enqueuer.many(number, count) for number in range(5)))
+            await asyncio.gather(*(enqueuer.many(number, count) for number in range(ENQUEUERS)))
             await ledger.all_over()
     assert await ledger.value("select count(*) from jobledger.idempotency") == count
     known = {row[0] for row in await ledger.fetch("select id from jobledger.jobs")}

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.conftest import STEADY
 
 from jobledger.store.claim import Claimer
 from jobledger.store.pool import Store, connect
@@ -98,7 +99,7 @@ async def test_two_worker_processes_racing_for_single_jobs_run_each_once(
     crew: Crew, client: Client, ledger: Ledger
 ) -> None:
     """Two idle workers that both poll for the one job there is: one runs it, and no handler begins twice."""
-    hands = [crew.hire(), crew.hire()]
+    hands = [crew.hire(**STEADY), crew.hire(**STEADY)]
 
     async def both_there() -> bool:
         return int(await ledger.value("select count(*) from jobledger.workers")) == len(hands)

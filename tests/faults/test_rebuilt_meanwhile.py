@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.conftest import STEADY
 
 from jobledger.store.recovery import rebuild
 
@@ -17,7 +18,7 @@ ROUNDS = 15
 @pytest.mark.slow
 async def test_a_rebuild_under_load_loses_and_doubles_nothing(crew: Crew, load: Load, ledger: Ledger) -> None:
     """Workers stand back while the store is closed, go on by themselves, and keep the jobs that they run."""
-    hands = [crew.hire(), crew.hire()]
+    hands = [crew.hire(**STEADY), crew.hire(**STEADY)]
     async with load.going_on():
         for number in range(ROUNDS):
             for hand in hands:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.conftest import STEADY
 
 from jobledger.store.operate import act
 from jobledger.testing.proxy import Proxy
@@ -27,7 +28,7 @@ async def entry(client: Client, ending: str, **options: int) -> UUID:
 @pytest.mark.slow
 async def test_the_write_and_the_record_agree_after_every_ending(crew: Crew, client: Client, ledger: Ledger) -> None:
     """Return, raise, time out, be cancelled or killed, break a constraint at commit: only what returned is kept."""
-    hand = crew.hire("--concurrency", "8")
+    hand = crew.hire("--concurrency", "8", **STEADY)
     jobs = {
         "returns": await entry(client, "returns"),
         "raises": await entry(client, "raises"),
@@ -45,7 +46,9 @@ async def test_the_write_and_the_record_agree_after_every_ending(crew: Crew, cli
     await crew.dismiss()
     await ledger.agrees(jobs.values(), crew.notes(), ends=("job.succeeded", "job.cancelled", "job.killed"))
     kept = {row["job"]: row["attempt"] for row in await ledger.fetch("select job, attempt from public.effects")}
-    assert kept == {jobs["returns"]: 1, jobs["raises"]: 2, jobs["constraint"]: 2, jobs["times out"]: 2}
+    # Its second attempt has a second, too, which a busy machine may use up.
+    assert kept.pop(jobs["times out"]) >= 2
+    assert kept == {jobs["returns"]: 1, jobs["raises"]: 2, jobs["constraint"]: 2}
     errors = await ledger.fetch(
         "select stream_id, data -> 'error' ->> 'type' as error from jobledger.events where type = 'job.failed'"
     )
@@ -65,7 +68,7 @@ async def test_a_transaction_whose_worker_is_killed_before_the_commit_leaves_not
     job = await entry(client, "waits")
     await doomed.noted("wrote", job)
     doomed.kill()
-    crew.hire()
+    crew.hire(**STEADY)
     await ledger.all_over()
     await crew.dismiss()
     await ledger.agrees([job], crew.notes())
@@ -78,7 +81,7 @@ async def test_a_transaction_whose_worker_is_killed_before_the_answer_to_its_com
 ) -> None:
     """Once committed the job has succeeded and does not run again, whatever becomes of the worker."""
     with Proxy(database) as proxy:
-        doomed = crew.hire(dsn=proxy.dsn, JOBLEDGER_PROJECTIONS="false")
+        doomed = crew.hire(dsn=proxy.dsn, JOBLEDGER_PROJECTIONS="false", **STEADY)
         job = await entry(client, "waits deaf")
         await doomed.noted("wrote", job)
         trap = proxy.trap("COMMIT")
@@ -100,7 +103,7 @@ async def test_a_commit_whose_answer_is_lost_is_kept_and_the_worker_goes_on(
 ) -> None:
     """The worker cannot know how its commit ended and reports a failure: the fence rejects it, on record."""
     with Proxy(database) as proxy:
-        hand = crew.hire(dsn=proxy.dsn, JOBLEDGER_PROJECTIONS="false")
+        hand = crew.hire(dsn=proxy.dsn, JOBLEDGER_PROJECTIONS="false", **STEADY)
         job = await entry(client, "waits deaf")
         await hand.noted("wrote", job)
         trap = proxy.trap("COMMIT")
@@ -122,7 +125,7 @@ async def test_a_transaction_whose_connection_is_cut_before_the_commit_fails_on_
     crew: Crew, client: Client, ledger: Ledger
 ) -> None:
     """The server ends the handler's connection: what it wrote is gone, the failure is on record, and it runs again."""
-    hand = crew.hire()
+    hand = crew.hire(**STEADY)
     job = await entry(client, "waits deaf")
     await hand.noted("wrote", job)
     ended = await ledger.fetch(
@@ -152,7 +155,7 @@ async def test_a_transaction_that_ends_after_its_lease_leaves_nothing_and_is_rej
     job = await entry(client, "waits deaf")
     await zombie.noted("wrote", job)
     zombie.freeze()
-    other = crew.hire()
+    other = crew.hire(**STEADY)
     await ledger.reaches(job, "succeeded")
     crew.open("entry-1")
     zombie.thaw()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.conftest import STEADY
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Crew, Ledger
@@ -22,7 +23,7 @@ async def test_a_zombie_is_rejected_on_record_and_works_on(
     job = (await client.enqueue("deaf", {"gate": "gate"}, max_attempts=10)).id
     await zombie.noted("begun", job)
     zombie.freeze()
-    other = crew.hire()
+    other = crew.hire(**STEADY)
     await other.noted("begun", job)
     if finished:
         crew.open("gate-2")

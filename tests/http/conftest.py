@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import socket
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,7 +16,7 @@ from jobledger.settings import Settings
 from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from aiohttp import web
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Store
 
 ADMIN = Access("admin", frozenset({Role.ADMIN}))
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """Give a port that nobody else gets within the block, and that a service may listen on again and again."""
+    with socket.socket() as keeper:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
 
 
 @asynccontextmanager
@@ -39,6 +49,13 @@ async def served(
     service = Service(store, settings=given, app=app, authenticate=fixed if access is not None else None)
     async with listening(service) as url, aiohttp.ClientSession(url) as session:
         yield session, service
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Give a port of the test's own."""
+    with kept_port() as kept:
+        yield kept
 
 
 @pytest.fixture

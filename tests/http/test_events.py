@@ -278,7 +278,7 @@ async def test_who_takes_in_nothing_is_cut_off_and_goes_on(
     store: Store, serving: Any, seen: list[observations.Observation]
 ) -> None:
     """What waits for it is bounded; after a while without reading it is cut off; by its last id it gets the rest."""
-    async with serving(store, http_write_s=0.1) as (session, service):
+    async with serving(store, http_write_s=0.3) as (session, service):
         service.client.strict = False
         for _ in range(20):
             args = {"text": "x" * 100_000}

@@ -80,10 +80,10 @@ async def test_a_worker_of_node_runs_jobs_side_by_side(store: Store, serving: An
     async with serving(store) as (session, _), Client(store, app=app) as client:
         await client.register()
         many = [await client.enqueue("add", {"a": n, "b": 1}) for n in range(30)]
-        slow = await client.enqueue("wait", {"seconds": 0.5})
+        slow = await client.enqueue("wait", {"seconds": 3})
         url = str(session._base_url).rstrip("/")
         words = ("node", str(EXAMPLES / "worker.mjs"))
-        async with running(*words, JOBLEDGER_URL=url, JOBLEDGER_KEY="k") as process, asyncio.timeout(30):
+        async with running(*words, JOBLEDGER_URL=url, JOBLEDGER_KEY="k") as process, asyncio.timeout(60):
             assert [await one.result(timeout=20) for one in many] == list(range(1, 31))
             while (await client.job(slow.id)).job.state != "running":  # noqa: ASYNC110 - no event
                 await asyncio.sleep(0.005)

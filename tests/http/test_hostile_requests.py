@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Store
 
 AT_ONCE = 32
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 GROWTH_MOST = 96 * 1024 * 1024
 BODY_BYTES = 1024 * 1024
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")

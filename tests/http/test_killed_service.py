@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -114,14 +113,14 @@ class Producers:
 
 
 @pytest.mark.slow
-async def test_a_killed_service_enqueues_each_key_once_and_every_stream_goes_on(store: Store, database: str) -> None:
+async def test_a_killed_service_enqueues_each_key_once_and_every_stream_goes_on(
+    store: Store, database: str, port: int
+) -> None:
     """Killed three times between requests and answers: each key is one job, and a page that follows misses none."""
     await registered(store)
     async with store.connection() as connection:
         key = new_key(await ServiceKey.load(connection))
         await create_key(connection, store.shard, key, "shop", roles=["enqueue", "read"], tenants=["acme"])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     total = PRODUCERS * EACH
     headers = {"Authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as session:
@@ -196,7 +195,9 @@ async def test_while_the_database_is_gone_requests_say_when_to_come_again_and_th
 
 
 @pytest.mark.slow
-async def test_a_killed_service_gives_each_job_once_to_workers_that_go_on(store: Store, database: str) -> None:
+async def test_a_killed_service_gives_each_job_once_to_workers_that_go_on(
+    store: Store, database: str, port: int
+) -> None:
     """Killed twice under a worker: each job runs once; what a number had claimed is there after the restart."""
     app = App()
     ran: list[int] = []
@@ -213,8 +214,6 @@ async def test_a_killed_service_gives_each_job_once_to_workers_that_go_on(store:
         jobs = [{"kind": "note", "tenant": "acme", "args": {"number": number}} for number in range(1200)]
         await connection.execute("select jobledger.enqueue_many($1)", orjson.dumps(jobs).decode())
         await connection.execute("select jobledger.enqueue('other', tenant => 'acme', queue => 'other')")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     headers = {"Authorization": f"Bearer {key}"}
     worker = Worker(app, url=url, key=key, concurrency=20, settings=Settings(heartbeat_s=0.5))

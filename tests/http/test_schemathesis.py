@@ -79,7 +79,7 @@ def _config(url: str) -> SchemathesisConfig:
             "seed": SEED,
             "base-url": url,
             "workers": 1,
-            "request-timeout": 10,
+            "request-timeout": 60,
             "generation": {"max-examples": EXAMPLES, "database": "none", "no-shrink": True},
             "checks": {"enabled": False, **{name: {"enabled": True} for name in CHECKS}},
             "phases": {"stateful": {"enabled": False}},

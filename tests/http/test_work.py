@@ -176,7 +176,7 @@ async def test_waiting_claims_hear_of_jobs_and_share_their_looks(
         answered = asyncio.ensure_future(hands[left[1]].claim(n=1, wait_s=30, call=2))
         await fill(store)
         assert len(await answered) == 1
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert service.work.lobby.looks - before < 10
 
 

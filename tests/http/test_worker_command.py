@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,13 +35,11 @@ async def command(*words: str, **environment: str) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-async def test_a_worker_on_the_command_line_works_through_a_service(store: Store, database: str) -> None:
+async def test_a_worker_on_the_command_line_works_through_a_service(store: Store, database: str, port: int) -> None:
     """Address and key reach its processes; a database beside it is refused, and a wrong key, too."""
     async with store.connection() as connection:
         key = new_key(await ServiceKey.load(connection))
         await create_key(connection, store.shard, key, "hands", roles=["work"])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     words = ("worker", "tests.worker.isolated:app", "--until-empty")
     url = f"http://127.0.0.1:{port}"
     async with process(database, port), Client(store, app=isolated.app) as client:

@@ -238,7 +238,7 @@ async def test_a_service_that_is_silent_is_given_up() -> None:
     async with answering(handler) as url, ServiceConnection(url, timeout_s=0.1, patience_s=0) as service:
         with pytest.raises(Unreachable, match="in time"):
             await service.ask("POST", path_of("jobs"))
-        async with service.stream(path_of("stream"), silence_s=0.1) as lines:
+        async with service.stream(path_of("stream"), silence_s=0.5) as lines:
             assert [await anext(lines), await anext(lines)] == [b"one", b"two"]
             with pytest.raises(Unreachable):
                 await anext(lines)

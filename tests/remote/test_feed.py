@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from tests.http.conftest import kept_port
 from tests.order.stress import seal_all
 
 from jobledger.errors import FeedReset, InvalidArgument, Unavailable, Unreachable
@@ -22,7 +23,7 @@ from jobledger.store.roles import Role
 from jobledger.testing import drain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from uuid import UUID
 
     from aiohttp import web
@@ -80,6 +81,13 @@ class Relay:
             writer.write(data)
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Give a port of the test's own."""
+    with kept_port() as kept:
+        yield kept
+
+
 @asynccontextmanager
 async def serving(store: Store, port: int = 0) -> AsyncIterator[tuple[Service, int]]:
     """Serve for whoever asks; give the service and its port."""
@@ -131,11 +139,11 @@ async def test_a_feed_goes_on_over_cut_connections(store: Store, monkeypatch: py
                 await anext(feed)
 
 
-async def test_a_feed_outlives_the_service(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_feed_outlives_the_service(store: Store, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Drained and started anew it goes on; a call that was cancelled loses nothing; away for long is an error."""
     monkeypatch.setattr(feeds, "_BACKOFF_S", (0.01, 0.05))
     async with Client(store, strict=False) as direct:
-        async with serving(store) as (_, port):
+        async with serving(store, port):
             client = await Client(url=f"http://127.0.0.1:{port}", key="jl_key").__aenter__()
             feed = client.events()
             with pytest.raises(TimeoutError):

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from jobledger.jobs import App
 
-QUICK: dict[str, Any] = {"heartbeat_s": 0.2, "lease_s": 6, "stall_after_s": 2.0, "stop_grace_s": 5}
+# Quick, but for what a machine that stands still for seconds would lose: leases, and what waits behind a loop.
+QUICK: dict[str, Any] = {"heartbeat_s": 0.2, "lease_s": 20, "stall_after_s": 60, "stop_grace_s": 5}
 BRISK = Manner(ignore_s=0.5, poll_s=0.05, tick_s=0.1)
 
 BOTH = {"test_running", "test_endings", "test_faults"}

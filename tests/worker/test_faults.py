@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,8 @@ async def test_an_answer_cut_off_is_released_by_the_second_heartbeat(
         worker = await apart(app, proxy.dsn, concurrency=5).start()
         await asyncio.to_thread(trap.wait)
         trap.cut()
+        # Once the worker's loop has heard of it, the heartbeat under way may not know of it yet, and the next one does.
+        await until(lambda: worker.worker.life is not None and worker.worker.life.home.held.settled > 0)
         await worker.beats_more(2)
         assert await bench.count("job.released") == 5
         await until(lambda: len(ran) == 5)
@@ -100,9 +103,9 @@ async def test_a_claim_given_up_is_released_and_its_late_answer_thrown_away(
         await worker.beats_more(2)
         await worker.stop()
     assert sorted(ran) == list(range(5))
-    assert {tuple(await bench.history(handle.id)) for handle in handles} == {
-        ("enqueued", "claimed", "released", "claimed", "succeeded")
-    }
+    for handle in handles:
+        # Where the machine stands still for as long as the patience lasts, it is given up again.
+        assert re.fullmatch(r"enqueued( claimed released)+ claimed succeeded", " ".join(await bench.history(handle.id)))
 
 
 async def test_a_loop_blocked_over_five_heartbeats_loses_nothing(bench: Bench, apart: Callable[..., Apart]) -> None:
@@ -408,9 +411,9 @@ async def test_many_poisoned_rows_in_one_claim_pass_promptly(bench: Bench, caplo
         assert claimed
         await link.end(worker, "the test goes on with another")
         await link.close()
-        async with bench.worker(app, concurrency=1000), asyncio.timeout(20):
+        async with bench.worker(app, concurrency=1000), asyncio.timeout(60):
             for handle in handles:
-                await handle.result(timeout=20)
+                await handle.result(timeout=60)
     assert sorted(ran) == list(range(1000))
     mended = "select count(distinct data ->> 'job') from jobledger.events where type = 'store.mismatch_repaired'"
     assert await bench.value(mended) == 20

@@ -140,7 +140,8 @@ async def race(
         f"{jobs} jobs, median {late[jobs // 2] * 1000:.1f} ms, longest {late[-1] * 1000:.1f} ms, machine's own "
         f"{probe.worst_s * 1000:.1f} ms, found {dict(found)}, went idle {raised} times"
     )
-    assert late[-1] <= told_s + 2 * probe.worst_s
+    # Its claim is some turns and questions more than the probe's one.
+    assert late[-1] <= told_s + 4 * probe.worst_s
     return found, raised
 
 

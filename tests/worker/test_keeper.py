@@ -27,7 +27,7 @@ async def test_a_tick_that_is_never_answered_is_given_up(
         async with await Store.connect(proxy.dsn, pool_min=1, pool_max=4) as through, Keeper(through, settings):
             await asyncio.to_thread(trap.wait)
             trap.mute()
-            async with asyncio.timeout(8), store.connection() as connection:
+            async with asyncio.timeout(60), store.connection() as connection:
                 await connection.execute("select jobledger.enqueue('noop', run_at => jobledger.now() + '20 ms')")
                 while not await connection.fetchval("select count(*) from jobledger.ready"):  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0.01)

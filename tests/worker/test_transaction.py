@@ -28,7 +28,7 @@ async def child() -> None:
     """Only be enqueued."""
 
 
-@app.job(transaction=True, max_attempts=2, timeout=1)
+@app.job(transaction=True, max_attempts=2)
 async def write(context: Context, how: str) -> Any:
     """Write, enqueue, then end in the way asked for."""
     await context.connection.execute("insert into effect values ($1)", str(context.id))
@@ -156,7 +156,7 @@ async def test_a_commit_that_fails_leaves_nothing_but_the_record_of_it(written: 
 @pytest.mark.parametrize("how", ["hang", "swallow"])
 async def test_a_time_out_rolls_back(written: Bench, how: str) -> None:
     """An attempt that runs out of time leaves nothing, whatever it does about it."""
-    job = (await write.using(max_attempts=1).enqueue(how)).id
+    job = (await write.using(max_attempts=1, timeout=1).enqueue(how)).id
     await written.worker(app, kinds=["write"], until_empty=True).run(signals=False)
     assert await written.history(job) == ["enqueued", "claimed", "failed"]
     assert (await written.last(job))["error"]["type"] == "TimedOut"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -115,8 +116,8 @@ async def hearing(sql: asyncpg.Connection[Any]) -> AsyncIterator[list[str]]:
 async def test_an_enqueue_wakes_an_idle_worker(bench: Bench, ran: Ran) -> None:
     """Singly, in a batch, and again and again: each is found by the hint, for the timer never comes."""
     async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT) as worker:
-        await idle(worker)
         for number in range(10):
+            await idle(worker)
             await enqueued(sql, number)
             await ran.has(number + 1)
         await idle(worker)
@@ -134,13 +135,16 @@ async def test_a_trickle_of_jobs_does_not_move_the_flag(bench: Bench, ran: Ran) 
     for concurrency in (1, 20):
         async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT, concurrency=concurrency) as worker:
             await idle(worker)
-            before = len(ran.jobs)
+            before, slow = len(ran.jobs), 0
             for number in range(20):
+                began = time.monotonic()
                 await enqueued(sql, number)
                 await ran.has(before + number + 1)
+                slow += time.monotonic() - began > 0.05
             assert worker.life is not None
             assert worker.life.idle is not None
-            assert worker.life.idle.raised <= 4  # so quick a trickle may look like a drain for a moment
+            # So quick a trickle may look like a drain for a moment, and so may a claim that takes long.
+            assert worker.life.idle.raised <= 4 + 2 * slow
 
 
 async def test_what_came_before_the_flag_is_found_by_one_more_poll(bench: Bench, ran: Ran) -> None:
@@ -199,7 +203,7 @@ async def test_a_drain_sends_no_notification(bench: Bench, ran: Ran) -> None:
             await client.enqueue_many([ran.note.call(number) for number in range(1000)])
         async with hearing(sql) as heard, bench.worker(ran.app, manner=PATIENT, concurrency=20):
             number = 0
-            while len(ran.jobs) < 3000:
+            while len(ran.jobs) < 1000:  # what is left keeps the worker busy for as long as one enqueue may take
                 await enqueued(sql, number)
                 number += 1
             assert heard == []
@@ -263,11 +267,14 @@ async def test_a_lost_listener_costs_only_the_hint(bench: Bench, ran: Ran) -> No
             await enqueued(sql, 1)
             await ran.has(1)
             await until(lambda: [one.where for one in lost] == ["listen"])
-        await idle(worker)
         hinted = worker.life.fetcher.found["hint"]
-        await enqueued(sql, 2)
-        await ran.has(2)
-        assert worker.life.fetcher.found["hint"] == hinted + 1
+        async with asyncio.timeout(20):
+            # The timer may come to one of them first.
+            while worker.life.fetcher.found["hint"] == hinted:
+                await idle(worker)
+                before = len(ran.jobs)
+                await enqueued(sql, 2)
+                await ran.has(before + 1)
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["without listen_dsn", "with listen_dsn"])
