@@ -64,6 +64,7 @@ _SUBSCRIPTION: Final = [
     Ask({"name": "{subscription}"}, whose, WHY) for whose in ({}, {"tenant": "{tenant}"}, {"tenant": "{mine}"})
 ]
 _SUBSCRIPTION_ONLY: Final = [ask._replace(body=None) for ask in _SUBSCRIPTION]
+_CONSUMER: Final = [ask._replace(path={**ask.path, "consumer": "{worker}"}) for ask in _SUBSCRIPTION_ONLY]
 _REPORT: Final = {"id": "{running}", "claim": 2, "outcome": "succeeded"}
 
 CASES: Final[dict[str, list[Ask]]] = {
@@ -178,6 +179,9 @@ CASES: Final[dict[str, list[Ask]]] = {
     "reset_subscription": _SUBSCRIPTION,
     "disable_subscription": _SUBSCRIPTION,
     "retry_subscription": _SUBSCRIPTION,
+    "join_subscription": [ask._replace(body={"about": "me"}) for ask in _SUBSCRIPTION],
+    "next_events": [ask._replace(body={"call": 1}) for ask in _CONSUMER],
+    "leave_subscription": _CONSUMER,
     # workers
     "register_worker": [Ask(body={"kinds": ["noop"], "tenants": ["{tenant}"]})],
     "claim_jobs": [Ask({"worker": "{worker}"}, body={"n": 5, "wait_s": 0, "call": 1})],

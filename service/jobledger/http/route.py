@@ -30,7 +30,7 @@ SSE: Final = "text/event-stream"
 NDJSON: Final = "application/x-ndjson"
 HTML: Final = "text/html"
 
-IDS: Final = frozenset({"job", "worker", "key", "webhook"})
+IDS: Final = frozenset({"job", "worker", "key", "webhook", "consumer"})
 """The parts of paths that are ids; one that is none, does not exist."""
 
 

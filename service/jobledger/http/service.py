@@ -14,6 +14,7 @@ from aiohttp import web
 from jobledger.errors import Busy, JobledgerError, RateLimited
 from jobledger.http import (
     acts,
+    consumers,
     enqueue,
     events,
     health,
@@ -42,6 +43,7 @@ from jobledger.http.openapi import describe
 from jobledger.http.rate import Rates
 from jobledger.http.reference_page import page
 from jobledger.http.route import NDJSON, SSE
+from jobledger.http.seats import Seats
 from jobledger.http.stream import Streams
 from jobledger.http.workroom import Workroom
 from jobledger.jobs.catalogue import Catalogue
@@ -80,6 +82,7 @@ PARTS: Final = (
     events.routes,
     replay.routes,
     subscriptions.routes,
+    consumers.routes,
     webhooks.routes,
     keys.routes,
     reference.routes,
@@ -120,6 +123,7 @@ class Service:
         self.endings = Endings(store, self.draining)
         self.started = time.monotonic()
         self.work = Workroom(store, self.settings)
+        self.seats = Seats(store)
         self.pusher: Pusher | None = None
         """What delivers pushed queues in this process, while it does."""
         self._open_streams = 0
@@ -144,6 +148,8 @@ class Service:
         self.application.on_shutdown.append(self._drain)
         self.application.on_shutdown.append(self.work.drain)
         self.application.on_cleanup.append(self.work.close)
+        self.application.on_shutdown.append(self.seats.drain)
+        self.application.on_cleanup.append(self.seats.close)
         self.application.on_response_prepare.append(self._dress)
         self.application.cleanup_ctx.append(self._keep)
 

@@ -1,4 +1,4 @@
-"""Durable subscriptions over HTTP: made, looked at and acted on. They are consumed beside the database."""
+"""Durable subscriptions over HTTP: made, looked at and acted on. How they are consumed stands in `consumers`."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ class Handed(Document):
     events: int
 
 
-def _named(call: Call[Any, Any]) -> Subscription:
+def named(call: Call[Any, Any]) -> Subscription:
+    """Return the subscription that is meant, for who may see every tenant."""
     # Slices, checkpoints and lags tell how much everybody does; a tenant follows its events, or has a webhook.
     call.access.must_see_all()
     return call.service.client.subscription(call.name("name"), tenant=call.query.tenant)
@@ -155,8 +156,8 @@ async def list_subscriptions(call: Call[Listing, None]) -> Answer:
 async def create_subscription(call: Call[None, NewSubscription]) -> Answer:
     """Make a durable subscription: a named reader of the log that the database remembers.
 
-    Its events are consumed beside the database (`client.subscription(name)`); over HTTP they are followed by
-    `/v1/events`, or sent by a webhook. One that is there, the same, is answered with 200.
+    Any number of programs consume its events (`…/consumers`), each with its share of the slices, until they are done
+    with each. One that is there, the same, is answered with 200.
     """
     call.access.must_see_all()
     new = call.body
@@ -174,7 +175,7 @@ async def create_subscription(call: Call[None, NewSubscription]) -> Answer:
 )
 async def show_subscription(call: Call[Looking, None]) -> Answer:
     """Show a subscription: how it stands, who consumes which slice, and what it has set aside."""
-    one = _named(call)
+    one = named(call)
     shown = {
         "status": await one.status(),
         "slices": await one.slices(),
@@ -192,7 +193,7 @@ async def show_subscription(call: Call[Looking, None]) -> Answer:
 )
 async def remove_subscription(call: Call[Removing, None]) -> None:
     """Remove a subscription, its place in the log, and what it had set aside; its consumers end."""
-    await _named(call).remove(actor=call.access.name, reason=call.query.reason)
+    await named(call).remove(actor=call.access.name, reason=call.query.reason)
 
 
 @routes.post(
@@ -205,7 +206,7 @@ async def remove_subscription(call: Call[Removing, None]) -> None:
 )
 async def reset_subscription(call: Call[Whose, SubscriptionReset]) -> None:
     """Let a subscription go on from another place; a disabled one goes on again."""
-    await _named(call).reset(**call.body.model_dump(), actor=call.access.name)
+    await named(call).reset(**call.body.model_dump(), actor=call.access.name)
 
 
 @routes.post(
@@ -218,7 +219,7 @@ async def reset_subscription(call: Call[Whose, SubscriptionReset]) -> None:
 )
 async def disable_subscription(call: Call[Whose, SubscriptionWhy]) -> SubscriptionChanged:
     """Give the consumers of a subscription nothing until it is reset."""
-    changed = await _named(call).disable(actor=call.access.name, reason=call.body.reason)
+    changed = await named(call).disable(actor=call.access.name, reason=call.body.reason)
     return SubscriptionChanged(changed=changed)
 
 
@@ -232,6 +233,6 @@ async def disable_subscription(call: Call[Whose, SubscriptionWhy]) -> Subscripti
 )
 async def retry_subscription(call: Call[Whose, Again]) -> Handed:
     """Hand out again what a subscription has set aside, or give it up."""
-    one = _named(call)
+    one = named(call)
     act = one.drop if call.body.drop else one.retry
     return Handed(events=await act(call.body.jobs, actor=call.access.name, reason=call.body.reason))

@@ -89,6 +89,11 @@ class Consumer:
         self._keeper: asyncio.Task[None] | None = None
 
     @property
+    def lease_s(self) -> int:
+        """Seconds for which it may be silent before others take its slices."""
+        return self._of.options.lease_s
+
+    @property
     def slices(self) -> list[int]:
         """The slices that this consumer has now."""
         return sorted(self._holding.shares)
@@ -161,9 +166,9 @@ class Consumer:
         if self._since >= CHECKPOINT_EVENTS:
             await self._quietly_checkpoint()
 
-    async def failed(self, one: Delivery, error: BaseException) -> None:
-        """Say that this event was not handled: it comes again after a back-off, or is set aside."""
-        said = f"{type(error).__name__}: {error}"
+    async def failed(self, one: Delivery, error: BaseException | str) -> None:
+        """Say that this event was not handled, and why: it comes again after a back-off, or is set aside."""
+        said = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
         if one.again:
             await self._settled(one, said)
         elif self._is_ours(one):

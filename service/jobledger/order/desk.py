@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 - part of the answers' types
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
 from uuid import UUID  # noqa: TC003 - part of the answers' types
 
 from jobledger.errors import NotFound
@@ -11,12 +11,14 @@ from jobledger.order import checkpoints
 from jobledger.order.checkpoints import EVERYBODY, Lag, Options, Slice
 from jobledger.order.consumer import Consumer
 from jobledger.order.cursor import Cursors, Place, cursors_for
+from jobledger.order.inlet import AHEAD
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobledger.events import Event
     from jobledger.order.checkpoints import Registered, SetAside
     from jobledger.order.filters import EventFilter
     from jobledger.store.pool import Connection, Store
@@ -53,6 +55,42 @@ class Begin(NamedTuple):
     at: datetime | None = None
 
 
+class Given(Protocol):
+    """One event that a consumer was given."""
+
+    @property
+    def event(self) -> Event:
+        """The event."""
+
+
+G = TypeVar("G", bound=Given)
+
+
+class Taking(Protocol[G]):
+    """Takes part in a subscription inside `async with`: a batch by `next`, then what became of it. See `Consumer`."""
+
+    async def __aenter__(self) -> Self:
+        """Join. Raises `NotFound`, `Forbidden`."""
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave: what was handled is checkpointed, what is out is not."""
+
+    async def next(self, limit: int = 1) -> list[G]:
+        """Return the next events, at least one and at most `limit`; waits for them. Raises `NotFound`."""
+
+    async def done(self, batch: Sequence[G], *, conn: Connection | None = None) -> None:
+        """Say that these were handled; on `conn` in its transaction. Raises `SliceLost`: roll back."""
+
+    async def failed(self, one: G, error: BaseException) -> None:
+        """Say that this event was not handled."""
+
+    def split(self, batch: Sequence[G]) -> None:
+        """Let the events of a batch come again one at a time."""
+
+    async def checkpoint(self) -> None:
+        """Store how far everything was handled."""
+
+
 class Desk(Protocol):
     """Keeps subscriptions by tenant (None: everybody's) and name; its caller has looked at the arguments."""
 
@@ -82,7 +120,7 @@ class Desk(Protocol):
     async def set_aside(self, tenant: str | None, name: str, limit: int) -> list[SetAside]:
         """Return the first events that it has set aside."""
 
-    async def consumer(self, tenant: str | None, name: str, about: str) -> Consumer:
+    async def consumer(self, tenant: str | None, name: str, about: str) -> Taking[Any]:
         """Return what takes its events; it joins by `async with`."""
 
 
@@ -148,11 +186,11 @@ class DatabaseDesk:
         async with self._store.connection() as connection:
             return await checkpoints.set_aside(connection, self._store.shard, tenant, name, after=Place(), limit=limit)
 
-    async def consumer(self, tenant: str | None, name: str, about: str) -> Consumer:
-        """Return what takes its events; it joins by `async with`."""
+    async def consumer(self, tenant: str | None, name: str, about: str, *, ahead: int = AHEAD) -> Consumer:
+        """Return what takes its events and reads so many of them ahead; it joins by `async with`."""
         async with self._store.connection(ours=True) as connection:
             registered = await self._registered(connection, tenant, name)
-        return Consumer(self._store, registered, about=about)
+        return Consumer(self._store, registered, about=about, ahead=ahead)
 
     async def _registered(self, connection: Connection, tenant: str | None, name: str) -> Registered:
         found = await checkpoints.listed(connection, self._store.shard, tenant=tenant or EVERYBODY, name=name)

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from jobledger.events import Event
     from jobledger.order.checkpoints import SetAside, Slice
-    from jobledger.order.consumer import Consumer, Delivery
-    from jobledger.order.desk import Desk, Status
+    from jobledger.order.desk import Desk, Given, Status, Taking
     from jobledger.order.filters import Shown
     from jobledger.store.pool import Connection
 
@@ -192,7 +191,7 @@ class Subscription:
         by = By(actor or self._actor, reason)
         return await self._desk.again(self.tenant, self.name, _ids(jobs), by, drop=True)
 
-    async def _consumer(self, about: str | None) -> Consumer:
+    async def _consumer(self, about: str | None) -> Taking[Any]:
         if about is not None and (not isinstance(about, str) or _no_text(about)):
             raise InvalidArgument("A consumer's name is a text of at most 256 characters.")
         about = about or f"{socket.gethostname()}:{os.getpid()}"[:256]
@@ -209,8 +208,8 @@ class Events:
         """Prepare; `async with` joins."""
         self._subscription = subscription
         self._about = about
-        self._taking: Consumer | None = None
-        self._out: Delivery | None = None
+        self._taking: Taking[Any] | None = None
+        self._out: Given | None = None
 
     async def __aenter__(self) -> Self:
         """Join. Raises `NotFound`, `Forbidden`."""
@@ -266,7 +265,7 @@ class Events:
             one, self._out = self._out, None
             await taking.failed(one, error)
 
-    def _joined(self) -> Consumer:
+    def _joined(self) -> Taking[Any]:
         if self._taking is None:
             raise InvalidArgument("Events of a subscription are read inside `async with subscription.events()`.")
         return self._taking

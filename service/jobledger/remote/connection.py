@@ -7,6 +7,7 @@ facts. A request is sent again only where that cannot do a thing twice.
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import random
 import re
@@ -108,6 +109,20 @@ class ServiceConnection:
         self._places = asyncio.Semaphore(connections)
         self._waiting = asyncio.Semaphore(WAITING_MOST)
         self._session: aiohttp.ClientSession | None = None
+
+    def another(self) -> ServiceConnection:
+        """Return another one to the same service with the same key, of one connection at a time; not opened yet.
+
+        Requests one after the other go to the same process, also where several listen at one address.
+
+        Raises:
+            Unreachable: this one is not open.
+        """
+        self._opened()
+        made = copy.copy(self)
+        made._session = None  # noqa: SLF001 - its own kind
+        made._places, made._waiting = asyncio.Semaphore(1), asyncio.Semaphore(1)  # noqa: SLF001
+        return made
 
     async def __aenter__(self) -> Self:
         """Be ready to send; the first request connects."""

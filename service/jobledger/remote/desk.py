@@ -1,4 +1,4 @@
-"""Subscriptions as a service keeps them: made, looked at and acted on; their events are consumed elsewhere."""
+"""Subscriptions as a service keeps them: made, looked at, acted on and consumed."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from jobledger.order.checkpoints import SetAside, Slice
 from jobledger.order.desk import Status
 from jobledger.remote.answer import read
 from jobledger.remote.connection import path_of
+from jobledger.remote.consumer import ServiceConsumer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from jobledger.order.checkpoints import Options
-    from jobledger.order.consumer import Consumer
     from jobledger.order.desk import Begin, By
     from jobledger.order.filters import EventFilter
-    from jobledger.remote.connection import Reply
+    from jobledger.remote.connection import Reply, ServiceConnection
 
 
 class Ask(Protocol):
@@ -33,9 +33,10 @@ class Ask(Protocol):
 class ServiceDesk:
     """Subscriptions by requests to a service."""
 
-    def __init__(self, ask: Ask) -> None:
-        """Ask by this."""
+    def __init__(self, ask: Ask, connection: ServiceConnection) -> None:
+        """Ask by this; each consumer gets a connection of its own like that one."""
         self._ask = ask
+        self._connection = connection
 
     async def create(
         self, name: str, wanted: EventFilter, kind: str | None, options: Options, begin: Begin, by: By
@@ -92,12 +93,9 @@ class ServiceDesk:
         """Return the first events that it has set aside."""
         return read(list[SetAside], await self._shown(tenant, name, "set_aside", {"limit": limit}))
 
-    async def consumer(self, tenant: str | None, name: str, about: str) -> Consumer:  # noqa: ARG002 - the port's
-        """Refuse: consumers hold slices by leases and checkpoints in the database."""
-        raise InvalidArgument(
-            "A subscription is consumed beside its database, not by a service.",
-            hint="Use a client of the database, a webhook, or `client.events(after=…)` with a cursor that you keep.",
-        )
+    async def consumer(self, tenant: str | None, name: str, about: str) -> ServiceConsumer:
+        """Return what takes its events; it joins by `async with`."""
+        return ServiceConsumer(self._connection.another(), tenant, name, about)
 
     async def _shown(self, tenant: str | None, name: str, part: str, more: Mapping[str, Any] | None = None) -> Any:
         query = {"tenant": tenant, **(more or {})}

@@ -68,7 +68,7 @@ class ServiceDoor:
     @property
     def desk(self) -> Desk:
         """Where subscriptions are kept."""
-        return ServiceDesk(self._ask)
+        return ServiceDesk(self._ask, self._connection)
 
     async def open(self) -> None:
         """Be ready to send; the first request connects."""
