@@ -211,6 +211,15 @@ class Settings(BaseSettings):
             description="Bytes that the body of a request may have, after it was decompressed. 1024 to 268435456.",
         ),
     ] = 16 * 1024 * 1024
+    http_request_s: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=3600,
+            description="Seconds in which a request is answered, beside what a long poll waits by agreement; then it "
+            "is given up. Streams are not bounded by it. 1 to 3600.",
+        ),
+    ] = 30.0
     http_streams: Annotated[
         int,
         Field(

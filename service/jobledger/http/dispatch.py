@@ -37,9 +37,13 @@ _HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-sto
 def serving(service: Service, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """Return the handler that aiohttp calls for a route."""
 
+    running, until = service.running, service.running.until
+
     async def serve(request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
         status = 500
+        task = asyncio.current_task()
+        until[task] = began + running.limit_s
         try:
             response = await _answered(service, route, request)
             status = response.status
@@ -55,9 +59,11 @@ def serving(service: Service, route: Route) -> Callable[[web.Request], Awaitable
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             status = 503
             return problem(Unavailable("The database was lost meanwhile.", hint="Try again."))
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
             status = 499
-            raise
+            late = running.end(task, cancelled)
+            status = late.http_status
+            return problem(late)
         except web.HTTPException as error:
             status = error.status
             raise
@@ -66,6 +72,7 @@ def serving(service: Service, route: Route) -> Callable[[web.Request], Awaitable
             emit(RequestFailed(route.path, type(error).__name__))
             return problem(JobledgerError("Something went wrong in the service; its log has the details."))
         finally:
+            until.pop(task, None)
             if listeners:
                 emit(RequestServed(route.method, route.path, status, time.perf_counter() - began))
 
@@ -81,6 +88,8 @@ async def _answered(service: Service, route: Route, request: web.Request) -> web
         access.require(*route.needs)
     elif route.first is not None:
         await route.first(service, request)
+    if not request.content.is_eof():
+        service.running.longer(intake.BODY_S)
     query: Any = None if route.query is None else intake.read_query(route.query, request)
     body: Any = None if route.body is None else await intake.read_body(route.body, request, route.takes)
     given = await route.handler(Call(service, request, access, query, body))

@@ -198,7 +198,7 @@ async def job_result(call: Call[Awaited, None]) -> Answer:
     """
     row = await _outcome(call)
     if row["state"] not in FINISHED_STATES and call.query.wait_s > 0:
-        with call.service.hold():
+        with call.service.hold(call.query.wait_s):
             await call.service.endings.wait(call.id("job"), call.query.wait_s)
         row = await _outcome(call)
     told = {name: row[name] for name in Outcome.model_fields if name not in ("id", "result")}

@@ -43,6 +43,7 @@ from jobledger.http.openapi import describe
 from jobledger.http.rate import Rates
 from jobledger.http.reference_page import page
 from jobledger.http.route import NDJSON, SSE
+from jobledger.http.running import Running
 from jobledger.http.seats import Seats
 from jobledger.http.stream import Streams
 from jobledger.http.workroom import Workroom
@@ -120,6 +121,7 @@ class Service:
         self.ending = False
         """Whether it was asked to end; it still serves while pushed jobs report."""
         self.draining = asyncio.Event()
+        self.running = Running(self.settings.http_request_s)
         self.endings = Endings(store, self.draining)
         self.started = time.monotonic()
         self.work = Workroom(store, self.settings)
@@ -186,10 +188,11 @@ class Service:
             raise RateLimited(detail={"rate": rate, "retry_after_s": 1})
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self, seconds: float | None = None) -> Iterator[None]:
         """Take a place for an open stream or a waiting request, for a block. Raises `Busy` where none is left.
 
-        The handler is cancelled once the key that it was asked with counts no more.
+        `seconds` is for how long it waits at most, beside the time that any request has (None: without end). The
+        handler is cancelled once the key that it was asked with counts no more.
         """
         most = self.settings.http_streams
         if self._open_streams >= most:
@@ -197,7 +200,7 @@ class Service:
             raise Busy(detail={"limit": most})
         self._open_streams += 1
         try:
-            with self.book.watched():
+            with self.book.watched(), self.running.held(seconds):
                 yield
         finally:
             self._open_streams -= 1
@@ -212,10 +215,10 @@ class Service:
         self.crossing.dress(request, response)
 
     async def _keep(self, _: web.Application) -> AsyncIterator[None]:
-        """Look after the keys for as long as the service runs."""
-        task = asyncio.create_task(self.book.keep())
+        """Look after the keys, and what takes too long, for as long as the service runs."""
+        tasks = [asyncio.create_task(self.book.keep()), asyncio.create_task(self.running.watch())]
         yield
-        await end([task])
+        await end(tasks)
         with suppress(JobledgerError, OSError):
             await self.book.note()
 

@@ -247,8 +247,9 @@ async def test_webhook(call: Call[Whose, None]) -> Tried:
     Also where it is disabled. Nothing of the answer is told but its status.
     """
     mine, webhook = _theirs(call), call.id("webhook")
-    with call.service.hold():
-        sent = await mine.test(webhook, timeout_s=call.service.settings.webhook_timeout_s)
+    timeout_s = call.service.settings.webhook_timeout_s
+    with call.service.hold(timeout_s):
+        sent = await mine.test(webhook, timeout_s=timeout_s)
     return Tried(ok=sent.ok, status=sent.status, outcome=sent.told, elapsed_s=round(sent.elapsed_s, 3))
 
 

@@ -111,7 +111,7 @@ async def claim_jobs(call: Call[None, NewClaim]) -> Answer:
         until=loop.time() + asked.wait_s,
     )
     if asked.wait_s:
-        with call.service.hold():
+        with call.service.hold(asked.wait_s):
             jobs = await call.service.work.lobby.claim(one)
     else:
         jobs = await call.service.work.lobby.claim(one)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jobledger.errors import BadInput, Conflict, Forbidden
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_many
+from jobledger.store.pool import hung_up_after
 
 if TYPE_CHECKING:
     from jobledger.store.pool import Connection, Store
@@ -28,6 +29,8 @@ _TOGETHER: Final = 500
 _FEW: Final = 8
 """Who are no more than these go together: their statement costs more than they do."""
 _BYTES: Final = 4 * 1024 * 1024
+STATEMENT_S: Final = 30.0
+"""Seconds after which a line that does not answer is closed: those that wait for it are told, and the lane goes on."""
 
 
 class _Manner(NamedTuple):
@@ -109,7 +112,8 @@ class Gathering:
                 async with self._store.connection(ours=True) as connection:
                     while batch:
                         # The next is on its way before those that this one answers go on: the database need not wait.
-                        await self._together(connection, batch)
+                        with hung_up_after(connection, STATEMENT_S):
+                            await self._together(connection, batch)
                         batch = self._next(len(batch))
             except BaseException as error:  # noqa: BLE001 - each caller gets it, as if it had called by itself
                 for one in batch:

@@ -75,6 +75,29 @@ class _Connection(_Driver):
             await super().close(timeout=_CLOSING_S if timeout is None else timeout)
 
 
+class hung_up_after:  # noqa: N801 - read as a word: `with hung_up_after(connection, 30):`
+    """Close a connection that is still being used after so many seconds: its answer may never come.
+
+    Who waits for it gets `Unreachable`. Cancelling would wait for the server's answer to the cancellation, on a line
+    that may be dead; and this costs next to nothing.
+    """
+
+    __slots__ = ("_connection", "_handle", "_seconds")
+
+    def __init__(self, connection: Connection, seconds: float) -> None:
+        """Keep what to close, and when."""
+        self._connection = connection
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        """Begin to count."""
+        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._connection.terminate)
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the connection alone."""
+        self._handle.cancel()
+
+
 class Store:
     """The one door to Postgres: hands out connections to the rest of the package.
 
@@ -237,15 +260,25 @@ class Store:
         pool = self.pool
         with translated(self._where, connecting=True):
             connection = await pool.acquire()
+        patience_s = self._patience_s
         try:
             yield connection
+        except asyncio.CancelledError:
+            # Who was given up because nobody answered shall not have to wait for that once more.
+            patience_s = min(patience_s, _CLOSING_S)
+            raise
         finally:
             # One that breaks while it is given back is closed by the pool. What was done on it is done: an error here
             # would tell that it was not.
             # One that does not answer is closed, too: a line may be dead, and say nothing for ever.
             mark = _ours.set(ours)
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-                await pool.release(connection, timeout=self._patience_s)
+                try:
+                    await pool.release(connection, timeout=patience_s)
+                except TimeoutError:
+                    # The line is dead. Those beside it may be, too: they are closed when they are next lent.
+                    if self._owned:
+                        await pool.expire_connections()
             _ours.reset(mark)
 
 

@@ -1,0 +1,153 @@
+"""Lines to the database that are dead without a word: a request is given up in time, and the next ones are served."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.faults.conftest import until
+
+from jobledger.http import key_book
+from jobledger.jobs.client import Client
+from jobledger.settings import Settings
+from jobledger.store import gather, keys
+from jobledger.store.pool import Store
+from jobledger.testing.proxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import aiohttp
+    from aiohttp import ClientSession
+
+PAUSE_S = 1.0
+SLACK_S = 8.0
+WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+JOB = {"kind": "report", "strict": False}
+
+
+@asynccontextmanager
+async def through(proxy: Proxy, pool: int = 3) -> AsyncIterator[Store]:
+    """Give a store that reaches the database through a proxy."""
+    settings = Settings(pool_max=pool, connect_timeout_s=1)
+    async with await Store.connect(proxy.dsn, settings=settings, pool_min=pool) as store:
+        yield store
+
+
+async def _told(request: aiohttp.client._RequestContextManager) -> tuple[int, dict[str, Any], str | None]:
+    async with asyncio.timeout(SLACK_S + PAUSE_S), request as answer:
+        return answer.status, await answer.json(), answer.headers.get("Retry-After")
+
+
+async def _is_served(session: ClientSession) -> None:
+    """Wait until a job is enqueued, and all is as it was."""
+
+    async def served() -> bool:
+        async with session.post("/v1/jobs", json=JOB) as answer:
+            return answer.status == 201
+
+    await until(served)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["stall", "mute"])
+async def test_a_request_on_a_dead_line_is_given_up_in_time(
+    database: str, serving: Any, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads, acts and enqueues answer 503 with when to try again; the dead lines are dropped; then all is as before."""
+    monkeypatch.setattr(gather, "STATEMENT_S", PAUSE_S)
+    with Proxy(database) as proxy:
+        async with through(proxy) as store, serving(store, http_request_s=PAUSE_S) as (session, _):
+            await _is_served(session)
+            getattr(proxy, fault)()
+            asked = [
+                session.get("/v1/jobs"),
+                session.post("/v1/jobs/acts/preview", json={"act": "cancel"}),
+                session.post("/v1/jobs/acts", json={"act": "cancel", "filter": {}, "reason": "none is wanted"}),
+                *(session.post("/v1/jobs", json=JOB) for _ in range(20)),
+                session.post("/v1/jobs", json={**JOB, "key": "once"}),
+            ]
+            began = time.monotonic()
+            answers = await asyncio.gather(*map(_told, asked))
+            assert time.monotonic() - began < SLACK_S
+            if fault == "stall":
+                assert {status for status, _, _ in answers} == {503}
+                proxy.stall(False)
+            else:
+                # Those for whom there was no line got a new one; that is well.
+                assert {status for status, _, _ in answers} <= {200, 201, 503}
+            for status, told, retry in answers:
+                if status == 503:
+                    assert (told["code"] in ("unavailable", "unreachable"), retry) == (True, "2")
+            assert any(told.get("code") == "unavailable" for _, told, _ in answers)
+            await _is_served(session)
+            assert {status for status, _, _ in await asyncio.gather(*map(_told, [session.get("/v1/jobs")] * 1))} == {
+                200
+            }
+
+
+@pytest.mark.slow
+async def test_a_key_is_looked_up_again_once_the_line_is_back(
+    database: str, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look that requests share ends, too: nobody with this key waits for ever for an answer that never comes."""
+    monkeypatch.setattr(key_book, "ANSWER_S", PAUSE_S)
+    with Proxy(database) as proxy:
+        async with through(proxy) as store, serving(store, None, http_request_s=PAUSE_S) as (session, service):
+            key = keys.new_key(await service.book.service_key())
+            async with store.transaction() as connection:
+                await keys.create_key(connection, 0, key, "one", roles=["admin"])
+            headers = {"Authorization": f"Bearer {key}"}
+            proxy.mute()
+            assert (await _told(session.get("/v1/me", headers=headers)))[0] == 503
+
+            async def known() -> bool:
+                return (await _told(session.get("/v1/me", headers=headers)))[0] == 200
+
+            await until(known)
+
+
+@pytest.mark.slow
+async def test_a_transaction_on_a_dead_line_is_given_up_in_time(database: str, serving: Any) -> None:
+    """Its roll-back is not waited for either: nobody would answer it."""
+    with Proxy(database) as proxy:
+        async with through(proxy) as store, serving(store, http_request_s=PAUSE_S) as (session, _):
+            made = await Client(store, strict=False).enqueue("report")
+            trap = proxy.trap("jobledger.act")
+            began = time.monotonic()
+            status, told, _ = await _told(session.post(f"/v1/jobs/{made.id}/cancel", json={"reason": "not wanted"}))
+            assert trap.caught.is_set()
+            assert (status, told["code"]) == (503, "unavailable")
+            assert time.monotonic() - began < SLACK_S
+            trap.mute()
+            await _is_served(session)
+
+
+async def test_what_takes_too_long_is_cancelled_in_the_database_too(store: Store, serving: Any) -> None:
+    """A request beyond its limit answers 503, and what it waited for there is over; what agreed on longer, goes on."""
+    made = await Client(store, strict=False).enqueue("report")
+    async with serving(store) as (session, service):
+        polling = asyncio.create_task(_told(session.get(f"/v1/jobs/{made.id}/result?wait_s=50")))
+        await until(lambda: len(service.endings))
+        service.running.look()
+        assert service.running.limit_s + 40 < min(service.running.until.values()) - time.perf_counter()
+        (waits,) = service.running.until
+
+        async def locked() -> int:
+            async with store.connection() as other:
+                return int(await other.fetchval(WAITING))
+
+        async with store.transaction() as connection:
+            await connection.execute("lock table jobledger.limits in access exclusive mode")
+            asked = asyncio.create_task(_told(session.get("/v1/limits")))
+            await until(locked)
+            service.running.until |= {task: 0.0 for task in service.running.until if task is not waits}
+            service.running.look()
+            status, told, retry = await asked
+            assert (status, told["code"], retry, told["facts"]) == (503, "unavailable", "2", {"limit_s": 30.0})
+            assert not await locked()
+        assert not polling.done()
+        polling.cancel()
