@@ -529,3 +529,41 @@ async def test_a_revoked_key_is_refused_by_every_process_within_two_seconds(
         # What the machine stood still is not the service's.
         assert max(cut, time.monotonic() - began) < 2.0 + stood_s
         watching.cancel()
+
+
+async def test_a_tenant_leaves_something_of_what_all_share(
+    store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bearers together have half of the places for streams, and its keys make no more keys than it may have."""
+    monkeypatch.setattr(keys, "OF_TENANT_MOST", 3)
+    async with serving(store, None, http_streams=4) as (session, service), store.connection() as connection:
+        made = {}
+        for name, tenants in (("one", ["a"]), ("two", ["a", "b"]), ("other", ["c"]), ("root", None)):
+            made[name] = keys.new_key(await service.book.service_key())
+            await keys.create_key(connection, 0, made[name], name, roles=["admin"], tenants=tenants)
+
+        async def opened(name: str, **query: str) -> aiohttp.ClientResponse:
+            return await session.get("/v1/events", params=query, headers=bearer(made[name]))
+
+        streams = [await opened("one"), await opened("two", tenant="a")]
+        for refused in (await opened("one"), await opened("two", tenant="b")):
+            told = await refused.json()
+            assert (refused.status, told["code"], told["facts"]) == (429, "rate_limited", {"limit": 2})
+            assert refused.headers["Retry-After"]
+        streams += [await opened("other"), await opened("root")]
+        assert [one.status for one in streams] == [200] * 4
+        assert (await opened("root")).status == 503
+        for one in streams:
+            one.close()
+        await until(lambda: not service.places.taken)
+        streams = [await opened("one")]
+        assert streams[0].status == 200
+        streams[0].close()
+
+        async def create(name: str, **new: Any) -> tuple[int, Any]:
+            async with session.post("/v1/keys", json={"name": "n", **new}, headers=bearer(made[name])) as answer:
+                return answer.status, (await answer.json()).get("facts")
+
+        assert (await create("one"))[0] == 201
+        assert await create("one") == await create("two", tenants=["a", "b"]) == (400, {"limit": 3})
+        assert (await create("two", tenants=["b"]))[0] == (await create("root", tenants=["a"]))[0] == 201

@@ -90,7 +90,7 @@ class PreparedInTheWay(Unavailable):
 
 
 class RateLimited(Unavailable):
-    """The key has made all the requests that it may make for now."""
+    """The key has made all the requests, or its tenant opened all the streams, that it may for now."""
 
     code = "rate_limited"
     sqlstate = "JL509"

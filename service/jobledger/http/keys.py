@@ -136,15 +136,18 @@ async def create_key(call: Call[None, NewKey]) -> MadeKey:
     access, new = call.access, call.body
     _must_be_no_token(access)
     owner = access.owner_of(new.owner)
+    tenants = _tenants(access, new, owner)
     text = keys.new_key(await call.service.book.service_key())
     async with call.service.store.transaction() as connection:
+        if access.tenants is not None:
+            await keys.must_have_room(connection, call.service.store.shard, tenants or ())
         id_, at = await keys.create_key(
             connection,
             call.service.store.shard,
             text,
             new.name,
             roles=new.roles,
-            tenants=_tenants(access, new, owner),
+            tenants=tenants,
             owner=owner,
             rate=_rate(access, new.rate, call.service.settings.http_rate),
             expires_at=_end(access, new.expires_at),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 from aiohttp import web
 
-from jobledger.errors import Busy, JobledgerError, RateLimited
+from jobledger.errors import JobledgerError, RateLimited
 from jobledger.http import (
     acts,
     consumers,
@@ -38,8 +38,9 @@ from jobledger.http.authentication import Authentication
 from jobledger.http.crossing import Crossing, origins_of
 from jobledger.http.dispatch import expecting, refusing, serving, shadowed, unmatched
 from jobledger.http.endings import Endings
-from jobledger.http.key_book import ASKS, KeyBook
+from jobledger.http.key_book import ASKS, KeyBook, asking
 from jobledger.http.openapi import describe
+from jobledger.http.places import Places
 from jobledger.http.rate import Rates
 from jobledger.http.reference_page import page
 from jobledger.http.route import NDJSON, SSE
@@ -128,7 +129,7 @@ class Service:
         self.seats = Seats(store)
         self.pusher: Pusher | None = None
         """What delivers pushed queues in this process, while it does."""
-        self._open_streams = 0
+        self.places = Places(self.settings.http_streams)
         self.streams = Streams()
         self.application = web.Application(
             middlewares=[self.crossing.answer] if self.settings.http_origins else [],
@@ -189,21 +190,15 @@ class Service:
 
     @contextmanager
     def hold(self, seconds: float | None = None) -> Iterator[None]:
-        """Take a place for an open stream or a waiting request, for a block. Raises `Busy` where none is left.
+        """Take a place for an open stream or a waiting request, for a block.
+
+        Raises `Busy` where none is left, and `RateLimited` where a tenant's bearers have half of all.
 
         `seconds` is for how long it waits at most, beside the time that any request has (None: without end). The
         handler is cancelled once the key that it was asked with counts no more.
         """
-        most = self.settings.http_streams
-        if self._open_streams >= most:
-            emit(LimitMet("http_streams", self._open_streams, most))
-            raise Busy(detail={"limit": most})
-        self._open_streams += 1
-        try:
-            with self.book.watched(), self.running.held(seconds):
-                yield
-        finally:
-            self._open_streams -= 1
+        with self.places.held(asking.get()), self.book.watched(), self.running.held(seconds):
+            yield
 
     async def _dress(self, request: web.Request, response: web.StreamResponse) -> None:
         """Say in an answer's headers what is left of the key's rate, and which pages may read it."""

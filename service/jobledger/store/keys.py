@@ -13,6 +13,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from jobledger.errors import InvalidArgument
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
@@ -28,6 +29,8 @@ MARK: Final = "jl_"
 PREFIX: Final = 11
 """Characters of a key that are kept and shown."""
 KEYS_MOST: Final = 100_000
+OF_TENANT_MOST: Final = 1_000
+"""Keys of a tenant beyond which its own keys make no more; who is of every tenant still does."""
 PAGE_MAX: Final = 1_000
 _LABEL: Final = "key"
 _FORM: Final = re.compile(r"jl_[A-Za-z0-9_-]{43}[A-Za-z0-9_-]{8}", re.ASCII)
@@ -168,6 +171,18 @@ async def revoke_key(
     given = None if tenants is None else sorted(tenants)
     with translated():
         return bool(await connection.fetchval(statement("key_revoke"), shard, id_, given, owner, actor, reason))
+
+
+async def must_have_room(connection: Connection, shard: int, tenants: Collection[str]) -> None:
+    """Raise `InvalidArgument` where one of these tenants has as many keys as it may make itself: 1,000."""
+    with translated():
+        found = await connection.fetchval(statement("key_count"), shard, sorted(tenants))
+    if found >= OF_TENANT_MOST:
+        raise InvalidArgument(
+            f"The keys of a tenant make {OF_TENANT_MOST} of its keys at most.",
+            hint="Revoke those that nobody needs; give browsers tokens; or ask who has a key of every tenant.",
+            detail={"limit": OF_TENANT_MOST},
+        )
 
 
 async def standing(connection: Connection, shard: int, ids: Collection[UUID]) -> frozenset[UUID]:
