@@ -543,7 +543,8 @@ async def test_a_tenant_leaves_something_of_what_all_share(
             await keys.create_key(connection, 0, made[name], name, roles=["admin"], tenants=tenants)
 
         async def opened(name: str, **query: str) -> aiohttp.ClientResponse:
-            return await session.get("/v1/events", params=query, headers=bearer(made[name]))
+            answer: aiohttp.ClientResponse = await session.get("/v1/events", params=query, headers=bearer(made[name]))
+            return answer
 
         streams = [await opened("one"), await opened("two", tenant="a")]
         for refused in (await opened("one"), await opened("two", tenant="b")):

@@ -1,4 +1,8 @@
-"""Pauses and limits over HTTP: what was set for tenants, queues, kinds and the service."""
+"""Pauses and limits over HTTP: what was set for tenants, queues, kinds and the service.
+
+They are set by keys of every tenant only: what the operator of the service sets for a tenant, no key of the tenant may
+take back or raise. A tenant's keys see what was set for it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,6 @@ from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
     from jobledger.http.route import Call
-    from jobledger.store.operate import Scope
     from jobledger.store.pool import Connection
 
 routes = Routes("Limits")
@@ -85,19 +88,19 @@ async def set_service_limits(call: Call[None, NewLimits]) -> Changed:
 
 @routes.put("/v1/limits/{scope}/{name}", needs=(Role.OPERATE,), body=NewLimits, answer=Changed)
 async def set_limits(call: Call[None, NewLimits]) -> Changed:
-    """Set the defaults of a tenant, queue or kind: the scope is `tenant`, `queue` or `kind`."""
+    """Set the defaults of a tenant, queue or kind: the scope is that word. For keys of every tenant."""
     return await _set(call, call.name("scope"), call.name("name"))
 
 
 @routes.post("/v1/tenants/{name}/pause", needs=(Role.OPERATE,), body=Because, answer=Changed)
 async def pause_tenant(call: Call[None, Because]) -> Changed:
-    """Stop the claiming of a tenant's jobs; those that run go on."""
+    """Stop the claiming of a tenant's jobs; those that run go on. For keys of every tenant."""
     return await _paused(call, "tenant", True)
 
 
 @routes.post("/v1/tenants/{name}/resume", needs=(Role.OPERATE,), body=Because, answer=Changed)
 async def resume_tenant(call: Call[None, Because]) -> Changed:
-    """End the pause of a tenant."""
+    """End the pause of a tenant. For keys of every tenant."""
     return await _paused(call, "tenant", False)
 
 
@@ -127,7 +130,7 @@ async def resume_kind(call: Call[None, Because]) -> Changed:
 
 async def _paused(call: Call[None, Because], scope: Literal["tenant", "queue", "kind"], paused: bool) -> Changed:
     name, store = call.name("name"), call.service.store
-    _must_be_own(call, scope, name)
+    call.access.must_see_all()
     change = operate.pause if paused else operate.resume
 
     async def work(connection: Connection) -> bool:
@@ -139,7 +142,7 @@ async def _paused(call: Call[None, Because], scope: Literal["tenant", "queue", "
 async def _set(call: Call[None, NewLimits], scope: str, name: str) -> Changed:
     if scope not in ("tenant", "queue", "kind", "service"):
         raise InvalidArgument("A limit is of a tenant, queue, kind or the service.", hint="/v1/limits/queue/mail")
-    _must_be_own(call, scope, name)  # type: ignore[arg-type]
+    call.access.must_see_all()
     store = call.service.store
     values = call.body.model_dump(exclude={"reason"}, exclude_unset=True)
 
@@ -148,12 +151,3 @@ async def _set(call: Call[None, NewLimits], scope: str, name: str) -> Changed:
         return await operate.set_limit(connection, store.shard, scope, name, values, **facts)  # type: ignore[arg-type]
 
     return Changed(changed=await store.repeated(work))
-
-
-def _must_be_own(call: Call[None, Any], scope: Scope, name: str) -> None:
-    """Raise where it is not the bearer's to change: a tenant is its own keys', the rest is for keys of every tenant."""
-    if scope == "tenant":
-        call.access.must_see_tenant()
-        call.access.tenant(name)
-    else:
-        call.access.must_see_all()
