@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from jobledger.jobs import App, Client, Masked
 from jobledger.store.jobs_read import show_job
 from jobledger.store.operate import Limit
 from jobledger.store.roles import Role
+from jobledger.store.statements import statement
 from jobledger.store.workers import start_worker
 from jobledger.testing import drain
 
@@ -310,6 +312,24 @@ async def test_tenants_queues_kinds_workers_and_limits_are_listed(store: Store, 
         assert ([one["name"] for one in found["queues"]], found["next"]) == (["default"], "default")
         _, found = await get(session, "/v1/queues", cursor="default")
         assert [(one["name"], one["ready"]) for one in found["queues"]] == [("slow/lane", 2)]
+        # A queue whose only job is not due yet, and one whose only job runs.
+        later = await mail.using(client=client, queue="later", run_at=datetime.now(UTC) + timedelta(hours=1)).enqueue(
+            "a"
+        )
+        now = await mail.using(client=client, queue="now").enqueue("a")
+        async with store.connection() as connection:
+            await connection.fetch(statement("claim_job"), 0, every.worker, 1, now.id, ["mail"])
+        _, found = await get(session, "/v1/queues")
+        assert [(one["name"], one["ready"]) for one in found["queues"]] == [
+            ("default", 2),
+            ("later", 0),
+            ("now", 0),
+            ("slow/lane", 2),
+        ]
+        assert (await post(session, f"/v1/jobs/{later.id}/kill", reason="x"))[0] == 200
+        _, found = await get(session, "/v1/queues", cursor="default")
+        assert [one["name"] for one in found["queues"]] == ["now", "slow/lane"]
+        _, found = await get(session, "/v1/queues")
         assert (await post(session, "/v1/queues/slow%2Flane/pause", reason="full"))[1] == {"changed": True}
         assert (await post(session, "/v1/queues/slow%2Flane/pause", reason="full"))[1] == {"changed": False}
         _, found = await get(session, "/v1/queues", "acme")

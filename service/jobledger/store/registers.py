@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COUNTED_MOST: Final = 1_000
 """Claimable jobs of a queue that are counted; there may be more."""
+LOOKED_AT: Final = 1_000
+"""Scheduled jobs, and running ones, that are looked at for their queues: those whose time comes first."""
 HELD_SHOWN: Final = 1_000
 """Jobs of a worker that are listed."""
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -103,9 +105,12 @@ class WorkerDetail(NamedTuple):
 
 
 async def list_queues(connection: Connection, shard: int, *, after: str = "", limit: int = 100) -> list[QueueRow]:
-    """Return the queues after a name: those with claimable jobs, and those that a kind, limit or live worker names."""
+    """Return the queues after a name: those with open jobs, and those that a kind, limit or live worker names.
+
+    Of the scheduled and the running jobs 1,000 are looked at each, those whose time comes first.
+    """
     with translated():
-        rows = await connection.fetch(statement("queues"), shard, after, limit, COUNTED_MOST)
+        rows = await connection.fetch(statement("queues"), shard, after, limit, COUNTED_MOST, LOOKED_AT)
     return [QueueRow(**dict(row)) for row in rows]
 
 
