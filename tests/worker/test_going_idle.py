@@ -160,6 +160,7 @@ async def test_a_few_enqueues_while_a_worker_goes_idle(bench: Bench) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_ten_thousand_enqueues_while_a_worker_goes_idle(bench: Bench) -> None:
     """None waits longer than the timer; in autocommit at most one in a hundred waits for it."""
     found, raised = await race(bench, 10_000, enqueuers=5, each=4, open_s=0, spread_s=0.15)
@@ -168,6 +169,7 @@ async def test_ten_thousand_enqueues_while_a_worker_goes_idle(bench: Bench) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_ten_thousand_enqueues_in_transactions_of_a_second(bench: Bench) -> None:
     """Their look at the flag is old when they commit, so the hint may miss them all: the timer does not."""
     await race(bench, 10_000, enqueuers=25, each=10, open_s=1.0, spread_s=0.2)
