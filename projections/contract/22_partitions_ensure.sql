@@ -17,7 +17,6 @@ begin
       exit;
     end;
   end loop;
-  perform jobledger.partitions_tend(v_now);
   return v_made;
 end
 $$;

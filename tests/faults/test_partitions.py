@@ -36,18 +36,6 @@ FAR_OFF = {
 }
 
 
-OPTIONS = """
-select to_char(jobledger.now() at time zone 'UTC', '"events_"YYYY_MM') = c.relname as this_month, c.reloptions
-from pg_inherits as i join pg_class as c on c.oid = i.inhrelid
-where i.inhparent = 'jobledger.events'::regclass and c.relname <> 'events_control' order by c.relname
-"""
-NAME = """
-select to_char(
-  date_trunc('month', jobledger.now() at time zone 'UTC') + $1::int * interval '1 month', '"events_"YYYY_MM')
-"""
-LEFT_ALONE = ["autovacuum_vacuum_insert_threshold=-1"]
-
-
 @pytest.mark.parametrize("id_", FAR_OFF.values(), ids=FAR_OFF.keys())
 async def test_an_id_outside_the_partitions_is_a_named_error_and_changes_nothing(
     store: Store, ledger: Ledger, id_: UUID
@@ -138,25 +126,3 @@ async def test_a_reader_that_holds_the_log_exclusively_is_not_waited_for_either(
     async with store.connection() as connection:
         assert await connection.fetchval("select jobledger.partitions_ensure(0::smallint, 6)") == 3
     await reader.close()
-
-
-async def test_vacuum_comes_to_a_month_of_the_log_when_it_is_over(database: str) -> None:
-    """Before, its inserts would be sent all over the table; what an operator has set for a month stays."""
-    connection = await asyncpg.connect(database)
-    try:
-        before = await connection.fetch(OPTIONS)
-        assert [row["reloptions"] for row in before] == [LEFT_ALONE] * len(before)
-        place = next(at for at, row in enumerate(before) if row["this_month"])
-        await connection.execute(
-            f"alter table jobledger.{await connection.fetchval(NAME, 1)} set (autovacuum_vacuum_insert_threshold = 9);"
-            f"alter table jobledger.{await connection.fetchval(NAME, 0)} reset (autovacuum_vacuum_insert_threshold)"
-        )
-        await connection.fetchval("select jobledger.partitions_ensure()")
-        at_once = [row["reloptions"] for row in await connection.fetch(OPTIONS)]
-        assert at_once[place : place + 2] == [LEFT_ALONE, ["autovacuum_vacuum_insert_threshold=9"]]
-        await connection.fetchval("select jobledger.partitions_tend(jobledger.now() + interval '64 days')")
-        later = [row["reloptions"] for row in await connection.fetch(OPTIONS)]
-        assert later[: place + 2] == [None] * (place + 1) + [["autovacuum_vacuum_insert_threshold=9"]]
-        assert later[place + 2 :] == [LEFT_ALONE] * (len(before) - place - 2)
-    finally:
-        await connection.close()
