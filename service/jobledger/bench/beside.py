@@ -6,13 +6,14 @@ Jobs are made by the public functions, many in a statement on the server, so tha
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from jobledger.bench.noop import KIND
 from jobledger.store import pool
 from jobledger.store.statements import statement
 from jobledger.store.tick import tick
+from jobledger.store.workers import start_worker
 
 if TYPE_CHECKING:
     from jobledger.bench.measurement import Bench
@@ -26,6 +27,8 @@ _VACUUM_S: Final = 600
 _PAUSED_TENANT: Final = "beside-paused-"
 _WAITING_TENANT: Final = "beside-waiting-"
 _WAITING_TENANTS: Final = 1_000
+_MEANWHILE_SHARE: Final = 20
+"""While so many jobs wait, one has come, run and ended."""
 
 
 async def prepare(bench: Bench) -> None:
@@ -42,10 +45,29 @@ async def prepare(bench: Bench) -> None:
             delay_s=_FAR_S,
             what="scheduling jobs beside",
         )
-        # They have waited for long: autovacuum was there, and the pages that were just written are not paid for here.
-        await bench.connection.execute(statement("bench/vacuum"), timeout=_VACUUM_S)
+        await _wait_long(bench, setup.waiting)
     if setup.paused:
         await _pause(bench)
+
+
+async def _wait_long(bench: Bench, waiting: int) -> None:
+    """Let what happens while jobs wait have happened, so that it is not paid for here: others ran, vacuum was there.
+
+    Where nothing but enqueues was written, each page of the log ends with room that is too little for one more. The
+    smaller events that come next go there, one to a page, all over the table, until it is used up: each reads a page
+    and, after a checkpoint, writes it whole to the WAL.
+    """
+    worker = (await start_worker(bench.connection, 0, kinds=[KIND])).worker
+    meanwhile = waiting // _MEANWHILE_SHARE
+    for first in range(0, meanwhile, BATCH):
+        count = min(BATCH, meanwhile - first)
+        await bench.connection.execute(
+            *(statement("bench/make_finished"), first, count, _WAITING_TENANTS, KIND, worker, timedelta(0)),
+            _WAITING_TENANT,
+            timeout=600,
+        )
+        bench.progress("what ran meanwhile", first + count, meanwhile)
+    await bench.connection.execute(statement("bench/vacuum"), timeout=_VACUUM_S)
 
 
 async def attach_partitions(connection: Connection, wanted: int) -> None:

@@ -101,7 +101,16 @@ async def _fill(bench: Bench) -> None:
             for first in starts:
                 count = min(_BATCH, ended - first)
                 await connection.execute(
-                    statement("bench/make_finished"), first, count, setup.tenants, KIND, worker, timedelta(0)
+                    *(
+                        statement("bench/make_finished"),
+                        first,
+                        count,
+                        setup.tenants,
+                        KIND,
+                        worker,
+                        timedelta(0),
+                        "tenant-",
+                    )
                 )
                 done += count
                 bench.progress("writing jobs that have ended", done, ended)
