@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import stat
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
+import pytest
+from tests.faults.conftest import until
 
 from jobledger.cli.connect import Place
 from jobledger.cli.serve import served
-from jobledger.cli.up import _key_file
+from jobledger.cli.up import _greet, _key_file
 from jobledger.http import push
 from jobledger.settings import Settings
-from jobledger.store.keys import find_key, hashed, revoke_key
+from jobledger.store.keys import create_key, find_key, hashed, new_key, revoke_key
+from jobledger.store.service_key import ServiceKey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    import pytest
-
     from jobledger.store.pool import Store
+
+WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 
 
 async def test_the_folders_key_is_made_once_and_anew_when_it_was_revoked(store: Store, tmp_path: Path) -> None:
@@ -52,6 +58,56 @@ async def test_what_serves_opens_the_database_again_and_finds_a_free_port(store:
                 assert response.status == 200
                 while (await session.get("/readyz")).status != 200:  # noqa: ASYNC110 - it says it to who asks
                     await asyncio.sleep(0.02)
+
+
+def test_what_listens_on_a_socket_tells_how_it_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line that is printed works as it is: with the socket, quoted, and an address that curl can read."""
+    path = tmp_path / "a b.sock"
+    secure = {"http_tls_cert": tmp_path / "c", "http_tls_key": tmp_path / "k"}
+    for given, scheme in (({}, "http"), (secure, "https")):
+        settings = Settings(http_socket=path, **given)
+        _greet(Place("postgresql://localhost/x", settings, None), None, f"unix:{path}", tmp_path / "api-key")
+        said = capsys.readouterr().out
+        assert f"  curl --unix-socket '{path}' -H " in said
+        assert f" {scheme}://localhost/v1/jobs\n" in said
+        assert f"unix:{path}/" not in said
+
+
+@pytest.mark.slow
+async def test_a_second_ctrl_c_ends_it_at_once(store: Store, database: str) -> None:
+    """The first lets requests end, and says how to hurry; after the second nobody is waited for."""
+    async with store.connection() as connection:
+        key = new_key(await ServiceKey.load(connection))
+        await create_key(connection, store.shard, key, "one", roles=["admin"])
+    words = ("-m", "jobledger", "serve", "--port", "0", "--dsn", database)
+    environment = {**os.environ, "JOBLEDGER_HTTP_DRAIN_S": "300"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *words, stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            url = (await process.stdout.readline()).decode().split()[-1]
+            headers = {"Authorization": f"Bearer {key}"}
+            async with aiohttp.ClientSession(url, headers=headers) as session, store.transaction() as connection:
+                await connection.execute("lock table jobledger.limits in access exclusive mode")
+                asked = asyncio.create_task(_fails(session))
+                async with store.connection() as other:
+                    await until(lambda: other.fetchval(WAITING))
+                process.send_signal(signal.SIGINT)
+                assert "again: at once" in (await process.stdout.readline()).decode()
+                process.send_signal(signal.SIGINT)
+                assert await process.wait() == 130
+                await asked
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _fails(session: aiohttp.ClientSession) -> None:
+    with pytest.raises(aiohttp.ClientError):
+        await session.get("/v1/limits")
 
 
 async def test_what_ends_says_so_while_pushed_jobs_still_run(database: str, monkeypatch: pytest.MonkeyPatch) -> None:

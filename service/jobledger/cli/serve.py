@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +13,11 @@ from jobledger.cli.options import Data, Dsn  # noqa: TC001 - typer reads the ann
 from jobledger.cli.worker import AppName, AppOption  # noqa: TC001 - typer reads the annotations
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from jobledger.cli.connect import Place
     from jobledger.jobs.app import App
+    from jobledger.worker.stop import Stopping
 
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on. Default: 127.0.0.1.")]
 Port = Annotated[
@@ -58,23 +59,50 @@ def serve(
 
 async def _serve(place: Place, application: App | None) -> None:
     from jobledger.cli import output
-    from jobledger.worker.stop import Stopping
 
-    stopping = Stopping()
-    with stopping.listening():
-        async with served(place, application) as url:
+    with ending() as stopping:
+        async with served(place, application, stopping=stopping) as url:
             output.say(f"jobledger serves at {url}")
             await stopping.asked.wait()
 
 
+@contextmanager
+def ending() -> Iterator[Stopping]:
+    """Hear of ctrl-c and SIGTERM for a block: the first says how to hurry, of the second nobody is waited for.
+
+    Raises:
+        KeyboardInterrupt: at the end of the block, where it was hurried.
+    """
+    from jobledger.cli import output
+    from jobledger.worker.stop import Stopping
+
+    class Telling(Stopping):
+        def on_signal(self, number: int) -> None:
+            if not self.asked.is_set():
+                output.say("Ending, what is under way first. Ctrl-c again: at once.")
+            super().on_signal(number)
+
+    stopping = Telling()
+    with stopping.listening():
+        yield stopping
+    if stopping.hurry.is_set():
+        raise KeyboardInterrupt
+
+
 @asynccontextmanager
 async def served(
-    place: Place, application: App | None, *, keep: bool = True, any_port: bool = False
+    place: Place,
+    application: App | None,
+    *,
+    keep: bool = True,
+    any_port: bool = False,
+    stopping: Stopping | None = None,
 ) -> AsyncIterator[str]:
     """Serve for a block, with webhooks and pushed queues; give the URL.
 
-    `keep`: do what a worker does on the side, too; `any_port`: where the port is taken, any free one will do. The
-    database is asked before the port is bound: what listens, answers.
+    `keep`: do what a worker does on the side, too; `any_port`: where the port is taken, any free one will do. At the
+    end nobody is waited for once `stopping` hurries. The database is asked before the port is bound: what listens,
+    answers.
     """
     from jobledger.cli.connect import store_at
     from jobledger.http.push import pushing
@@ -89,6 +117,8 @@ async def served(
         async with store.connection() as connection:
             await must_be_migrated(connection)
         service = Service(store, settings=place.settings, app=application)
+        if stopping is not None:
+            service.hurry = stopping.hurry
         await service.client.register()
         if keep:
             projections = application.projections if application is not None else ()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from jobledger.cli.options import Data, Dsn  # noqa: TC001 - typer reads the annotations
@@ -60,14 +61,12 @@ async def _prepared(place: Place) -> Path | None:
 
 
 async def _up(place: Place, application: App | None, concurrency: int | None, key: Path | None) -> None:
-    from jobledger.cli.serve import served
-    from jobledger.worker.stop import Stopping
+    from jobledger.cli.serve import ending, served
     from jobledger.worker.worker import Worker
 
-    stopping = Stopping()
     named = {"http_port", "http_socket"} & place.settings.model_fields_set
-    with stopping.listening():
-        async with served(place, application, keep=application is None, any_port=not named) as url:
+    with ending() as stopping:
+        async with served(place, application, keep=application is None, any_port=not named, stopping=stopping) as url:
             _greet(place, application, url, key)
             if application is None:
                 await stopping.asked.wait()
@@ -102,7 +101,14 @@ def _greet(place: Place, application: App | None, url: str, key: Path | None) ->
     from jobledger.cli import output
 
     output.say(f"jobledger is up at {place.shown()}")
-    output.say(f"The API is at {url}, its reference at {url}/docs")
+    asked = "curl"
+    if url.startswith("unix:"):
+        path = url.removeprefix("unix:")
+        url = f"http{'s' if place.settings.http_tls_cert else ''}://localhost"
+        asked = f"curl --unix-socket {shlex.quote(path)}"
+        output.say(f"The API is at the socket {path}, its reference at {url}/docs there")
+    else:
+        output.say(f"The API is at {url}, its reference at {url}/docs")
     output.say("In another terminal:")
     if application is None:
         output.say("  jobledger worker shop:app        run the jobs of an application of yours")
@@ -113,5 +119,5 @@ def _greet(place: Place, application: App | None, url: str, key: Path | None) ->
     output.say("  jobledger jobs                   list jobs")
     output.say("  jobledger doctor                 compare the live tables with the log")
     if key is not None:
-        output.say(f'  curl -H "Authorization: Bearer $(cat {key})" {url}/v1/jobs')
+        output.say(f'  {asked} -H "Authorization: Bearer $(cat {shlex.quote(str(key))})" {url}/v1/jobs')
     output.say("Ctrl-c ends it.")

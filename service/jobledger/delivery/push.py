@@ -165,13 +165,18 @@ class Pusher:
         tls: ssl.SSLContext | None = None,
         manner: Manner | None = None,
         look_s: float = LOOK_S,
+        hurry: asyncio.Event | None = None,
     ) -> None:
-        """Prepare. `tls`: which certificates of endpoints are trusted (default: as the machine does)."""
+        """Prepare. `tls`: which certificates of endpoints are trusted (default: as the machine does).
+
+        `hurry` ends the grace that what is under way has at the end.
+        """
         self._store = store
         self._settings = settings
         self._url = url.rstrip("/")
         self._manner = manner or Manner()
         self._look_s = look_s
+        self._hurry = hurry or asyncio.Event()
         self._sender = Sender(private=settings.send_private, connections=REQUESTS, host_connections=REQUESTS, tls=tls)
         self._wire: Wire | None = None
         self._wake = asyncio.Event()
@@ -197,7 +202,10 @@ class Pusher:
             crew.stop("the service is stopping")
         if crews:
             tasks = [crew.task for crew in crews]
-            await asyncio.wait(tasks, timeout=self._settings.stop_grace_s)
+            hurried = asyncio.ensure_future(self._hurry.wait())
+            either: list[asyncio.Future[Any]] = [asyncio.gather(*tasks, return_exceptions=True), hurried]
+            await asyncio.wait(either, timeout=self._settings.stop_grace_s, return_when=asyncio.FIRST_COMPLETED)
+            await end([hurried])
             for crew in crews:
                 crew.stop("the service is stopping", hurry=True)
             await asyncio.wait(tasks)

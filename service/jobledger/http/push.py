@@ -192,7 +192,7 @@ async def pushing(service: Service, url: str) -> AsyncIterator[Pusher]:
     At its end the service must still listen: jobs that are under way report to it.
     """
     settings = service.settings
-    async with Pusher(service.store, settings, url=settings.http_url or url) as pusher:
+    async with Pusher(service.store, settings, url=settings.http_url or url, hurry=service.hurry) as pusher:
         service.pusher = pusher
         try:
             yield pusher

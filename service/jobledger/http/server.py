@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ssl
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from jobledger.errors import InvalidArgument
 from jobledger.http.line import Runner
+from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +27,8 @@ BACKLOG: Final = 4096
 @asynccontextmanager
 async def listening(service: Service, *, any_port: bool = False) -> AsyncIterator[str]:
     """Serve for a block, and give the service's URL. At its end streams are told, and requests get time to end.
+
+    They get none once `service.hurry` is set.
 
     `any_port`: where the port is taken, any free one will do.
 
@@ -44,7 +48,19 @@ async def listening(service: Service, *, any_port: bool = False) -> AsyncIterato
         yield await _bound(runner, settings, any_port)
     finally:
         service.draining.set()
-        await runner.cleanup()
+        hurrying = asyncio.create_task(_cut(runner, service.hurry))
+        try:
+            await runner.cleanup()
+        finally:
+            await end([hurrying])
+
+
+async def _cut(runner: web.AppRunner, hurry: asyncio.Event) -> None:
+    """Wait until there is no more time; then end every connection, and with it the request that it is for."""
+    await hurry.wait()
+    for line in tuple(runner.server.connections) if runner.server is not None else ():
+        if line.transport is not None:
+            line.transport.abort()
 
 
 async def _bound(runner: web.AppRunner, settings: Settings, any_port: bool) -> str:

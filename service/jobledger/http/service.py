@@ -122,6 +122,8 @@ class Service:
         self.ending = False
         """Whether it was asked to end; it still serves while pushed jobs report."""
         self.draining = asyncio.Event()
+        self.hurry = asyncio.Event()
+        """Set when what is under way at the end is waited for no longer."""
         self.running = Running(self.settings.http_request_s)
         self.endings = Endings(store, self.draining)
         self.started = time.monotonic()
