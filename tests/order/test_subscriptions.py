@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -11,9 +12,10 @@ from uuid import uuid4
 
 import pytest
 from tests.faults.conftest import until
+from tests.http.conftest import served
 
 from jobledger import Client
-from jobledger.errors import BadCursor, FeedReset, Forbidden, NotFound, SliceLost, SubscriptionDiffers
+from jobledger.errors import BadCursor, FeedReset, Forbidden, InvalidArgument, NotFound, SliceLost, SubscriptionDiffers
 from jobledger.observations import SubscriptionReset, SubscriptionSetAside, SubscriptionSlicesLost, observing
 from jobledger.order import checkpoints
 from jobledger.order import consumer as consumers
@@ -38,6 +40,16 @@ if TYPE_CHECKING:
 async def client(store: Store) -> AsyncIterator[Client]:
     """Give a client on the test's own database."""
     async with Client(store, strict=False, actor="ada") as made:
+        yield made
+
+
+@pytest.fixture(params=["database", "service"])
+async def way(request: pytest.FixtureRequest, client: Client, store: Store) -> AsyncIterator[Client]:
+    """Give a client that consumes: of the database, and of a service in front of it."""
+    if request.param == "database":
+        yield client
+        return
+    async with served(store) as (session, _), Client(url=str(session._base_url), key="jl_key") as made:
         yield made
 
 
@@ -81,8 +93,12 @@ class Seen:
         self.fails = fails or set()
         self.failures = 0
 
-    async def __call__(self, event: Event) -> None:
-        """Take an event."""
+    async def __call__(self, given: Event | list[Event]) -> None:
+        """Take an event, or several."""
+        for event in given if isinstance(given, list) else [given]:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
         if event.stream_id in self.fails:
             self.failures += 1
             raise ValueError("no")
@@ -95,9 +111,9 @@ class Seen:
         return [stream for stream, _ in self.events]
 
 
-async def test_it_goes_on_where_it_was_left(client: Client) -> None:
+async def test_it_goes_on_where_it_was_left(client: Client, way: Client) -> None:
     """Created once, it gives every event from its beginning, and to the next consumer only what came after."""
-    audit = client.subscription("audit")
+    audit = way.subscription("audit")
     first = await _jobs(client, 3)
     assert await audit.create(types=["job.enqueued"], slices=4)
     assert not await audit.create(types=["job.enqueued"], slices=4, max_failures=2)
@@ -115,7 +131,7 @@ async def test_it_goes_on_where_it_was_left(client: Client) -> None:
     assert not hubs._hubs
 
 
-async def test_it_gives_what_it_wants_and_moves_past_the_rest(client: Client) -> None:
+async def test_it_gives_what_it_wants_and_moves_past_the_rest(client: Client, way: Client) -> None:
     """By kind, queue and owner as the job was enqueued; what nobody wants does not hold the checkpoint back."""
     wanted = await client.enqueue("mail", queue="q", owner="ada")
     for kind, options in (
@@ -128,13 +144,17 @@ async def test_it_gives_what_it_wants_and_moves_past_the_rest(client: Client) ->
     await client.cancel(wanted.id, reason="r")
     await client.cancel((await client.enqueue("noop", queue="q")).id, reason="r")
     await _seal(client)
-    subscription = client.subscription("s")
+    subscription = way.subscription("s")
     await subscription.create(kind="mail", queue="q", owner="ada", slices=3)
     seen = Seen()
     async with _consuming(subscription, seen):
         await _until(lambda: _stored(subscription), {4})
     assert seen.events == [(wanted.id, "job.enqueued"), (wanted.id, "job.cancelled")]
     async with client.store.connection() as connection:
+        ids = await connection.fetch("select jobledger.new_id() as id from generate_series(1, 2000)")
+        spread = Counter(slice_of(row["id"], 8) for row in ids)
+        assert len(spread) == 8
+        assert max(spread.values()) < 400
         for slices in (1, 7, 256):
             sliced = f"select ('x' || right($1::text, 7))::bit(28)::int % {slices}"
             assert await connection.fetchval(sliced, str(wanted.id)) == slice_of(wanted.id, slices)
@@ -251,10 +271,10 @@ async def test_slices_are_split_fairly_as_consumers_come_and_go(client: Client, 
         assert await settle() == [4, 3]
 
 
-async def test_what_fails_too_often_is_set_aside_and_the_rest_goes_on(client: Client) -> None:
+async def test_what_fails_too_often_is_set_aside_and_the_rest_goes_on(client: Client, way: Client) -> None:
     """It is tried again after a back-off, then stored and listed; an operator lets it be tried again, or drops it."""
     jobs = await _jobs(client, 6)
-    mail = client.subscription("mail")
+    mail = way.subscription("mail")
     await mail.create(slices=2, max_failures=3, backoff_s=0.01)
     seen = Seen({jobs[1], jobs[4]})
     with observing(SubscriptionSetAside) as told:
@@ -290,10 +310,61 @@ async def _until(look: Callable[[], Any], wanted: object) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_strict_one_holds_back_what_comes_after_of_the_same_job(client: Client) -> None:
+async def test_events_are_taken_one_by_one(client: Client, way: Client) -> None:
+    """Who asks for the next has handled the one before; `ack` stores it, `fail` has it come again."""
+    jobs = await _jobs(client, 4)
+    hand = way.subscription("hand")
+    await hand.create(types=["job.enqueued"], slices=1, max_failures=2, backoff_s=0)
+    async with hand.events(consumer="by hand") as events:
+        assert (await anext(events)).stream_id == jobs[0]
+        assert [one.about for one in await hand.slices()] == ["by hand"]
+        await events.ack()
+        assert await _stored(hand) == {1}
+        for _ in range(2):
+            assert (await anext(events)).stream_id == jobs[1]
+            await events.fail(ValueError("no"))
+        assert [(one.stream_id, one.error) for one in await hand.set_aside()] == [(jobs[1], "ValueError: no")]
+        assert [(await anext(events)).stream_id for _ in range(2)] == jobs[2:]
+    assert await _stored(hand) == {3}
+    assert (await hand.status()).consumers == 0
+    async with hand.events() as events:
+        assert (await anext(events)).stream_id == jobs[3]
+        if way is not client:
+            async with client.store.connection() as connection:
+                with pytest.raises(InvalidArgument, match="transaction"):
+                    await events.ack(conn=connection)
+
+
+async def test_consumers_share_the_slices(client: Client, way: Client) -> None:
+    """Two have half each, nobody's job is the other's, and the whole is one's again when the other leaves."""
+    shared = way.subscription("shared")
+    await shared.create(types=["job.enqueued"], slices=4)
+    one, two = Seen(), Seen()
+
+    async def shares() -> list[int]:
+        held = Counter(part.consumer for part in await shared.slices())
+        return sorted(count for consumer, count in held.items() if consumer is not None)
+
+    async with _consuming(shared, one):
+        await _until(shares, [4])
+        async with _consuming(shared, two, batch=10):
+            await _until(shares, [2, 2])
+            jobs = await _jobs(client, 20)
+            await until(lambda: len(one.events) + len(two.events) == 20)
+        await _until(shares, [4])
+        jobs += await _jobs(client, 5)
+        await until(lambda: len(one.events) + len(two.events) == 25)
+    assert sorted(one.streams + two.streams) == sorted(jobs)
+    assert two.events
+    assert not {slice_of(job, 4) for job in two.streams} & {
+        slice_of(job, 4) for job in one.streams[: 20 - len(two.events)]
+    }
+
+
+async def test_a_strict_one_holds_back_what_comes_after_of_the_same_job(client: Client, way: Client) -> None:
     """Later events of a job wait behind the one set aside, in order; those of other jobs go on."""
     first, other = await _jobs(client, 2)
-    strict = client.subscription("strict")
+    strict = way.subscription("strict")
     await strict.create(slices=1, strict=True, max_failures=1, backoff_s=0)
     seen = Seen({first})
     async with _consuming(strict, seen):
@@ -342,10 +413,10 @@ async def test_a_checkpoint_never_passes_what_is_still_out(client: Client) -> No
         assert await stored() < out.sealed.place
 
 
-async def test_a_batch_that_fails_comes_again_event_by_event(client: Client) -> None:
+async def test_a_batch_that_fails_comes_again_event_by_event(client: Client, way: Client) -> None:
     """So the one at fault is found, and the others of the batch are not set aside with it."""
     jobs = await _jobs(client, 5)
-    bulk = client.subscription("bulk")
+    bulk = way.subscription("bulk")
     await bulk.create(slices=1, max_failures=2, backoff_s=0)
     sizes: list[int] = []
     done: list[UUID] = []
@@ -390,7 +461,7 @@ async def _nothing(*_: object) -> None:
     """Do nothing."""
 
 
-async def test_a_reset_moves_its_consumers_at_once(client: Client, clock: Clock) -> None:
+async def test_a_reset_moves_its_consumers_at_once(client: Client, way: Client, clock: Clock) -> None:
     """To a cursor, a time, the end or the start: who consumes goes on from there, without being told."""
     await clock.stand()
     jobs = []
@@ -401,7 +472,7 @@ async def test_a_reset_moves_its_consumers_at_once(client: Client, clock: Clock)
     await clock.run()
     feed = client.events(types=["job.enqueued"], live=False)
     cursors = [feed.cursor async for _ in feed]
-    subscription = client.subscription("s")
+    subscription = way.subscription("s")
     await subscription.create(types=["job.enqueued"], slices=3, from_end=True)
     seen = Seen()
     with observing(SubscriptionSlicesLost) as lost:
@@ -417,6 +488,8 @@ async def test_a_reset_moves_its_consumers_at_once(client: Client, clock: Clock)
                 seen.events.clear()
                 await subscription.reset(**options)
                 await until(partial(_has, seen, expected))
+            # What is not stored yet would come again.
+            await _until(lambda: _stored(subscription), {4})
             seen.events.clear()
             lost.clear()
             await subscription.disable()
@@ -436,10 +509,10 @@ async def test_a_reset_moves_its_consumers_at_once(client: Client, clock: Clock)
     assert one.options.slices == 3
 
 
-async def test_a_checkpoint_that_the_log_does_not_have_is_moved(client: Client) -> None:
+async def test_a_checkpoint_that_the_log_does_not_have_is_moved(client: Client, way: Client) -> None:
     """Behind the end, or before the horizon: it goes on from where the log says, told by event and observation."""
     jobs = await _jobs(client, 6)
-    subscription = client.subscription("s")
+    subscription = way.subscription("s")
     await subscription.create(types=["job.enqueued"], slices=3)
     async with client.store.connection() as connection:
         for statement in (
@@ -459,10 +532,12 @@ async def test_a_checkpoint_that_the_log_does_not_have_is_moved(client: Client) 
     assert [(event.type, (event.data or {}).get("slices")) for event in resets] == [("subscription.reset", 2)]
 
 
-async def test_who_consumes_while_the_server_falls_back_goes_on_from_its_checkpoint(client: Client) -> None:
+async def test_who_consumes_while_the_server_falls_back_goes_on_from_its_checkpoint(
+    client: Client, way: Client
+) -> None:
     """After a failover that lost the last blocks what came in them comes again, and that is told."""
     jobs = await _jobs(client, 3)
-    subscription = client.subscription("s")
+    subscription = way.subscription("s")
     await subscription.create(types=["job.enqueued"], slices=2)
     seen = Seen()
     async with _consuming(subscription, seen):

@@ -38,6 +38,8 @@ SEATS_OF_KEY: Final = 50
 """As many of them may be one key's."""
 AHEAD: Final = 200
 """Events that each of them reads ahead: they stay in the service's memory."""
+_HEARD: Final = 0.5
+"""The part of the lease for which a request keeps it; then it runs out as that of a consumer which died."""
 
 Whose = tuple[object, ...]
 
@@ -72,9 +74,14 @@ class Seat:
         self._over = False
         self._requests = 0
         self._heard_at = asyncio.get_running_loop().time()
+        consumer.lives = self._is_heard
 
     async def live(self) -> None:
-        """Take part until nothing was asked for as long as the lease, or cancelled; leave with the last checkpoint."""
+        """Take part until nothing was asked for as long as the lease, or cancelled; leave with the last checkpoint.
+
+        Who says nothing may have died over the events that are out. So then these slices are given back by the end of
+        the lease only, which counts as a death.
+        """
         loop = asyncio.get_running_loop()
         async with self._consumer:
             self.joined.set_result(None)
@@ -82,6 +89,8 @@ class Seat:
                 while True:
                     left = self.lease_s if self._requests else self._heard_at + self.lease_s - loop.time()
                     if left <= 0:
+                        if self._out is not None:
+                            self._consumer.die()
                         return
                     await asyncio.sleep(left)
             finally:
@@ -148,6 +157,9 @@ class Seat:
     def hurry(self) -> None:
         """Let whoever waits go, with nothing."""
         self._turn.set()
+
+    def _is_heard(self) -> bool:
+        return self._requests > 0 or asyncio.get_running_loop().time() < self._heard_at + self.lease_s * _HEARD
 
     def _must_be(self, call: int) -> None:
         if self._over:

@@ -24,7 +24,7 @@ from jobledger.order.inlet import AHEAD, Inlet
 from jobledger.store.tasks import end
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jobledger.errors import JobledgerError
     from jobledger.events import Event
@@ -87,6 +87,9 @@ class Consumer:
         self._changed = asyncio.Event()
         self._over: JobledgerError | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self.lives: Callable[[], bool] = _always
+        """Whether to renew the lease: one that acts for another process is as alive as that one."""
+        self._died = False
 
     @property
     def lease_s(self) -> int:
@@ -116,8 +119,14 @@ class Consumer:
         with contextlib.suppress(*LOST):
             await self.checkpoint()
         await self._close_inlet()
+        if self._died:
+            return
         with contextlib.suppress(*LOST):
             await self._holding.give_back()
+
+    def die(self) -> None:
+        """Leave, at the end, like one that died over what is out: whoever takes the slices next is careful there."""
+        self._died = bool(self._out)
 
     async def next(self, limit: int = 1) -> list[Delivery]:
         """Return the next events in their order, at least one and at most `limit`; waits for them.
@@ -324,7 +333,7 @@ class Consumer:
                 # One of many that was given nothing stores only now and then how far it passed others' events.
                 if self._since or self._renew_s is None or time.monotonic() >= renew_at:
                     await self.checkpoint()
-                if time.monotonic() >= renew_at or not self._holding.shares:
+                if self.lives() and (time.monotonic() >= renew_at or not self._holding.shares):
                     renew_at = time.monotonic() + renew_s
                     await self._holding.renew()
                     if not self._out:
@@ -358,3 +367,7 @@ class Consumer:
         else:
             raise fault
         self._holding.stale = True
+
+
+def _always() -> bool:
+    return True
