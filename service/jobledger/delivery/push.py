@@ -12,7 +12,7 @@ import asyncio
 import functools
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
 
