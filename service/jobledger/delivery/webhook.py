@@ -55,6 +55,8 @@ REQUESTS: Final = 64
 DISABLE_S: Final = 3 * 86_400.0
 BACKOFF_S: Final = 1.0
 BACKOFF_MOST_S: Final = 3_600.0
+SPLIT_AFTER: Final = 3
+"""Times in a row that a list met a fault of the server or no answer; from then on its events go one by one."""
 _AGAIN_S: Final = 2.0
 _TELL_S: Final = 1.0
 _GONE: Final = 410
@@ -74,6 +76,14 @@ class Due(NamedTuple):
     rotated_at: datetime | None
     changed_at: datetime
     registered: Registered
+
+
+class Refused(NamedTuple):
+    """Events that were not taken: when they come again, how often it was so by now, and whether that is all."""
+
+    pause_s: float
+    failures: int
+    over: bool
 
 
 class Deliverer:
@@ -198,8 +208,8 @@ class Deliverer:
             return False
         return True
 
-    async def refused(self, one: Due, slices: Sequence[int], sent: Sent) -> tuple[float, bool]:
-        """Count that events were not taken; return after how many seconds they come again, and whether that is all."""
+    async def refused(self, one: Due, slices: Sequence[int], sent: Sent) -> Refused:
+        """Count that events were not taken."""
         failures, disabled = 1, False
         try:
             async with self._store.connection(ours=True) as connection:
@@ -210,7 +220,7 @@ class Deliverer:
                         *(self._disable_s, "jobledger"),
                     )
             if row is None:
-                return 0.0, True
+                return Refused(0.0, 0, True)
             failures, disabled = row["failures"], row["disabled"]
         except LOST as error:
             told_of(error)
@@ -218,7 +228,7 @@ class Deliverer:
         if disabled:
             why = "gone" if sent.status == _GONE else "failed_too_long"
             emit(WebhookDisabled(one.id, one.tenant, why))
-        return self._pause_s(failures, sent.retry_after_s), disabled
+        return Refused(self._pause_s(failures, sent.retry_after_s), failures, disabled)
 
     def _pause_s(self, failures: int, asked_s: float | None) -> float:
         """Return how long to wait: twice as long each time, up to an hour, spread; longer where it was asked for."""
@@ -260,9 +270,12 @@ class _Delivering:
                 # It may be one of them only: each gets a request of its own.
                 self._taking.split(out)
                 continue
-            pause_s, over = await self._deliverer.refused(self._one, slices, sent)
-            self._taking.postpone(out, pause_s)
-            if over:
+            refused = await self._deliverer.refused(self._one, slices, sent)
+            self._taking.postpone(out, refused.pause_s)
+            if len(out) > 1 and refused.failures >= SPLIT_AFTER and (sent.status is None or sent.status >= 500):
+                # It may still be one of them that its endpoint stumbles over: the others are not to wait for it.
+                self._taking.split(out)
+            if refused.over:
                 # Whoever looks for webhooks ends this: ended while it leaves by itself, its slices would stay leased.
                 await asyncio.sleep(3 * self._deliverer.look_s)
                 return
