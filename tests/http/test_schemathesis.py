@@ -69,7 +69,7 @@ def _hurried(_: Any, case: Any, __: Any) -> None:
             case.path_parameters = {**case.path_parameters, name: KNOWN[name]}
     if isinstance(case.body, dict) and isinstance(case.body.get("kind"), str) and _dice.random() < 0.5:
         case.body |= {"kind": "parcel", "args": {"to": "ada"}}
-    if isinstance(case.body, dict) and case.operation.path.endswith("/claim"):
+    if isinstance(case.body, dict) and case.operation.path.endswith(("/claim", "/next")):
         case.body["wait_s"] = 0
 
 
@@ -122,6 +122,9 @@ async def test_everything_that_is_described_answers_as_described(store: Store, s
         handle = await service.client.enqueue("parcel", {"to": "bob"}, tenant="acme")
         async with session.post("/v1/workers", json={"kinds": ["parcel"]}) as response:
             KNOWN.update(job=str(handle.id), worker=(await response.json())["worker"])
+        await service.client.subscription("audit").create()
+        async with session.post("/v1/subscriptions/audit/consumers", json={}) as response:
+            KNOWN.update(name="audit", consumer=(await response.json())["consumer"])
         async with session.get("/openapi.json") as response:
             document = await response.json()
         assert set(document["paths"]) == {route.path for route in service.routes}

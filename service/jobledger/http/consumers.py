@@ -145,7 +145,7 @@ async def next_events(call: Call[Whose, NextBatch]) -> Answer:
             await seat.checkpoint()
             return Answer(b'{"events":[]}')
         call.service.seats.must_go_on()
-        with call.service.hold():
+        with call.service.hold(asked.wait_s):
             out = await seat.take(asked.call, asked.limit, asked.wait_s)
         texts = [await _wire(call, seat, one) for one in out]
     return Answer(b'{"events":[%s]}' % b",".join(texts))
