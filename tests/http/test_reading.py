@@ -11,9 +11,11 @@ from jobledger.http import endings
 from jobledger.http.access import Access
 from jobledger.ids import new_id
 from jobledger.jobs import App, Client, Masked
+from jobledger.order.moment import moments_for
 from jobledger.store.jobs_read import show_job
 from jobledger.store.operate import Limit
 from jobledger.store.roles import Role
+from jobledger.store.seen import Seen
 from jobledger.store.statements import statement
 from jobledger.store.workers import start_worker
 from jobledger.testing import drain
@@ -383,6 +385,24 @@ async def test_tenants_queues_kinds_workers_and_limits_are_listed(store: Store, 
         assert found["limits"] == []
         _, found = await get(session, "/v1/limits", "acme")
         assert [(one["name"], one["paused"], one["timeout"]) for one in found["limits"]] == [("acme", True, 60)]
+
+
+async def test_a_moment_of_many_transactions_fits_into_a_request(store: Store, serving: Any) -> None:
+    """Its token names each that was in progress; a service of thousands at a time is answered by it as others are."""
+    async with store.connection() as connection:
+        moments = await moments_for(connection, "acme")
+        high = int((await connection.fetchval("select pg_current_snapshot()::text")).split(":")[1])
+    snapshot = f"{high}:{high + 20_000 * 5_000}:{','.join(str(high + 20_000 * n) for n in range(5_000))}"
+    token = moments.token(Seen(1, 0, 0, 0, snapshot, datetime.now(UTC)))
+    assert token is not None
+    assert len(token.moment) > 20_000
+    async with serving(store) as (session, service):
+        as_headers(service)
+        status, told = await get(session, "/v1/jobs", "acme", as_of=token.moment)
+        # It was made up, of a log that is none: it is read, and refused for that.
+        assert (status, told["code"]) == (409, "moment_lost")
+        status, told = await get(session, "/v1/jobs", "acme", as_of="u" * 50_000)
+        assert (status, told["code"], "32768 bytes" in told["detail"]) == (400, "bad_input", True)
 
 
 async def test_a_job_that_is_waited_for_again_is_looked_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 
 from jobledger.errors import BadInput, JobledgerError
 from jobledger.http.problem import problem
@@ -13,6 +14,9 @@ from jobledger.http.problem import problem
 if TYPE_CHECKING:
     from aiohttp.web_request import BaseRequest
 
+LINE_BYTES: Final = 32 * 1024
+"""Bytes of a request's first line: room for the token of a moment that saw thousands of transactions in progress."""
+_FIELD_BYTES: Final = 8_190
 _log = logging.getLogger("jobledger.http")
 
 
@@ -36,6 +40,11 @@ class Line(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer had begun")
         error = BadInput("That is no request of HTTP.") if status < 500 else JobledgerError("Something went wrong.")
+        if isinstance(exc, LineTooLong):
+            error = BadInput(
+                f"A line of the head is too long: the first has at most {LINE_BYTES} bytes, others {_FIELD_BYTES}.",
+                hint="Ask for less in the address; a moment may be named by a time or a cursor, too.",
+            )
         response = problem(error)
         response.force_close()
         return response

@@ -39,6 +39,7 @@ from jobledger.http.crossing import Crossing, origins_of
 from jobledger.http.dispatch import expecting, refusing, serving, shadowed, unmatched
 from jobledger.http.endings import Endings
 from jobledger.http.key_book import ASKS, KeyBook, asking
+from jobledger.http.line import LINE_BYTES
 from jobledger.http.openapi import describe
 from jobledger.http.places import Places
 from jobledger.http.rate import Rates
@@ -136,7 +137,12 @@ class Service:
         self.application = web.Application(
             middlewares=[self.crossing.answer] if self.settings.http_origins else [],
             client_max_size=self.settings.http_body_bytes,
-            handler_args={"access_log": None, "keepalive_timeout": IDLE_S, "lingering_time": LINGER_S},
+            handler_args={
+                "access_log": None,
+                "keepalive_timeout": IDLE_S,
+                "lingering_time": LINGER_S,
+                "max_line_size": LINE_BYTES,
+            },
         )
         for route in self.routes:
             handler = serving(self, route)
