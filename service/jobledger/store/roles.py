@@ -15,6 +15,6 @@ class Role(StrEnum):
     READ = "read"
     """Read jobs whole, with arguments and errors; events, status, subscriptions."""
     OPERATE = "operate"
-    """Act on jobs, pause and resume, set limits, manage subscriptions and webhooks."""
+    """Act on jobs, pause and resume, set limits, manage webhooks, manage and consume subscriptions."""
     ADMIN = "admin"
     """Everything, and keys."""
