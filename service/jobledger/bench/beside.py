@@ -6,14 +6,16 @@ Jobs are made by the public functions, many in a statement on the server, so tha
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
-from jobledger.bench.noop import KIND
+from jobledger.bench.noop import KIND, Noop
+from jobledger.settings import Settings
 from jobledger.store import pool
+from jobledger.store.pool import Store
 from jobledger.store.statements import statement
 from jobledger.store.tick import tick
-from jobledger.store.workers import start_worker
+from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
     from jobledger.bench.measurement import Bench
@@ -27,8 +29,10 @@ _VACUUM_S: Final = 600
 _PAUSED_TENANT: Final = "beside-paused-"
 _WAITING_TENANT: Final = "beside-waiting-"
 _WAITING_TENANTS: Final = 1_000
-_MEANWHILE_SHARE: Final = 20
-"""While so many jobs wait, one has come, run and ended."""
+_RAN_SHARE: Final = 50
+"""While so many jobs waited, one has come, run and ended."""
+_RAN_AT_ONCE: Final = 1_000
+_LOOK_S: Final = 0.1
 
 
 async def prepare(bench: Bench) -> None:
@@ -53,21 +57,22 @@ async def prepare(bench: Bench) -> None:
 async def _wait_long(bench: Bench, waiting: int) -> None:
     """Let what happens while jobs wait have happened, so that it is not paid for here: others ran, vacuum was there.
 
-    Where nothing but enqueues was written, each page of the log ends with room that is too little for one more. The
-    smaller events that come next go there, one to a page, all over the table, until it is used up: each reads a page
-    and, after a checkpoint, writes it whole to the WAL.
+    Where nothing but enqueues was written, each page of the log ends with room that is too little for one more. Once
+    vacuum has told inserts of it, the smaller events that come next go there, one to a page, all over the table, until
+    it is used up: each reads a page and, after a checkpoint, writes it whole to the WAL.
     """
-    worker = (await start_worker(bench.connection, 0, kinds=[KIND])).worker
-    meanwhile = waiting // _MEANWHILE_SHARE
-    for first in range(0, meanwhile, BATCH):
-        count = min(BATCH, meanwhile - first)
-        await bench.connection.execute(
-            *(statement("bench/make_finished"), first, count, _WAITING_TENANTS, KIND, worker, timedelta(0)),
-            _WAITING_TENANT,
-            timeout=600,
-        )
-        bench.progress("what ran meanwhile", first + count, meanwhile)
     await bench.connection.execute(statement("bench/vacuum"), timeout=_VACUUM_S)
+    ran = waiting // _RAN_SHARE
+    names: dict[str, Any] = {"tenants": _WAITING_TENANTS, "prefix": _WAITING_TENANT}
+    await fill(bench, ran, **names, what="enqueueing what runs meanwhile")
+    noop = Noop()
+    async with (
+        await Store.connect(bench.dsn, application_name="jobledger-bench", pool_min=5) as store,
+        Worker(noop.app, store, concurrency=_RAN_AT_ONCE, settings=Settings()),
+    ):
+        while noop.handled < ran:
+            bench.progress("running it", noop.handled, ran)
+            await asyncio.sleep(_LOOK_S)
 
 
 async def attach_partitions(connection: Connection, wanted: int) -> None:
