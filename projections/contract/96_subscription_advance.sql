@@ -1,5 +1,6 @@
 -- Move checkpoints by compare-and-set: each slice from the place where its consumer believes it to be, if it is that consumer's and was not taken or moved since (`taken`).
 -- Returns the slices that moved; of the others the caller has lost hold. In the caller's transaction, so that what a consumer writes here and its checkpoint are one.
+-- The failures of an event are kept while the checkpoint only comes nearer to it, past events of other slices; else it would be tried more often than is allowed.
 -- Race: two callers lock the rows in the order of the slices; a take passes over rows that are locked.
 drop function if exists jobledger.subscription_advance;
 
@@ -20,7 +21,8 @@ begin
   end if;
   perform from jobledger.subscription_slices as t where t.shard = p_shard and t.subscription = p_id and t.slice = any (p_slices) order by t.slice for update;
   return query
-  update jobledger.subscription_slices as t set epoch = g.epoch, block = g.block, position = g.position, moved_at = jobledger.now(), failing = null, failures = 0, deaths = 0
+  update jobledger.subscription_slices as t set epoch = g.epoch, block = g.block, position = g.position, moved_at = jobledger.now(), deaths = 0,
+    failing = case when g.position < t.failing then t.failing end, failures = case when g.position < t.failing then t.failures else 0 end
   from unnest(p_slices, p_taken, p_from_blocks, p_from_positions, p_epochs, p_blocks, p_positions) as g (slice, taken, from_block, from_position, epoch, block, position)
   where t.shard = p_shard and t.subscription = p_id and t.slice = g.slice and t.consumer = p_consumer and t.taken = g.taken and t.block = g.from_block and t.position = g.from_position
     and (g.block, g.position) >= (t.block, t.position)

@@ -24,7 +24,7 @@ from jobledger.order.checkpoints import Move, slice_of
 from jobledger.order.consumer import Consumer
 from jobledger.order.cursor import Cursors, Place, cursors_for
 
-from .stress import seal_all
+from .stress import seal_all, whole_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -322,8 +322,9 @@ async def test_events_are_taken_one_by_one(client: Client, way: Client) -> None:
         assert await _stored(hand) == {1}
         for _ in range(2):
             assert (await anext(events)).stream_id == jobs[1]
-            await events.fail(ValueError("no"))
-        assert [(one.stream_id, one.error) for one in await hand.set_aside()] == [(jobs[1], "ValueError: no")]
+            await events.fail(ValueError("no\0\ud800"))
+        # What Postgres cannot keep is replaced: else the failure would not be counted, and the event come for ever.
+        assert [(one.stream_id, one.error) for one in await hand.set_aside()] == [(jobs[1], "ValueError: no␀?")]
         assert [(await anext(events)).stream_id for _ in range(2)] == jobs[2:]
     assert await _stored(hand) == {3}
     assert (await hand.status()).consumers == 0
@@ -359,6 +360,26 @@ async def test_consumers_share_the_slices(client: Client, way: Client) -> None:
     assert not {slice_of(job, 4) for job in two.streams} & {
         slice_of(job, 4) for job in one.streams[: 20 - len(two.events)]
     }
+
+
+async def test_a_failure_counts_while_the_checkpoint_only_comes_nearer(client: Client) -> None:
+    """Past events of other slices; behind the event that failed it is forgotten."""
+    await _jobs(client, 3)
+    await client.subscription("s").create(slices=1, max_failures=9)
+    async with client.store.connection() as connection:
+        (one,) = await checkpoints.listed(connection, 0)
+        (held,) = await checkpoints.take(connection, 0, one.id, me := uuid4(), None)
+        first, failing, last = await whole_log(connection)
+
+        async def moved(came: Place, upto: Place) -> int:
+            assert await checkpoints.advance(connection, 0, one.id, me, [Move(0, held.taken, came, upto)])
+            return (await client.subscription("s").slices())[0].failures
+
+        for count in (1, 2):
+            assert await checkpoints.failed(connection, 0, one.id, me, held, "failed", failing) == (count, False)
+        assert await moved(held.place, first.place) == 2
+        assert await checkpoints.failed(connection, 0, one.id, me, held, "failed", failing) == (3, False)
+        assert await moved(first.place, last.place) == 0
 
 
 async def test_a_strict_one_holds_back_what_comes_after_of_the_same_job(client: Client, way: Client) -> None:

@@ -171,8 +171,7 @@ def _seat(call: Call[Whose, Any]) -> Seat:
 def _settled(said: Settlement | None) -> Settled | None:
     if said is None:
         return None
-    # What Postgres cannot store in a text is left out of what somebody else's program said.
-    return Settled(said.call, said.outcome, (said.error or "").replace("\0", ""), said.wait_s or 0.0)
+    return Settled(said.call, said.outcome, said.error, said.wait_s or 0.0)
 
 
 async def _wire(call: Call[Any, Any], seat: Seat, one: Delivery) -> bytes:

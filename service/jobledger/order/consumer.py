@@ -177,7 +177,7 @@ class Consumer:
 
     async def failed(self, one: Delivery, error: BaseException | str) -> None:
         """Say that this event was not handled, and why: it comes again after a back-off, or is set aside."""
-        said = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        said = _kept(error if isinstance(error, str) else f"{type(error).__name__}: {error}")
         if one.again:
             await self._settled(one, said)
         elif self._is_ours(one):
@@ -367,6 +367,11 @@ class Consumer:
         else:
             raise fault
         self._holding.stale = True
+
+
+def _kept(said: str) -> str:
+    """Return a text as Postgres can keep it: a failure that could not be counted would come again for ever."""
+    return said.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()
 
 
 def _always() -> bool:
