@@ -210,24 +210,45 @@ async def test_a_consumer_is_the_key_s_that_joined_and_there_are_only_so_many(
 
 @pytest.mark.slow
 async def test_a_silent_consumer_is_ended_and_what_it_died_over_is_counted(store: Store, serving: Any) -> None:
-    """Its slices are others' once the lease is over; with events out that is a death, which is counted."""
+    """Its slices are others' once the lease is over; with events out that is a death; a long handler is none."""
     jobs = _words(await _jobs(store, 2))
     await _made(store, lease_s=2, max_failures=1)
-    async with serving(store) as (session, service):
+    given: list[str] = []
+    over = asyncio.Event()
+
+    async def handler(event: Event) -> None:
+        given.append(str(event.stream_id))
+        await over.wait()
+
+    async with serving(store) as (session, service), Client(url=str(session._base_url), key="jl_key") as client:
+        slow = client.subscription("slow")
+        await slow.create(types=["job.enqueued"], slices=1, lease_s=2)
+        working = asyncio.create_task(slow.consume(handler))
         idle = await _joined(session)
-        await until(lambda: not len(service.seats))
+        await until(lambda: bool(given))
+
+        async def silent() -> bool:
+            return len(service.seats) == 1
+
+        await until(silent)
         assert (await _asked(session, idle, 1))[0] == 404
         assert not await _deaths(store)
         dies = await _joined(session)
         assert await _asked(session, dies, 1, 5) == (200, jobs)
-        await until(lambda: not len(service.seats))
+        await until(silent)
         # The next one is given them one at a time, counted before; over the first it dies, too.
         after = await _joined(session)
         assert await _asked(session, after, 1, 5) == (200, jobs[:1])
-        await until(lambda: not len(service.seats))
+        await until(silent)
         assert await _asked(session, await _joined(session), 1, 5) == (200, jobs[1:])
         (aside,) = await service.client.subscription("s").set_aside()
+        # Meanwhile this handler took three times the lease.
+        over.set()
+        await until(lambda: len(given) > 1)
+        working.cancel()
+        await asyncio.wait([working])
     assert str(aside.stream_id) == jobs[0]
+    assert given == jobs
 
 
 @asynccontextmanager

@@ -52,6 +52,11 @@ class Relay:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def cut(self) -> None:
+        """Cut every connection."""
+        for task in self._tasks:
+            task.cancel()
+
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.get_running_loop().create_task(self._pass(reader, writer)))
 
