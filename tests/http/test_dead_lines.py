@@ -13,9 +13,10 @@ from tests.faults.conftest import until
 from jobledger.http import key_book
 from jobledger.jobs.client import Client
 from jobledger.settings import Settings
-from jobledger.store import gather, keys
+from jobledger.store import gather, keys, listen, pool
 from jobledger.store.pool import Store
 from jobledger.testing.proxy import Proxy
+from jobledger.worker.keeper import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,10 +31,10 @@ JOB = {"kind": "report", "strict": False}
 
 
 @asynccontextmanager
-async def through(proxy: Proxy, pool: int = 3) -> AsyncIterator[Store]:
+async def through(proxy: Proxy, most: int = 3) -> AsyncIterator[Store]:
     """Give a store that reaches the database through a proxy."""
-    settings = Settings(pool_max=pool, connect_timeout_s=1)
-    async with await Store.connect(proxy.dsn, settings=settings, pool_min=pool) as store:
+    settings = Settings(pool_max=most, connect_timeout_s=1)
+    async with await Store.connect(proxy.dsn, settings=settings, pool_min=most) as store:
         yield store
 
 
@@ -124,6 +125,35 @@ async def test_a_transaction_on_a_dead_line_is_given_up_in_time(database: str, s
             assert time.monotonic() - began < SLACK_S
             trap.mute()
             await _is_served(session)
+
+
+@pytest.mark.slow
+async def test_an_open_stream_goes_on_after_a_dead_line(
+    database: str, store: Store, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who seals the log, and who reads it for the streams, find out by themselves: nobody asks them."""
+    monkeypatch.setattr(pool, "ANSWER_S", PAUSE_S)
+    monkeypatch.setattr(listen, "_CHECK_S", PAUSE_S)
+    monkeypatch.setattr(listen, "_PATIENCE_S", PAUSE_S)
+    client, found = Client(store, strict=False), list[bytes]()
+
+    async def follow(session: ClientSession) -> None:
+        async with session.get("/v1/events", headers={"Accept": "application/x-ndjson"}) as answer:
+            async for line in answer.content:
+                found.append(line.strip())
+
+    with Proxy(database) as proxy:
+        async with through(proxy) as far, serving(far) as (session, _), Keeper(far, Settings(dsn=proxy.dsn)):
+            following = asyncio.create_task(follow(session))
+            await _followed(client, found)
+            proxy.mute()
+            await _followed(client, found)
+            following.cancel()
+
+
+async def _followed(client: Client, found: list[bytes]) -> None:
+    made = await client.enqueue("report")
+    await until(lambda: any(str(made.id).encode() in line for line in found))
 
 
 async def test_what_takes_too_long_is_cancelled_in_the_database_too(store: Store, serving: Any) -> None:

@@ -57,10 +57,10 @@ class Meanwhile(Store):
         self._plain = store
 
     @asynccontextmanager
-    async def connection(self, *, ours: bool = False) -> AsyncIterator[Connection]:
+    async def connection(self, *, ours: bool = False, prompt: bool = False) -> AsyncIterator[Connection]:
         """Lend a connection after the other was answered."""
         await self._origins.of(self._plain, self._others)
-        async with super().connection(ours=ours) as connection:
+        async with super().connection(ours=ours, prompt=prompt) as connection:
             yield connection
 
 

@@ -146,7 +146,7 @@ class Deliverer:
             await asyncio.sleep(self.look_s)
 
     async def _due(self) -> dict[UUID, Due]:
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             if self._key is None:
                 self._key = await ServiceKey.load(connection)
             with translated():
@@ -198,7 +198,7 @@ class Deliverer:
     async def took(self, one: Due, slices: Sequence[int], status: int) -> bool:
         """Note that events of these slices were taken; false where the database could not be told."""
         try:
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 with translated():
                     await connection.execute(
                         statement("delivery/webhook_succeeded"), self._store.shard, one.id, slices, status
@@ -212,7 +212,7 @@ class Deliverer:
         """Count that events were not taken."""
         failures, disabled = 1, False
         try:
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 with translated():
                     row = await connection.fetchrow(
                         statement("delivery/webhook_failed"),

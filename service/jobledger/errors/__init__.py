@@ -42,7 +42,7 @@
     │   ├── PostgresFailed           the embedded Postgres did not start
     │   ├── DataDirectoryUnusable    the data directory cannot be used
     │   ├── PreparedInTheWay         prepared transactions keep a new epoch from being opened
-    │   ├── RateLimited              the key has made all the requests, or its tenant opened all the streams, that it may
+    │   ├── RateLimited              the key has made all requests, or its tenant opened all streams, that it may
     │   └── Busy                     as many streams or waiting requests as there may be are open
     ├── SchemaError                  database and code do not fit
     │   ├── SchemaMissing            the database was not migrated

@@ -113,7 +113,7 @@ class Origins:
         missing = [id for id in set(ids) if id not in known]  # noqa: A001
         found: dict[UUID, Origin | None] = dict.fromkeys(missing)
         for start in range(0, len(missing), _AT_ONCE):
-            async with store.connection(ours=True) as connection:
+            async with store.connection(ours=True, prompt=True) as connection:
                 with translated():
                     rows = await connection.fetch(
                         statement("order/origins"), store.shard, missing[start : start + _AT_ONCE]

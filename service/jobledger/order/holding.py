@@ -131,7 +131,7 @@ class Holding:
             # Looked at before the database is asked: what has ended by now, it shows as stored, or never will.
             ended = {number: share.stored for number, share in self.shares.items() if share.has_ended}
             failed: set[int] = set()
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 rows = await checkpoints.take(connection, *self._mine(), self._about)
             self.lease_ends = asked_at + self._of.options.lease_s
             kept: dict[int, Share] = {}
@@ -179,7 +179,7 @@ class Holding:
             ]
             if not moves:
                 return
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 moved = await checkpoints.advance(connection, *self._mine(), moves)
             for move in moves:
                 if move.slice in moved and (share := self.shares.get(move.slice)) is not None:
@@ -212,7 +212,7 @@ class Holding:
             if self.shares.get(share.taken.slice) is not share:
                 return False
             try:
-                async with self._store.connection(ours=True) as connection:
+                async with self._store.connection(ours=True, prompt=True) as connection:
                     failures, aside = await checkpoints.failed(
                         connection, *self._mine(), share.taken, what, sealed, said
                     )
@@ -230,7 +230,7 @@ class Holding:
     async def settled(self, number: int, stream: UUID, position: int, said: str | None) -> None:
         """Say what became of an event that was tried again."""
         try:
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 left = await checkpoints.settled(connection, *self._mine(), position, said)
         except SliceLost:
             self.let_go([number])
@@ -248,13 +248,13 @@ class Holding:
 
     async def tried_again(self, limit: int) -> list[tuple[int, Sealed]]:
         """Return what an operator wants tried again, of our slices."""
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             found = await checkpoints.again(connection, *self._mine(), limit)
         return [one for one in found if one[0] in self.shares]
 
     async def mend(self) -> tuple[int, str | None]:
         """Move what the log does not have; what was handled beyond the stored checkpoints is of a log that is gone."""
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             told = await checkpoints.mend(connection, self._store.shard, self._of.id)
         self.shares.clear()
         await self.renew()
@@ -265,7 +265,7 @@ class Holding:
         async with self._lock:
             for number in list(self.shares) if slices is None else slices:
                 self.shares.pop(number, None)
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 await checkpoints.release(connection, *self._mine(), slices)
 
     def let_go(self, slices: Sequence[int]) -> None:

@@ -216,7 +216,7 @@ class Hub:
     async def _read(self) -> bool:
         """Read what is new, and wake whoever it is for."""
         store = self._store()
-        async with store.connection(ours=True) as connection:
+        async with store.connection(ours=True, prompt=True) as connection:
             if self._place is None:
                 self._place = await log_end(connection, self._shard)
                 self._wake_all()

@@ -37,7 +37,7 @@ class Inlet:
     @classmethod
     async def at(cls, store: Store, wanted: EventFilter, kind: str | None, place: Place, *, ahead: int = AHEAD) -> Self:
         """Read on after a place; with a kind events of its jobs only."""
-        async with store.connection(ours=True) as connection:
+        async with store.connection(ours=True, prompt=True) as connection:
             cursors = await cursors_for(connection, wanted.tenant)
         feed = Feed(store, wanted, after=cursors.write(place))
         return cls(feed, None if kind is None else Kinds(store, kind), ahead)

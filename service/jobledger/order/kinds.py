@@ -44,7 +44,7 @@ class Kinds:
         if event.type == "job.enqueued":
             self._keep(job, str((event.data or {}).get("kind")))
         elif job not in self._known:
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 with translated():
                     rows = await connection.fetch(statement("order/kinds_of"), self._store.shard, [job])
             self._keep(job, rows[0]["kind"] if rows else None)

@@ -146,7 +146,7 @@ class Feed:
         """Find where it begins, before anything is read. Raises `BadCursor`, `Forbidden`."""
         if self._place is not None and self._cursors is not None:
             return
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             self._cursors = await cursors_for(connection, self._wanted.tenant)
             if self._place is not None:
                 return
@@ -236,7 +236,7 @@ class Feed:
 
     async def _page(self, place: Place) -> Page:
         wanted = self._wanted
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             limit = max(_PAGE_LEAST, min(PAGE, _TOGETHER // len(_behind)))
             own = await self._own.page(connection, place, limit, stretch=max(_STRETCH_LEAST, limit * 10))
             if own is not None:

@@ -126,7 +126,7 @@ class Sealer:
     async def _well(self, work: Callable[[Connection], Awaitable[Sealing | None]]) -> Sealing | None:
         """Do it on a connection; what goes wrong is told when it lasts, and a database that must be opened is."""
         try:
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 done = await work(connection)
         except Forbidden:
             raise

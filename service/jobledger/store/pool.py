@@ -47,6 +47,8 @@ _PATIENCE_S = 10.0
 _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
 _BACKOFF_S = 0.02
 _CLOSING_S = 2.0
+ANSWER_S = 30.0
+"""Seconds after which a line that does not answer what takes no time is closed."""
 _LENT_S = 30.0
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
 """Whether the connection that is given back here was only used by the package. The pool's task has it of its caller."""
@@ -190,9 +192,11 @@ class Store:
         return self._where
 
     @asynccontextmanager
-    async def connection(self, *, ours: bool = False) -> AsyncIterator[Connection]:
+    async def connection(self, *, ours: bool = False, prompt: bool = False) -> AsyncIterator[Connection]:
         """Lend a connection; lost connections and jobledger's SQLSTATEs come out as its errors.
 
+        `prompt`: what is done with it takes no time to speak of, and nobody bounds it; a connection of a pool that is
+        not given back within `ANSWER_S` is taken for dead, and closed: whoever waits gets `Unreachable`.
         `ours`: only this package's own statements are sent, which leave nothing behind in the session. A pool of the
         store's own then saves the round trip that would reset it.
         """
@@ -201,7 +205,11 @@ class Store:
                 yield self._connection
                 return
             async with self._acquired(ours) as connection:
-                yield connection
+                if prompt:
+                    with hung_up_after(connection, ANSWER_S):
+                        yield connection
+                else:
+                    yield connection
 
     @asynccontextmanager
     async def transaction(self, *, isolation: Isolation | None = None) -> AsyncIterator[Connection]:
@@ -267,6 +275,11 @@ class Store:
             # Who was given up because nobody answered shall not have to wait for that once more.
             patience_s = min(patience_s, _CLOSING_S)
             raise
+        except Exception:
+            if self._owned and connection.is_closed():
+                # Those beside it may have gone with it, and say nothing: they are closed when they are next lent.
+                await pool.expire_connections()
+            raise
         finally:
             # One that breaks while it is given back is closed by the pool. What was done on it is done: an error here
             # would tell that it was not.
@@ -276,7 +289,7 @@ class Store:
                 try:
                     await pool.release(connection, timeout=patience_s)
                 except TimeoutError:
-                    # The line is dead. Those beside it may be, too: they are closed when they are next lent.
+                    # The line is dead, and those beside it may be.
                     if self._owned:
                         await pool.expire_connections()
             _ours.reset(mark)
