@@ -77,6 +77,8 @@ class Running:
     def look(self) -> None:
         """Cancel what has taken too long by now."""
         now = time.perf_counter()
+        # One that was cancelled and answered all the same.
+        self._given_up.intersection_update(self.until)
         for task, until in list(self.until.items()):
             if until <= now and task is not None:
                 self._given_up.add(task)
