@@ -131,8 +131,9 @@ async def test_a_request_that_waits_gives_way_to_the_next_and_ends_with_the_serv
         assert {part.about for part in await service.client.subscription("s").slices()} == {"ada's"}
         await until(lambda: held._requests == 1)
         service.draining.set()
-        await service.application.shutdown()
-        assert await two == (200, [])
+        async with asyncio.timeout(15):
+            await service.application.shutdown()
+            assert await two == (200, [])
         assert (await _asked(session, seat, 4))[0] == 503
     async with Client(store) as client:
         shares = await client.subscription("s").slices()

@@ -58,6 +58,20 @@ async def test_answers_that_are_cut_are_asked_for_again(store: Store, monkeypatc
         assert [(one.stream_id, one.failures) for one in aside[:3]] == [(job, 1) for job in jobs[2:9:3]]
 
 
+async def test_who_leaves_says_first_what_it_has_done(store: Store) -> None:
+    """Also where it asked for no more."""
+    jobs = await _jobs(store, 2)
+    async with serving(store) as (_, port), Client(url=f"http://127.0.0.1:{port}", key="jl_key") as client:
+        one = client.subscription("s")
+        async with await one._consumer(None) as taking:
+            out = await taking.next(1)
+            assert [given.event.stream_id for given in out] == jobs[:1]
+            await taking.done(out)
+        (part,) = await one.slices()
+    assert part.consumer is None
+    assert part.place.position >= 1
+
+
 async def test_who_is_unknown_joins_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where another process answers, what was out comes again from there; found out also while a handler takes long."""
     monkeypatch.setattr(consumers, "ALIVE_S", 0.02)

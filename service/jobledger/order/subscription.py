@@ -249,6 +249,7 @@ class Events:
 
         Raises:
             SliceLost: only with `conn`: roll back, for another consumer has the slice now.
+            InvalidArgument: with `conn`, by a client of a service: a transaction does not reach that far.
         """
         taking = self._joined()
         if self._out is None:
