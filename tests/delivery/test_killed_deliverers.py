@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.delivery.endpoint import endpoint
+from tests.faults.conftest import until
 from tests.order.stress import seal_all
 
 from jobledger import Client
@@ -48,6 +49,10 @@ async def test_killed_deliverers_lose_and_invert_nothing(database: str, store: S
         made = await webhooks.create("all", hook.url, types=TYPES)
         async with store.connection() as sql:
             await sql.execute("update jobledger.subscriptions set lease_s = 2 where id = $1", made.id)
+
+        async def well() -> bool:
+            return (await webhooks.get(made.id)).state == "active"
+
         running = [_deliverer(database) for _ in range(2)]
         expected: list[str] = []
         try:
@@ -67,6 +72,8 @@ async def test_killed_deliverers_lose_and_invert_nothing(database: str, store: S
                     running[turn % 2].wait()
                     running[turn % 2] = _deliverer(database)
             await hook.until(lambda: set(_ids(hook.taken)) >= set(expected), 60)
+            # Noted a moment after it was taken.
+            await until(well)
         finally:
             for process in running:
                 process.kill()
@@ -80,7 +87,6 @@ async def test_killed_deliverers_lose_and_invert_nothing(database: str, store: S
         assert all(order == [1, 2, 3] for order in first.values())
         # Each kill repeats what was sent since the last checkpoints, no more.
         assert len(hook.taken) < len(expected) * 2
-        assert (await webhooks.get(made.id)).state == "active"
 
 
 def _ids(taken: list[dict[str, Any]]) -> list[str]:
