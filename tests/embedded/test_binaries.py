@@ -81,6 +81,7 @@ def test_postgres_15_serves_and_its_data_keeps_its_programs(tmp_path: Path, hold
 
 
 @root_only
+@pytest.mark.slow
 def test_programs_out_of_reach_are_copied_to_where_the_account_gets(
     tmp_path: Path, open_place: Path, hold: Hold, asking: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from jobledger.embedded import attach
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def test_a_second_process_shares_the_server_of_the_first(data: Path, others: Oth
         assert asking.started_at(held.dsn) == run
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_on_an_empty_folder_get_one_server(
     tmp_path: Path, others: Others, asking: Any
 ) -> None:
@@ -53,6 +56,7 @@ def test_after_the_owners_sigkill_the_next_process_starts_it_with_the_data(
         assert asking.ask(dsn, "select count(*) from kept") == "1000"
 
 
+@pytest.mark.slow
 def test_when_the_owner_leaves_in_any_way_postgres_leaves_too(data: Path, others: Others) -> None:
     """Exit without letting go, end of input and SIGTERM all end the server, which then can be owned by another."""
     for leave in ("exit", "", "TERM"):
@@ -91,6 +95,7 @@ def test_when_postgres_is_killed_any_of_its_users_brings_it_back(data: Path, oth
         assert owner.do("ensure") == (mine.dsn, False, None)
 
 
+@pytest.mark.slow
 def test_a_first_start_killed_midway_leaves_a_folder_that_starts(tmp_path: Path, others: Others, asking: Any) -> None:
     """SIGKILL of the process that makes the cluster: the next one waits for what is left of it, and starts."""
     maker = others(tmp_path / "data")

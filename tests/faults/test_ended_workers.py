@@ -77,6 +77,7 @@ async def test_a_worker_that_knows_its_end_leaves_nothing_running(
     assert await ledger.value("select count(*) from jobledger.events where type = 'job.lease_expired'") == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_before_the_answer_to_its_report_has_reported(
     crew: Crew, client: Client, ledger: Ledger, database: str
 ) -> None:

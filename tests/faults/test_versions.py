@@ -50,6 +50,7 @@ async def works(dsn: str) -> None:
         await ledger.agrees([job.id], work.notes)
 
 
+@pytest.mark.slow
 async def test_migrators_at_once_do_it_once(empty_database: str) -> None:
     """Three processes begin together: each ends well, and what they were to do is done once."""
     migrators = [await run(empty_database, "migrate") for _ in range(3)]

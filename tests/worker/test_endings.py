@@ -133,6 +133,7 @@ async def test_a_lost_thread_takes_no_slot_with_it(bench: Bench) -> None:
         go_on.set()
 
 
+@pytest.mark.slow
 async def test_an_isolated_handler_is_killed_at_its_time_out(bench: Bench) -> None:
     """A child process is ended whatever it does; the next job gets a fresh one; results and failures cross the pipe."""
     async with bench.client(isolated.app):
