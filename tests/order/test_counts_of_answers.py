@@ -20,6 +20,7 @@ from .stress import seal_all
 
 if TYPE_CHECKING:
     from jobledger.store.pool import Store
+    from jobledger.store.tenants import TenantStatus
 
 SECONDS = 6.0
 TENANTS = ("acme", "bob")
@@ -55,7 +56,7 @@ async def test_live_answers_are_counted_again_exactly(store: Store, database: st
     chance = random.Random(5)  # noqa: S311 - no secret
     until = asyncio.get_running_loop().time() + SECONDS
     client = Client(store)
-    answers = []
+    answers: list[TenantStatus] = []
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(_write(store, database, chance, until))

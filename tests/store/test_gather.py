@@ -127,6 +127,30 @@ async def test_who_comes_while_a_connection_is_given_back_is_not_forgotten(
             assert all(one.created for one in await asyncio.gather(*before, late))
 
 
+async def test_callers_without_end_leave_the_connection_to_others_now_and_then(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool of one connection, always somebody who enqueues: who needs it for something else is next all the same."""
+    monkeypatch.setattr(gather, "HELD_S", 0.0)
+    async with await Store.connect(database, pool_max=1) as store:
+        client, others_came, made = Client(store, strict=False), asyncio.Event(), 0
+
+        async def go_on() -> None:
+            nonlocal made
+            while not others_came.is_set():
+                await client.enqueue("noop")
+                made += 1
+
+        tasks = [asyncio.create_task(go_on()) for _ in range(20)]
+        for _ in range(5):
+            await client.enqueue("noop")  # by then a lane has the connection
+        before = made
+        assert (await client.enqueue("noop", key="k")).created
+        assert made - before < 200
+        others_came.set()
+        await asyncio.gather(*tasks)
+
+
 async def test_what_is_wrong_with_one_job_is_told_to_its_caller_alone(
     client: Client, sql: asyncpg.Connection[asyncpg.Record]
 ) -> None:

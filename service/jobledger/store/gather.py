@@ -26,6 +26,8 @@ _SLOW_S: Final = 0.1
 """When a call that is not answered is no longer waited for by those that come. Two at a time are slower than one: each
 costs half a millisecond by itself, and on few cores they take turns with the caller."""
 _TOGETHER: Final = 500
+HELD_S: Final = 0.1
+"""Seconds for which a lane keeps a connection that others of the pool may wait for."""
 _FEW: Final = 8
 """Who are no more than these go together: their statement costs more than they do."""
 _BYTES: Final = 4 * 1024 * 1024
@@ -105,19 +107,25 @@ class Gathering:
         task.add_done_callback(self._tasks.discard)
 
     async def _lane(self) -> None:
-        """Send what waits, batch after batch, over one connection for as long as it serves."""
-        # Looked once more when the connection is back: meanwhile others may have come, who trust in this lane.
-        while batch := self._next(0):
+        """Send what waits, batch after batch, over one connection, which now and then is given back for others."""
+        batch = self._next(0)
+        while batch:
             try:
                 async with self._store.connection(ours=True) as connection:
+                    until = time.monotonic() + HELD_S
                     while batch:
                         # The next is on its way before those that this one answers go on: the database need not wait.
                         with hung_up_after(connection, STATEMENT_S):
                             await self._together(connection, batch)
                         batch = self._next(len(batch))
+                        if time.monotonic() > until:
+                            break
             except BaseException as error:  # noqa: BLE001 - each caller gets it, as if it had called by itself
                 for one in batch:
                     _fail(one, error)
+                batch = []
+            # Looked once more when the connection is back: meanwhile others may have come, who trust in this lane.
+            batch = batch or self._next(0)
         self._under_way -= 1
 
     def _next(self, answered: int) -> list[_Waiting]:
