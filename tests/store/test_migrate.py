@@ -29,6 +29,17 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection
 
 
+DEADLOCK = """
+do $$
+begin
+  if nextval('jobledger.tries') % 2 = 1 then
+    raise exception using errcode = 'deadlock_detected', message = 'deadlock detected';
+  end if;
+end
+$$;
+"""
+
+
 class Folders:
     """Two SQL folders of a test's own, rewritten at will."""
 
@@ -317,6 +328,19 @@ async def test_a_locked_table_is_tried_again_and_holds_up_nobody(
         assert await work
     finally:
         await reader.close()
+
+
+async def test_a_deadlock_with_who_works_meanwhile_is_tried_again(connection: Connection, folders: Folders) -> None:
+    """The server ends one of the two that wait for each other; where that is the step, it comes back."""
+    await migrate(connection, files=folders.files())
+    await connection.execute("create sequence jobledger.tries")
+    folders.write("migrations/0002_alter.sql", "alter table jobledger.log add column y int;" + DEADLOCK)
+    folders.write("projections/other/10_function.sql", FUNCTION.format("2") + DEADLOCK)
+    said: list[str] = []
+    assert await migrate(connection, files=folders.files(), say=said.append)
+    assert sum("locked by another transaction" in line for line in said) == 2
+    assert await connection.fetchval("select last_value from jobledger.tries") == 4
+    assert not await pending(connection, files=folders.files())
 
 
 async def test_migrating_inside_the_callers_transaction_is_refused(connection: Connection, folders: Folders) -> None:

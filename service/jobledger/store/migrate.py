@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from jobledger import __version__
-from jobledger.errors import Forbidden, SchemaError, SchemaMissing, SchemaNewer
+from jobledger.errors import Forbidden, SchemaError, SchemaMissing, SchemaNewer, Unavailable
 from jobledger.observations import MigrationApplied, ProjectionApplied, ProjectionRebuilt, emit, listeners
 from jobledger.store.failures import translated
 from jobledger.store.migration_files import MigrationFile, SqlFiles, read_sql_files, split_statements
@@ -39,6 +39,8 @@ _POLL_S = 0.1
 _SAY_EVERY_S = 10.0
 LOCK_TIMEOUT = "2s"
 _LOCK_ATTEMPTS = 30
+# Workers and enqueuers go on meanwhile, and lock the tables in an order of their own.
+_HELD_UP = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 
 async def applied(connection: Connection) -> Applied:
@@ -159,13 +161,15 @@ async def _alone(connection: Connection, say: Say) -> AsyncIterator[None]:
 
 
 async def _insist(step: Callable[[], object], say: Say) -> None:
-    """Run a step again when it did not get its locks in time."""
+    """Run a step again when it did not get its locks in time, or each waited for a lock of the other."""
     for attempt in range(1, _LOCK_ATTEMPTS + 1):
         try:
             await step()  # type: ignore[misc]
-        except asyncpg.LockNotAvailableError:
+        except _HELD_UP as error:
             if attempt == _LOCK_ATTEMPTS:
-                raise
+                if isinstance(error, asyncpg.LockNotAvailableError):
+                    raise
+                raise Unavailable("Other transactions were in the way all the time.", hint="Try again.") from None
             say("a table is locked by another transaction; trying again")
             await asyncio.sleep(_POLL_S * attempt)
         else:
@@ -189,7 +193,7 @@ async def _apply_migration(
         await _insist(inside, say)
     else:
         for one in split_statements(migration.text):
-            await _run(connection, migration.name, one)
+            await _run(connection, migration.name, one, again=(asyncpg.LockNotAvailableError,))
         await connection.execute(statement("migration_record"), *record)
     if listeners:
         emit(MigrationApplied(name=migration.name, elapsed_s=time.perf_counter() - began))
@@ -220,11 +224,13 @@ async def _apply_projections(connection: Connection, todo: Plan, say: Say, versi
             emit(observation)
 
 
-async def _run(connection: Connection, name: str, text: str) -> None:
-    """Send one file, and name it when it fails. Our own SQL is quoted here, never a caller's value."""
+async def _run(
+    connection: Connection, name: str, text: str, *, again: tuple[type[asyncpg.PostgresError], ...] = _HELD_UP
+) -> None:
+    """Send one file, and name it when it fails, but for what has it sent `again`. Nothing of a caller's is quoted."""
     try:
         await connection.execute(text)
-    except asyncpg.LockNotAvailableError:
+    except again:
         raise
     except asyncpg.PostgresError as error:
         facts = error.as_dict()
