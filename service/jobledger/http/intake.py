@@ -79,7 +79,7 @@ async def read_body(model: type[BaseModel], request: web.Request, takes: str) ->
 
 async def raw_body(request: web.Request, takes: str) -> bytes:
     """Return the body's bytes. Raises `UnsupportedMedia`, `TooLarge`, `BadInput`."""
-    if request.can_read_body and request.content_type != takes:
+    if request.can_read_body and request.headers.get("Content-Type") != takes and request.content_type != takes:
         raise UnsupportedMedia(f"The body is not {takes}.", hint=f"Send it with Content-Type: {takes}.")
     limit = request.client_max_size
     try:

@@ -211,11 +211,18 @@ async def enqueue_many(
     _check_text("actor", actor)
     if not jobs:
         return []
-    batch = batch_text(jobs).decode()
+    return await enqueue_stated(connection, _stated(jobs), actor=actor, strict=strict, shard=shard)
+
+
+async def enqueue_stated(
+    connection: Connection, items: Sequence[Mapping[str, Any]], *, actor: str | None, strict: bool, shard: int
+) -> list[Enqueued]:
+    """Enqueue what jobs stated (`NewJob.stated`), at least one; as `enqueue_many`, which checks and states them."""
+    batch = _text(items).decode()
     with translated():
         rows = await connection.fetch(statement("enqueue_many"), batch, actor, strict, shard)
     if listeners:
-        tenants = {job.tenant for job in jobs}
+        tenants = {item["tenant"] for item in items}
         emit(
             JobsEnqueued(count=sum(row["created"] for row in rows), tenant=tenants.pop() if len(tenants) == 1 else None)
         )
@@ -224,6 +231,10 @@ async def enqueue_many(
 
 def batch_text(jobs: Sequence[NewJob]) -> bytes:
     """Return a batch as a JSON list of what each job states. Raises what `enqueue_many` does."""
+    return _text(_stated(jobs))
+
+
+def _stated(jobs: Sequence[NewJob]) -> list[dict[str, Any]]:
     if len(jobs) > BATCH_MAX:
         emit(LimitMet(limit="batch", value=len(jobs), allowed=BATCH_MAX))
         raise TooLarge(
@@ -231,8 +242,12 @@ def batch_text(jobs: Sequence[NewJob]) -> bytes:
             hint="Send several batches.",
             detail={"limit": BATCH_MAX, "count": len(jobs)},
         )
+    return list(_items(jobs))
+
+
+def _text(items: Sequence[Mapping[str, Any]]) -> bytes:
     # The driver gives ids as a class of its own, which the serializer does not take for a UUID.
-    return orjson.dumps(list(_items(jobs)), default=str)
+    return orjson.dumps(items, default=str)
 
 
 def _items(jobs: Sequence[NewJob]) -> Iterator[dict[str, Any]]:

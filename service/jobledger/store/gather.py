@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jobledger.errors import BadInput, Conflict, Forbidden
-from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_many
+from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_stated
 from jobledger.store.pool import hung_up_after
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class _Manner(NamedTuple):
 
 class _Waiting(NamedTuple):
     job: NewJob
+    stated: dict[str, Any]
     manner: _Manner
     answer: asyncio.Future[Enqueued]
 
@@ -85,8 +86,7 @@ class Gathering:
 
     def _wait(self, job: NewJob, manner: _Manner) -> _Waiting:
         """Wait for a lane, with what else does. What is wrong with a job is its caller's affair, and found here."""
-        job.check()
-        mine = _Waiting(job, manner, asyncio.get_running_loop().create_future())
+        mine = _Waiting(job, job.stated(), manner, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)
         return mine
 
@@ -142,10 +142,10 @@ class Gathering:
             await self._one_by_one(connection, batch)
             return
         manner = batch[0].manner
-        jobs = [one.job for one in batch]
+        items = [one.stated for one in batch]
         shard = self._store.shard
         try:
-            done = await enqueue_many(connection, jobs, actor=manner.actor, strict=manner.strict, shard=shard)
+            done = await enqueue_stated(connection, items, actor=manner.actor, strict=manner.strict, shard=shard)
         except (BadInput, Conflict, Forbidden):
             # All or nothing: nothing was written, and the others are not to suffer for one.
             await self._one_by_one(connection, batch)
