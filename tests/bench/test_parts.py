@@ -87,9 +87,7 @@ async def test_finished_jobs_made_in_bulk_are_what_the_log_says(store: Store) ->
     """The rows written for a recovery are those that a rebuild would make of their events."""
     async with store.connection() as connection:
         worker = (await start_worker(connection, 0, kinds=[KIND])).worker
-        await connection.execute(
-            statement("bench/make_finished"), 0, 25, 3, KIND, worker, timedelta(minutes=5), "tenant-"
-        )
+        await connection.execute(statement("bench/make_finished"), 0, 25, 3, KIND, worker, timedelta(minutes=5))
         assert await connection.fetchval("select count(*) from jobledger.jobs where state = 'succeeded'") == 25
         assert await compare(connection, 0) == []
 

@@ -88,7 +88,7 @@ async def _fill(bench: Bench) -> None:
     for first in range(0, setup.jobs, setup.batch):
         count = min(setup.batch, setup.jobs - first)
         await bench.connection.execute(
-            *(statement("bench/make_finished"), first, count, setup.tenants, _KIND, worker, timedelta(0), "tenant-")
+            statement("bench/make_finished"), first, count, setup.tenants, _KIND, worker, timedelta(0)
         )
         while (await seal(bench.connection, 0)).block is not None:
             pass

@@ -101,16 +101,7 @@ async def _fill(bench: Bench) -> None:
             for first in starts:
                 count = min(_BATCH, ended - first)
                 await connection.execute(
-                    *(
-                        statement("bench/make_finished"),
-                        first,
-                        count,
-                        setup.tenants,
-                        KIND,
-                        worker,
-                        timedelta(0),
-                        "tenant-",
-                    )
+                    statement("bench/make_finished"), first, count, setup.tenants, KIND, worker, timedelta(0)
                 )
                 done += count
                 bench.progress("writing jobs that have ended", done, ended)

@@ -91,15 +91,7 @@ async def make_finished(bench: Bench, jobs: int) -> None:
         count = min(_BATCH, jobs - start)
         back = _BACK * (1 - start / jobs)
         await bench.connection.execute(
-            statement("bench/make_finished"),
-            start,
-            count,
-            bench.setup.tenants,
-            KIND,
-            worker,
-            back,
-            "tenant-",
-            timeout=600,
+            statement("bench/make_finished"), start, count, bench.setup.tenants, KIND, worker, back, timeout=600
         )
         bench.progress("writing finished jobs", start + count, jobs)
 

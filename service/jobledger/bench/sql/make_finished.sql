@@ -1,7 +1,7 @@
--- Write $2 finished jobs, numbered from $1 on, of $3 tenants in turn whose names begin with $7, kind $4, run by worker $5, all of them $6 ago: the same events and row that enqueue, claim and
+-- Write $2 finished jobs, numbered from $1 on, of $3 tenants in turn, kind $4, run by worker $5, all of them $6 ago: the same events and row that enqueue, claim and
 -- report write. In the order of their ids, as the hot path inserts them. Nobody else knows the ids: no race.
 with job as materialized (
-  select jobledger.new_id(jobledger.now() - $6::interval, n::int) as id, jobledger.now() - $6::interval as at, $7::text || ($1::bigint + n) % $3::int as tenant
+  select jobledger.new_id(jobledger.now() - $6::interval, n::int) as id, jobledger.now() - $6::interval as at, 'tenant-' || ($1::bigint + n) % $3::int as tenant
   from generate_series(0, $2::int - 1) as n
 ), logged as (
   insert into jobledger.events (position, xid, at, stream_id, version, type, shard, attempt, worker, tenant, data)
