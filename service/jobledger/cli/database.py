@@ -140,7 +140,7 @@ def doctor(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Look at the database from all sides: the tables against the log, partitions, long transactions, settings.
+    """Look at the database from all sides: tables against the log, its readers, partitions, transactions, settings.
 
     The worst comes first; an alarm makes the status 8.
     """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobledger.errors import SchemaError
 from jobledger.observations import PartitionsShort, emit, listeners
+from jobledger.store.doctor_readers import projections, subscriptions, webhooks
 from jobledger.store.doctor_server import bloat, held_back, settings
 from jobledger.store.failures import translated
 from jobledger.store.findings import Finding
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 PARTITIONS_AHEAD_LEAST: Final = 2
 PARTITIONS_ATTACHED_MOST: Final = 32
 _GRACE_S: Final = 60.0
-_LAG_S: Final = 60.0
 _NAMED: Final = 20
 _SHARED_KEY: Final = "unique key that another job holds"
 
@@ -44,7 +44,9 @@ async def examine(store: Store, *, repaired: bool = False, compared: bool = True
                 found += await _partitions(connection)
                 found += await _open_streams(connection, store.shard)
                 found += await _clockwork(connection, store.shard)
-                found += await _projections(connection, store.shard)
+                found += await projections(connection, store.shard)
+                found += await subscriptions(connection, store.shard)
+                found += await webhooks(connection, store.shard)
             found += await settings(connection)
             found += await held_back(connection)
             found += await bloat(connection)
@@ -134,27 +136,6 @@ async def _clockwork(connection: Connection, shard: int) -> list[Finding]:
         said = f"{facts['late']} transactions were prepared when the live tables were rebuilt, and are still watched."
         found.append(Finding("warning", "prepared", said, "Commit or roll back the prepared transactions.", facts))
     return found
-
-
-async def _projections(connection: Connection, shard: int) -> list[Finding]:
-    found: list[Finding] = []
-    for row in await connection.fetch(statement("doctor_projections"), shard, _LAG_S):
-        facts = dict(row)
-        name = f"The rebuild of {row['name']}" if row["shadow"] else f"The projection {row['name']}"
-        resume = f"`jobledger projections resume {row['name']}`"
-        if row["error"]:
-            said = f"{name} has stopped, {row['behind']:,} events behind: {row['error']}"
-            found.append(Finding("alarm", "projections", said, f"Mend its fold, then {resume}.", facts))
-        elif row["state"] == "stopped":
-            said = f"{name} was stopped, and is {row['behind']:,} events behind."
-            found.append(Finding("warning", "projections", said, f"To go on: {resume}.", facts))
-        elif not row["shadow"]:
-            said = f"{name} is {row['behind_s']:.0f} s and {row['behind']:,} events behind."
-            way = (
-                "Start a worker that has it, or `jobledger projections run --app …`; else `jobledger projections drop`."
-            )
-            found.append(Finding("warning", "projections", said, way, facts))
-    return found or [Finding("good", "projections", "No projection stands still or lags.")]
 
 
 async def _against_the_log(store: Store, repaired: bool) -> list[Finding]:
