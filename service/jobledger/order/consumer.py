@@ -40,6 +40,8 @@ CHECKPOINT_EVENTS: Final = 500
 RENEW_S: Final = 2.0
 _AGAIN: Final = 100
 _RETRY_S: Final = 1.0
+_REFUSED: Final = (NotFound, Forbidden, BadInput)
+"""What is the same however often it is tried."""
 
 
 class Delivery(NamedTuple):
@@ -133,6 +135,8 @@ class Consumer:
 
         Raises:
             NotFound: the subscription was removed.
+            Forbidden: the role may no longer consume.
+            BadInput: what the subscription wants can never be read.
         """
         if self._out:
             self._holding.stale, self._out = True, []
@@ -141,7 +145,7 @@ class Consumer:
                 raise self._over
             try:
                 batch = await self._step(limit)
-            except (NotFound, Forbidden):
+            except _REFUSED:
                 raise
             except LOST as error:
                 told_of(error)
@@ -339,7 +343,8 @@ class Consumer:
                     if not self._out:
                         await self._give_back()
                     self._changed.set()
-            except NotFound as error:
+            except _REFUSED as error:
+                # Without it, who waits would wait for ever: a lease that cannot be renewed brings nothing.
                 self._over = error
                 self._changed.set()
                 return
@@ -361,7 +366,7 @@ class Consumer:
             why = reason or (str(fault.detail.get("reason")) if fault is not None else None)
             if why is not None:
                 emit(SubscriptionReset(self._of.name, self._of.tenant, why, moved))
-        elif isinstance(fault, LOST) and not isinstance(fault, BadInput | Forbidden):
+        elif isinstance(fault, LOST) and not isinstance(fault, _REFUSED):
             told_of(fault)
             await self._wait(_RETRY_S)
         else:

@@ -108,7 +108,8 @@ class Subscription:
 
         Raises:
             NotFound: there is no such subscription, or it was removed.
-            Forbidden: this role is bound to tenants.
+            Forbidden: this role is bound to tenants, or has been since.
+            BadInput: what it wants can never be read.
         """
         limit = _limit(1 if batch is None else batch)
         async with await self._consumer(consumer) as taking:
@@ -232,6 +233,8 @@ class Events:
 
         Raises:
             NotFound: the subscription was removed.
+            Forbidden: this role has been bound to tenants since.
+            BadInput: what it wants can never be read.
         """
         taking = self._joined()
         if self._out is not None:
