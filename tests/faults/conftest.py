@@ -22,11 +22,14 @@ import pytest
 
 from jobledger.errors import JobledgerError
 from jobledger.jobs import Client
+from jobledger.settings import Settings
 from jobledger.store.pool import Store
 from jobledger.store.recovery import compare, rebuild
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+
+    from jobledger.testing.proxy import Proxy
 
 LEASE_S = 2
 HEARTBEAT_S = 0.3
@@ -75,6 +78,14 @@ async def until(holds: Callable[[], Awaitable[object] | object], timeout_s: floa
             if answer:
                 return
             await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def through(proxy: Proxy, most: int = 3) -> AsyncIterator[Store]:
+    """Give a store that reaches the database through a proxy."""
+    settings = Settings(pool_max=most, connect_timeout_s=1)
+    async with await Store.connect(proxy.dsn, settings=settings, pool_min=most) as store:
+        yield store
 
 
 class Note(NamedTuple):

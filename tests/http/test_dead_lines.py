@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.faults.conftest import until
+from tests.faults.conftest import through, until
 
 from jobledger.http import key_book
 from jobledger.jobs.client import Client
 from jobledger.settings import Settings
 from jobledger.store import gather, keys, listen, pool
-from jobledger.store.pool import Store
 from jobledger.testing.proxy import Proxy
 from jobledger.worker.keeper import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import aiohttp
     from aiohttp import ClientSession
+
+    from jobledger.store.pool import Store
 
 PAUSE_S = 1.0
 SLACK_S = 8.0
 WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 JOB = {"kind": "report", "strict": False}
-
-
-@asynccontextmanager
-async def through(proxy: Proxy, most: int = 3) -> AsyncIterator[Store]:
-    """Give a store that reaches the database through a proxy."""
-    settings = Settings(pool_max=most, connect_timeout_s=1)
-    async with await Store.connect(proxy.dsn, settings=settings, pool_min=most) as store:
-        yield store
 
 
 async def _told(request: aiohttp.client._RequestContextManager) -> tuple[int, dict[str, Any], str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -11,10 +12,13 @@ import asyncpg
 
 from jobledger.events import Event
 from jobledger.order.projections import named, schema_of
-from jobledger.store.failures import translated
+from jobledger.store.failures import translated, unreachable
+from jobledger.store.pool import ANSWER_S, hung_up_after
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from jobledger.order.projections import Projection
     from jobledger.store.pool import Connection, Store
 
@@ -25,6 +29,8 @@ PAGE: Final = 2_000
 """Events that a fold in Python is given at a time."""
 _PARSED: Final = 250
 _FOLD_S: Final = 60
+_SILENCE_S: Final = _FOLD_S + ANSWER_S
+"""Seconds after which a line that says nothing is dead: the server ends what takes longer than a batch may."""
 _SWAP_MS: Final = 200
 _NO_LIMIT: Final = "0"
 _MESSAGE_MAX: Final = 300
@@ -54,10 +60,30 @@ class NotMine(Exception):  # noqa: N818 - it never leaves the runner
     """The projection is the owner's, and this role is no member of that."""
 
 
+@asynccontextmanager
+async def _transaction(store: Store) -> AsyncIterator[tuple[Connection, hung_up_after]]:
+    """Lend a connection in a transaction, and what counts how long it says nothing.
+
+    Raises:
+        Unreachable: the connection was lost, whatever a fold has made of it.
+    """
+    async with store.connection() as connection:
+        try:
+            with hung_up_after(connection, _SILENCE_S) as silence:
+                async with connection.transaction(isolation="read_committed"):
+                    yield connection, silence
+                    # The commit has a time of its own.
+                    silence.again()
+        except Exception:
+            if connection.is_closed():
+                raise unreachable(store.where) from None
+            raise
+
+
 async def make(store: Store, shard: int, projection: Projection, *, shadow: bool) -> bool:
     """Make the tables of a projection in its schema. False: somebody else is at it, or did it."""
     schema = schema_of(projection.name, shadow=shadow)
-    async with store.transaction(isolation="read_committed") as connection:
+    async with _transaction(store) as (connection, silence):
         await _be_owner(connection, projection)
         facts = (shard, projection.name, shadow, projection.version, projection.checksum)
         with translated():
@@ -69,6 +95,7 @@ async def make(store: Store, shard: int, projection: Projection, *, shadow: bool
             await connection.execute(named("projection_schema_create", schema))
             await connection.execute(named("projection_schema_grant", schema))
             for text in projection.tables:
+                silence.again()
                 await connection.execute(text)
         except Exception as error:
             raise FoldFailed(0, 0, error) from error
@@ -77,7 +104,7 @@ async def make(store: Store, shard: int, projection: Projection, *, shadow: bool
 
 async def note_version(store: Store, shard: int, projection: Projection) -> bool:
     """Note that a higher version of a fold with effects takes over where the lower one stands."""
-    async with store.connection(ours=True) as connection:
+    async with store.connection(ours=True, prompt=True) as connection:
         facts = (shard, projection.name, False, projection.version, projection.checksum)
         with translated():
             return bool(await connection.fetchval(statement("order/projection_make"), *facts))
@@ -95,7 +122,7 @@ async def step(
     """
     done: Step | None = None
     try:
-        async with store.transaction(isolation="read_committed") as connection:
+        async with _transaction(store) as (connection, _):
             await _be_owner(connection, projection)
             with translated():
                 row = await connection.fetchrow(statement("order/projection_take"), shard, name, shadow, events)
@@ -133,7 +160,7 @@ async def swap(store: Store, shard: int, projection: Projection) -> bool:
     (`asyncpg.LockNotAvailableError`: try again); those that come meanwhile wait as long, and then find the new ones.
     """
     live, shadow = schema_of(projection.name), schema_of(projection.name, shadow=True)
-    async with store.transaction(isolation="read_committed") as connection:
+    async with _transaction(store) as (connection, _):
         await _be_owner(connection, projection)
         await connection.execute(
             statement("order/projection_session"), "pg_catalog", f"{_FOLD_S}s", f"{_SWAP_MS}ms", "on"

@@ -113,7 +113,7 @@ class Runner:
 
     async def look(self) -> bool:
         """Look once at the register, and begin whatever is to be done; whether anything is being done."""
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             rows = {(row.name, row.shadow): row for row in await register.due(connection, self._store.shard)}
             if await self._enter(connection, rows):
                 rows = {(row.name, row.shadow): row for row in await register.due(connection, self._store.shard)}
@@ -272,7 +272,7 @@ class Runner:
             told = "What comes next was dropped by retention; `resume --skip` goes on without it."
             await self._stop(row, told, row.block)
             return
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             if row.effects:
                 await register.stop(connection, shard, row.name, block=row.block)
                 await register.resume(connection, shard, row.name, skip=True)
@@ -284,19 +284,19 @@ class Runner:
                 await register.begin(connection, shard, row.name, None, shadow=True)
 
     async def _has_tables(self, row: Due) -> bool:
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             schema = register.schema_of(row.name, shadow=row.shadow)
             return bool(await connection.fetchval(statement("order/projection_schema_there"), schema))
 
     async def _begin_again(self, row: Due) -> None:
         """Forget it (a rebuild: and enter that again); the next look begins what is declared and not there."""
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             await register.drop(connection, self._store.shard, row.name, shadow_only=row.shadow)
             if row.shadow:
                 await register.begin(connection, self._store.shard, row.name, row.version, shadow=True)
 
     async def _stop(self, row: Due, told: str, block: int | None) -> None:
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             count = await register.stop(
                 connection, self._store.shard, row.name, error=told, shadow=row.shadow, block=block
             )

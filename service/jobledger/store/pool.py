@@ -91,9 +91,15 @@ class hung_up_after:  # noqa: N801 - read as a word: `with hung_up_after(connect
         self._connection = connection
         self._seconds = seconds
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         """Begin to count."""
         self._handle = asyncio.get_running_loop().call_later(self._seconds, self._connection.terminate)
+        return self
+
+    def again(self) -> None:
+        """Begin to count anew: it has answered, and is asked for more."""
+        self._handle.cancel()
+        self.__enter__()
 
     def __exit__(self, *_: object) -> None:
         """Leave the connection alone."""

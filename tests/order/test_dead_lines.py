@@ -1,0 +1,133 @@
+"""Folds and replays over lines to the database that are dead without a word: they find out, tell it, and go on."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.faults.conftest import through, until
+
+from jobledger.observations import ConnectionLost, Observation, ProjectionStopped, observing
+from jobledger.order import folding
+from jobledger.order.projections import Projection
+from jobledger.order.runner import Runner
+from jobledger.store import pool
+from jobledger.testing.proxy import Proxy
+
+from .test_projections import FOLD, MISSING, TABLE, enqueue, standing, value
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from jobledger.events import Event
+    from jobledger.store.pool import Connection, Store
+
+PAUSE_S = 0.5
+FAULTS = ("stall", "mute")
+MINE = "insert into seen (stream_id, version) values ($1, $2)"
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a line that does not answer be taken for dead soon."""
+    monkeypatch.setattr(pool, "ANSWER_S", PAUSE_S)
+    monkeypatch.setattr(folding, "_FOLD_S", 1)
+    monkeypatch.setattr(folding, "_SILENCE_S", 1 + PAUSE_S)
+
+
+@asynccontextmanager
+async def folding_by(store: Store, *projections: Projection) -> AsyncIterator[list[Observation]]:
+    """Run a runner inside a block, and give what is observed."""
+    with observing(Observation) as seen:
+        task = asyncio.create_task(Runner(store, projections).run())
+        try:
+            yield seen
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _lost(seen: list[Observation]) -> Callable[[], bool]:
+    return lambda: any(isinstance(one, ConnectionLost) and one.where == "projections" for one in seen)
+
+
+def _folded(store: Store, blocks: int) -> Callable[[], object]:
+    async def all_of_them() -> bool:
+        return any(one.block == blocks for one in await standing(store))
+
+    return all_of_them
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_runner_that_only_looks_finds_out_that_its_line_is_dead(
+    store: Store, database: str, fault: str
+) -> None:
+    """It waits for something to fold; when the lines are well again what came meanwhile is folded."""
+    await enqueue(store, 1)
+    with Proxy(database) as proxy:
+        async with through(proxy) as far, folding_by(far, Projection("seen", 1, (TABLE, FOLD))) as seen:
+            await until(_folded(store, 1))
+            getattr(proxy, fault)()
+            await until(_lost(seen))
+            proxy.stall(False)
+            await enqueue(store, 2)
+            await until(_folded(store, 3))
+    assert await value(store, MISSING) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("needle", ["seen.fold(", "projection_take", "COMMIT", "create schema", "projection_make"])
+async def test_a_fold_whose_answer_is_lost_is_folded_again(store: Store, database: str, needle: str) -> None:
+    """Whichever statement it is, the batch is given up, told of, and done once."""
+    await enqueue(store, 3)
+    with Proxy(database) as proxy:
+        async with through(proxy) as far:
+            trap = proxy.trap(needle)
+            async with folding_by(far, Projection("seen", 1, (TABLE, FOLD))) as seen:
+                await asyncio.to_thread(trap.wait)
+                trap.mute()
+                await until(_lost(seen))
+                await until(_folded(store, 3))
+                assert not any(isinstance(one, ProjectionStopped) for one in seen)
+    assert await value(store, MISSING) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("brief")
+async def test_a_fold_in_python_on_a_dead_line_is_folded_again(store: Store, database: str) -> None:
+    """Also one that turns every error into its own: it is the line's fault, and no reason to stop."""
+    await enqueue(store, 3)
+
+    async def fold(events: list[Event], connection: Connection) -> None:
+        try:
+            for event in events:
+                await connection.execute(MINE, event.stream_id, event.version)
+        except Exception as error:
+            raise RuntimeError("it did not work") from error
+
+    with Proxy(database) as proxy:
+        async with through(proxy) as far:
+            trap = proxy.trap("insert into seen")
+            async with folding_by(far, Projection("seen", 1, (TABLE,), fold)) as seen:
+                await asyncio.to_thread(trap.wait)
+                trap.mute()
+                await until(_lost(seen))
+                await until(_folded(store, 3))
+                assert not any(isinstance(one, ProjectionStopped) for one in seen)
+    assert await value(store, MISSING) == 0
+
+
+async def test_a_fold_that_is_merely_long_is_not_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take its time, however soon a line that says nothing is taken for dead elsewhere."""
+    monkeypatch.setattr(pool, "ANSWER_S", 0.1)
+    await enqueue(store, 1)
+    waits = FOLD.replace("$$\n", "$$ select pg_sleep(0.3); ", 1)
+    with observing(ConnectionLost) as lost:
+        await Runner(store, [Projection("seen", 1, (TABLE, waits))]).settle()
+    assert await value(store, MISSING) == 0
+    assert not lost
