@@ -229,14 +229,10 @@ async def release(
 
 
 async def again(connection: Connection, shard: int, id: UUID, consumer: UUID, limit: int) -> list[tuple[int, Sealed]]:  # noqa: A002
-    """Return what is to be tried again, with the slice of each; what retention dropped has no type and version 0."""
+    """Return what is to be tried again, with the slice of each; what retention took is noted as dropped instead."""
     with translated():
         rows = await connection.fetch(statement("order/subscription_again"), shard, id, consumer, limit)
-    return [
-        (row["slice"], Sealed(_place(row), Event.from_row(dict(row)), row["sealed_at"]))
-        for row in rows
-        if row["type"] is not None
-    ]
+    return [(row["slice"], Sealed(_place(row), Event.from_row(dict(row)), row["sealed_at"])) for row in rows]
 
 
 async def settled(
