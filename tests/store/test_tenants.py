@@ -220,6 +220,26 @@ async def _ids(desk: Desk) -> list[Any]:
     return [row["id"] for row in await desk.sql.fetch("select id from jobledger.jobs order by id")]
 
 
+async def test_where_a_job_was_moved_to_is_forgotten_with_its_partition(store: Store, desk: Desk, clock: Clock) -> None:
+    """Not while retention may still give the partition back, nor that of a job whose partition is there."""
+    old, young = await clock.now(), await clock.now() + timedelta(days=3)
+    for at in (old, young):
+        await clock.set(at)
+        await desk.act("move", [await desk.enqueue("noop", tenant="acme")], queue="mail")
+    retired = "insert into jobledger.retired (name, begun_at, lower, upper, shard) values ('p', $1, $2, $3, 0)"
+    ids = [await desk.sql.fetchval("select jobledger.first_id_at($1)", at) for at in (old, young)]
+    await desk.sql.execute(retired, young, *ids)
+    left = []
+    for sql in ("select", "update jobledger.retired set dropped_at = jobledger.now()"):
+        await desk.sql.execute(sql)
+        for _ in range(2):
+            await clock.advance(hours=2)
+            await desk.enqueue("noop", tenant="acme")
+            await counted(store)
+        left.append(await desk.sql.fetchval("select count(*) from jobledger_tenants.moved"))
+    assert left == [2, 1]
+
+
 async def test_minutes_become_hours_and_old_levels_go_without_changing_an_answer(
     store: Store, desk: Desk, clock: Clock, database: str
 ) -> None:
