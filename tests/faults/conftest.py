@@ -81,10 +81,11 @@ async def until(holds: Callable[[], Awaitable[object] | object], timeout_s: floa
 
 
 @contextlib.asynccontextmanager
-async def through(proxy: Proxy, most: int = 3) -> AsyncIterator[Store]:
-    """Give a store that reaches the database through a proxy."""
+async def through(proxy: Proxy, most: int = 3, role: str | None = None) -> AsyncIterator[Store]:
+    """Give a store that reaches the database through a proxy, as another role where one is named."""
     settings = Settings(pool_max=most, connect_timeout_s=1)
-    async with await Store.connect(proxy.dsn, settings=settings, pool_min=most) as store:
+    dsn = proxy.dsn if role is None else f"{proxy.dsn}&role={role}"
+    async with await Store.connect(dsn, settings=settings, pool_min=most) as store:
         yield store
 
 

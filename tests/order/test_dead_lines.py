@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from tests.faults.conftest import through, until
 
+from jobledger import Client
+from jobledger.errors import Unreachable
 from jobledger.observations import ConnectionLost, Observation, ProjectionStopped, observing
-from jobledger.order import folding
+from jobledger.order import audit, audit_blocks, audit_pages, folding, replay
 from jobledger.order.projections import Projection
 from jobledger.order.runner import Runner
 from jobledger.store import pool
+from jobledger.store.pool import Store
 from jobledger.testing.proxy import Proxy
 
 from .test_projections import FOLD, MISSING, TABLE, enqueue, standing, value
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from jobledger.events import Event
-    from jobledger.store.pool import Connection, Store
+    from jobledger.store.pool import Connection
 
 PAUSE_S = 0.5
 FAULTS = ("stall", "mute")
@@ -35,6 +39,9 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "ANSWER_S", PAUSE_S)
     monkeypatch.setattr(folding, "_FOLD_S", 1)
     monkeypatch.setattr(folding, "_SILENCE_S", 1 + PAUSE_S)
+    monkeypatch.setattr(replay, "_SILENCE_S", PAUSE_S)
+    for part in (audit, audit_blocks, audit_pages):
+        monkeypatch.setattr(part, "PAGE_S", PAUSE_S)
 
 
 @asynccontextmanager
@@ -131,3 +138,73 @@ async def test_a_fold_that_is_merely_long_is_not_cut(store: Store, monkeypatch: 
         await Runner(store, [Projection("seen", 1, (TABLE, waits))]).settle()
     assert await value(store, MISSING) == 0
     assert not lost
+
+
+@pytest.fixture
+async def bound(store: Store) -> AsyncIterator[str]:
+    """Give a role that is bound to the tenant acme."""
+    name = f"bound_{uuid4().hex[:8]}"
+    async with store.connection() as connection:
+        await connection.execute(f"create role {name} in role jobledger_reader")
+        await connection.execute("insert into jobledger.grants (role, tenant) values ($1, 'acme')", name)
+        yield name
+        await connection.execute(f"drop role {name}")
+
+
+async def test_what_a_bound_role_replays_comes_in_pages_that_it_takes_its_time_with(
+    store: Store, database: str, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is slow is no line that is dead, and each event comes once."""
+    monkeypatch.setattr(replay, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(replay, "_OWN_PAGE", 2)
+    await enqueue(store, 5)
+    async with await Store.connect(f"{database}&role={bound}", pool_min=1, pool_max=2) as own, Client(own) as client:
+        seen = []
+        async for one in client.replay():
+            seen.append(one.event.stream_id)
+            if len(seen) == 1:
+                await asyncio.sleep(0.3)
+        assert len(set(seen)) == len(seen) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("needle", "whose"),
+    [
+        ("every_tenant", "all"),
+        ("read_log", "all"),
+        ("log_end", "all"),
+        ("e.version > $4", "job"),
+        ("statement_timeout", "own"),
+        ("order by e.position", "own"),
+        ("verify_events", "audit"),
+        ("verify_blocks", "audit"),
+        ("verify_rows", "audit"),
+    ],
+)
+async def test_a_replay_or_an_audit_on_a_dead_line_ends_with_an_error(
+    store: Store, database: str, bound: str, needle: str, whose: str, fault: str
+) -> None:
+    """Whoever asked is told, and may ask again: what it has is in order up to there."""
+    await enqueue(store, 2)
+    async with store.connection() as connection:
+        job = await connection.fetchval("select id from jobledger.jobs limit 1")
+    with Proxy(database) as proxy:
+        async with through(proxy, role=bound if whose == "own" else None) as far, Client(far) as client:
+
+            async def ask() -> object:
+                if whose == "audit":
+                    return await audit.verify(far)
+                return [one async for one in client.replay(job=job if whose == "job" else None)]
+
+            trap = proxy.trap(needle)
+            asked = asyncio.create_task(ask())
+            await asyncio.to_thread(trap.wait)
+            getattr(proxy if fault == "stall" else trap, fault)()
+            with pytest.raises(Unreachable):
+                async with asyncio.timeout(20):
+                    await asked
+            proxy.stall(False)
+            assert await ask()

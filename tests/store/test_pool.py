@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import socket
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -37,6 +38,15 @@ async def test_a_store_closes_although_its_lines_are_dead(database: str) -> None
         async with asyncio.timeout(20):
             await asyncio.gather(store.close(), single.close())
         assert single.is_closed()
+
+
+async def test_a_line_over_a_network_is_looked_after_by_the_system(database: str) -> None:
+    """A server's machine that is gone without a word is noticed also by who waits for a long statement."""
+    with Proxy(database) as proxy:
+        async with await Store.connect(proxy.dsn, pool_min=1, pool_max=1) as store, store.connection() as connection:
+            line = cast("Any", connection)._con._transport.get_extra_info("socket")
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 20
 
 
 async def test_a_store_around_a_connection_works_inside_its_transaction(database: str) -> None:

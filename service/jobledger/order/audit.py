@@ -14,7 +14,7 @@ from uuid import UUID
 
 from jobledger.errors import NotOpen
 from jobledger.order.audit_blocks import Blocks
-from jobledger.order.audit_pages import chunks, read_ahead
+from jobledger.order.audit_pages import PAGE_S, chunks, read_ahead
 from jobledger.order.audit_streams import Stream, judged, orphans, rows_by_id
 from jobledger.order.fault import Fault, Faults
 from jobledger.order.log import log_end
@@ -90,10 +90,10 @@ class _Audit:
     async def run(self) -> Verified:
         began = time.perf_counter()
         if self._fold:
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, prompt=True) as connection:
                 if not await is_open(connection, self._store.shard):
                     raise NotOpen(hint="Run `jobledger open`, then verify.")
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             end = await log_end(connection, self._store.shard)
         if self._order:
             await self._blocks.read(lambda last: self._tell("blocks", last, end.block))
@@ -167,7 +167,7 @@ class _Audit:
     async def _keys(self, what: str) -> None:
         tenant = key = ""
         while True:
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, answer_s=PAGE_S) as connection:
                 with translated():
                     rows = await connection.fetch(
                         statement("order/verify_keys"), self._store.shard, what, tenant, key, KEYS_PAGE

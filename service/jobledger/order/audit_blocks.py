@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from jobledger.order.audit_pages import PAGE_S
 from jobledger.order.fault import Fault
 from jobledger.order.positions import Positions
 from jobledger.store.failures import translated
@@ -38,7 +39,7 @@ class Blocks:
     async def read(self, progress: Callable[[int], None] | None = None) -> None:
         """Read the blocks that have come since the last time, to the end."""
         while True:
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, answer_s=PAGE_S) as connection:
                 with translated():
                     rows = await connection.fetch(
                         statement("order/verify_blocks"), self._store.shard, self.last, BLOCKS_PAGE
@@ -78,7 +79,7 @@ class Blocks:
         self.unsealed = len(self._unsealed)
         for start in range(0, len(self._unsealed), _AT_ONCE):
             part = self._unsealed[start : start + _AT_ONCE]
-            async with self._store.connection(ours=True) as connection:
+            async with self._store.connection(ours=True, answer_s=PAGE_S) as connection:
                 for stream, version, position in await self._forgotten(connection, part):
                     said = f"version {version}, at position {position}, lies in no block"
                     self._faults.add(Fault("never_sealed", stream, said))

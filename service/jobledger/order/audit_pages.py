@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection, Store
 
 EVENTS_PAGE: Final = 5_000
+PAGE_S: Final = 300.0
+"""Seconds after which a line that does not answer with a page, and what belongs to it, is closed."""
 BEGINNING: Final = UUID(int=0)
 END: Final = UUID(int=2**128 - 1)
 _LAST: Final = 2**31 - 1
@@ -40,18 +42,18 @@ async def chunks(
 ) -> AsyncGenerator[Chunk]:
     """Yield the streams after one up to another, each chunk in a snapshot of its own; `lean`: positions alone."""
     while after != upto:
-        async with (
-            store.connection(ours=True) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
+        async with store.attended(PAGE_S, ours=True, isolation="repeatable_read", readonly=True) as (
+            connection,
+            silence,
         ):
             events, reached, is_cut = _whole(await _read(connection, store.shard, after, _LAST, upto, lean), upto)
             while is_cut:
-                yield Chunk(events, None, ())
+                with silence.resting():
+                    yield Chunk(events, None, ())
                 events = await _read(connection, store.shard, reached, events[-1]["version"], reached, lean)
                 is_cut = len(events) == EVENTS_PAGE
-            if lean:
-                yield Chunk(events, (), ())
-            else:
+            last = Chunk(events, (), ())
+            if not lean:
                 bounds = (store.shard, after, reached)
                 with translated():
                     rows = await connection.fetch(statement("order/verify_rows"), *bounds)
@@ -59,7 +61,8 @@ async def chunks(
                 without = {*(event["stream_id"] for event in events), reached} - {row["id"] for row in rows}
                 with translated():
                     gone = await connection.fetch(statement("order/gone_among"), store.shard, list(without))
-                yield Chunk(events, rows, views, frozenset(row["id"] for row in gone))
+                last = Chunk(events, rows, views, frozenset(row["id"] for row in gone))
+        yield last
         after = reached
 
 

@@ -13,14 +13,14 @@ import asyncpg
 from jobledger.events import Event
 from jobledger.order.projections import named, schema_of
 from jobledger.store.failures import translated, unreachable
-from jobledger.store.pool import ANSWER_S, hung_up_after
+from jobledger.store.pool import ANSWER_S
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jobledger.order.projections import Projection
-    from jobledger.store.pool import Connection, Store
+    from jobledger.store.pool import Connection, Store, hung_up_after
 
 BATCH: Final = 50_000
 """Events of a batch at most, but for a single block."""
@@ -67,13 +67,9 @@ async def _transaction(store: Store) -> AsyncIterator[tuple[Connection, hung_up_
     Raises:
         Unreachable: the connection was lost, whatever a fold has made of it.
     """
-    async with store.connection() as connection:
+    async with store.attended(_SILENCE_S, isolation="read_committed") as (connection, silence):
         try:
-            with hung_up_after(connection, _SILENCE_S) as silence:
-                async with connection.transaction(isolation="read_committed"):
-                    yield connection, silence
-                    # The commit has a time of its own.
-                    silence.again()
+            yield connection, silence
         except Exception:
             if connection.is_closed():
                 raise unreachable(store.where) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from jobledger.errors import FeedReset, InvalidArgument, MomentLost
@@ -17,11 +17,11 @@ from jobledger.order.log import log_end
 from jobledger.order.reader import Feed
 from jobledger.store.failures import translated
 from jobledger.store.jobs_read import HISTORY_MAX, job_history, unknown_job
+from jobledger.store.pool import ANSWER_S
 from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-    from datetime import timedelta
     from uuid import UUID
 
     from jobledger.order.cursor import Cursors
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
     Moment = str | datetime
 
+SORTED_S: Final = 300.0
+"""Seconds that it may take to find and sort what a role that is bound to tenants may see; the server ends it then."""
+_SILENCE_S: Final = SORTED_S + ANSWER_S
+_OWN_PAGE: Final = 1_000
 _REMEMBERED: Final = 100_000
 _ENDINGS: Final = frozenset(f"job.{state}" for state in FINISHED)
 
@@ -82,7 +86,7 @@ async def cursor_at(store: Store, at: datetime, tenant: str | None = None) -> st
         InvalidArgument: the time is still to come.
         Forbidden: the role is bound to tenants.
     """
-    async with store.connection(ours=True) as connection:
+    async with store.connection(ours=True, prompt=True) as connection:
         cursors = await cursors_for(connection, tenant)
         try:
             return cursors.write(await _place(connection, store.shard, at))
@@ -164,7 +168,7 @@ class Replay:
     async def _source(self) -> AsyncGenerator[tuple[Event, str | None]]:
         if self._wanted.job is not None and self._after is None and self._until is None:
             return self._of_job(self._wanted.job)
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             with translated():
                 sees_all = await connection.fetchval(statement("order/sees_all"))
         # A bound role that gives a cursor is told by the feed that it may not.
@@ -180,7 +184,7 @@ class Replay:
                 raise unknown_job()
         read, more = 0, True
         while more:
-            async with self._store.connection() as connection:
+            async with self._store.connection(prompt=True) as connection:
                 events = await job_history(
                     *(connection, self._store.shard, job),
                     tenant=self._wanted.tenant,
@@ -195,18 +199,22 @@ class Replay:
 
     async def _own(self) -> AsyncGenerator[tuple[Event, str | None]]:
         wanted = self._wanted
-        async with self._store.transaction(isolation="repeatable_read") as connection:
+        async with self._store.attended(_SILENCE_S, isolation="repeatable_read") as (connection, silence):
             with translated():
-                async for row in connection.cursor(
+                await connection.fetchval(statement("order/statement_patience"), timedelta(seconds=SORTED_S))
+                cursor = await connection.cursor(
                     statement("order/own_transitions"),
                     *(self._store.shard, wanted.tenant, wanted.job, self._after, self._until, wanted.types),
                     *(wanted.queue, wanted.owner),
-                    prefetch=1_000,
-                ):
-                    yield await shown_by(self._shown, Event.from_row(dict(row))), None
+                )
+                while rows := await cursor.fetch(_OWN_PAGE):
+                    # What ends the transaction, if the reader goes, is bounded again.
+                    with silence.resting():
+                        for row in rows:
+                            yield await shown_by(self._shown, Event.from_row(dict(row))), None
 
     async def _of_feed(self) -> AsyncGenerator[tuple[Event, str | None]]:
-        async with self._store.connection(ours=True) as connection:
+        async with self._store.connection(ours=True, prompt=True) as connection:
             cursors = await cursors_for(connection, self._wanted.tenant)
             begin = await self._begin(connection, cursors)
             end = await self._end(connection, cursors)

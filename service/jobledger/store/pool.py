@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from contextlib import asynccontextmanager, nullcontext, suppress
+import socket
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
@@ -20,7 +22,7 @@ from jobledger.errors import InvalidArgument, Unavailable
 from jobledger.store.failures import place_of, translated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from types import TracebackType
 
     from asyncpg.pool import PoolConnectionProxy
@@ -45,6 +47,8 @@ _PATIENCE_S = 10.0
 # When a client's machine or the network between is gone, the server may never hear of it; a transaction that was open
 # keeps its locks until the server looks, by default after two hours. Without effect on a local socket.
 _KEEPALIVES = {"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "4"}
+# The same from this side: whoever waits for a long statement hears that the server's machine is gone.
+_SOCKET = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 40_000}
 _BACKOFF_S = 0.02
 _CLOSING_S = 2.0
 ANSWER_S = 30.0
@@ -70,6 +74,16 @@ logging.getLogger("asyncpg.pool").addFilter(_Floor())
 
 class _Connection(_Driver):
     """One whose closing has an end: on a line that is dead nobody answers the goodbye, and a pool would wait for it."""
+
+    def __init__(self, protocol: Any, transport: asyncio.BaseTransport, *more: Any) -> None:
+        """Let the system look now and then whether the other machine is there."""
+        super().__init__(protocol, transport, *more)
+        line = transport.get_extra_info("socket")
+        if line is not None and line.family in (socket.AF_INET, socket.AF_INET6):
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, number in _SOCKET.items():
+                if hasattr(socket, name):
+                    line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), number)
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the driver's own signature
         """Say goodbye; where that takes long, hang up."""
@@ -100,6 +114,15 @@ class hung_up_after:  # noqa: N801 - read as a word: `with hung_up_after(connect
         """Begin to count anew: it has answered, and is asked for more."""
         self._handle.cancel()
         self.__enter__()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Do not count inside a block, in which it is asked for nothing."""
+        self._handle.cancel()
+        try:
+            yield
+        finally:
+            self.again()
 
     def __exit__(self, *_: object) -> None:
         """Leave the connection alone."""
@@ -198,11 +221,14 @@ class Store:
         return self._where
 
     @asynccontextmanager
-    async def connection(self, *, ours: bool = False, prompt: bool = False) -> AsyncIterator[Connection]:
+    async def connection(
+        self, *, ours: bool = False, prompt: bool = False, answer_s: float | None = None
+    ) -> AsyncIterator[Connection]:
         """Lend a connection; lost connections and jobledger's SQLSTATEs come out as its errors.
 
         `prompt`: what is done with it takes no time to speak of, and nobody bounds it; a connection of a pool that is
-        not given back within `ANSWER_S` is taken for dead, and closed: whoever waits gets `Unreachable`.
+        not given back within `ANSWER_S` is taken for dead, and closed: whoever waits gets `Unreachable`. `answer_s` is
+        another number of seconds for it.
         `ours`: only this package's own statements are sent, which leave nothing behind in the session. A pool of the
         store's own then saves the round trip that would reset it.
         """
@@ -211,8 +237,8 @@ class Store:
                 yield self._connection
                 return
             async with self._acquired(ours) as connection:
-                if prompt:
-                    with hung_up_after(connection, ANSWER_S):
+                if prompt or answer_s is not None:
+                    with hung_up_after(connection, ANSWER_S if answer_s is None else answer_s):
                         yield connection
                 else:
                     yield connection
@@ -222,6 +248,21 @@ class Store:
         """Lend a connection inside a transaction (a savepoint, where the caller's own is open)."""
         async with self.connection() as connection, connection.transaction(isolation=isolation):
             yield connection
+
+    @asynccontextmanager
+    async def attended(
+        self, silence_s: float, *, ours: bool = False, isolation: Isolation | None = None, readonly: bool = False
+    ) -> AsyncIterator[tuple[Connection, hung_up_after]]:
+        """Lend a connection inside a transaction that may be long; one of a pool is closed after so long a silence.
+
+        With it comes what counts: whoever has had an answer begins the count anew, and rests it while nothing is asked.
+        """
+        async with self.connection(ours=ours) as connection:
+            # The caller's own is the caller's to close.
+            with hung_up_after(connection, silence_s if self.pooled else math.inf) as silence:
+                async with connection.transaction(isolation=isolation, readonly=readonly):
+                    yield connection, silence
+                    silence.again()
 
     async def repeated(
         self, work: Callable[[Connection], Awaitable[T]], *, attempts: int = _ATTEMPTS, alone: bool = False
