@@ -36,8 +36,8 @@ async def list_queues(call: Call[OfTenant, None]) -> Answer:
     """List queues by name.
 
     Of a tenant: those with open jobs of its own, with how many of them are ready. Of the service: those with claimable
-    jobs (1,000 are counted) or held ones, those of the 1,000 jobs that are due next and of 1,000 that run, and those
-    that a kind, a limit or a live worker names.
+    jobs (1,000 are counted) or held ones, those of the 1,000 jobs that are due next, of 1,000 that run and of the 10
+    oldest parked ones of each of 1,000 tenants, and those that a kind, a limit or a live worker names.
     """
     call.access.must_see_tenant()
     asked, store = call.query, call.service.store

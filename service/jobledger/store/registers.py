@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 COUNTED_MOST: Final = 1_000
 """Claimable jobs of a queue that are counted; there may be more."""
 LOOKED_AT: Final = 1_000
-"""Scheduled jobs, and running ones, that are looked at for their queues: those whose time comes first."""
+"""Scheduled jobs, and running ones, that are looked at for their queues: those whose time comes first.
+
+And as many tenants of those with waiting jobs, for the queues of what is parked.
+"""
+PARKED_LOOKED_AT: Final = 10
+"""Parked jobs of a tenant that are looked at for their queues: the oldest."""
 HELD_SHOWN: Final = 1_000
 """Jobs of a worker that are listed."""
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -107,10 +112,13 @@ class WorkerDetail(NamedTuple):
 async def list_queues(connection: Connection, shard: int, *, after: str = "", limit: int = 100) -> list[QueueRow]:
     """Return the queues after a name: those with open jobs, and those that a kind, limit or live worker names.
 
-    Of the scheduled and the running jobs 1,000 are looked at each, those whose time comes first.
+    Of the scheduled and the running jobs 1,000 are looked at each, those whose time comes first; of the parked ones the
+    10 oldest of each of 1,000 tenants.
     """
     with translated():
-        rows = await connection.fetch(statement("queues"), shard, after, limit, COUNTED_MOST, LOOKED_AT)
+        rows = await connection.fetch(
+            statement("queues"), shard, after, limit, COUNTED_MOST, LOOKED_AT, PARKED_LOOKED_AT
+        )
     return [QueueRow(**dict(row)) for row in rows]
 
 

@@ -1,6 +1,7 @@
 -- A page of the queues, by name: those with claimable jobs, or jobs that nobody may claim, found by one index descent each; those of the $5 jobs that are due next and of the $5 running
 -- ones whose time is over first (no index goes by their queue: nobody may pay for one at each enqueue); and those that a kind, a limit or a live worker names, and `default`.
--- Of each the claimable jobs are counted, $4 at most. $1 shard, $2 after this name, $3 rows, $4 jobs to count, $5 jobs to look at.
+-- those of parked jobs, of the first $5 tenants that have jobs waiting and of each the $6 oldest (no time is theirs, and the one index by state has the tenant first).
+-- Of each the claimable jobs are counted, $4 at most. $1 shard, $2 after this name, $3 rows, $4 jobs to count, $5 jobs and tenants to look at, $6 parked jobs of a tenant.
 -- `is true` keeps the primary key away, by which every claimable job would be read; of a limit that it does not know the planner expects so little that it goes by the index in a table
 -- that was never analysed, too, in the place of sorting it whole.
 with recursive lane (name) as (
@@ -13,11 +14,17 @@ with recursive lane (name) as (
   select n.reason, n.queue from held as h cross join lateral (
     select w.reason, w.queue from jobledger.waiting as w where (w.shard = $1::smallint) is true and w.state = 'ready' and (w.reason, w.queue) > (h.reason, h.name) order by w.reason, w.queue limit 1
   ) as n
+), behind (tenant) as (
+  (select w.tenant from jobledger.waiting as w where (w.shard = $1::smallint) is true order by w.tenant, w.state limit 1)
+  union all
+  select (select w.tenant from jobledger.waiting as w where (w.shard = $1::smallint) is true and w.tenant > b.tenant order by w.tenant, w.state limit 1) from behind as b where b.tenant is not null
 ), named as (
   (select l.name from lane as l where l.name is not null limit $3::int)
   union select h.name from held as h where h.name > $2::text
   union select d.queue from (select w.queue from jobledger.waiting as w where (w.shard = $1::smallint) is true and w.wake_at is not null order by w.wake_at limit (select $5::int)) as d where d.queue > $2::text
   union select g.queue from (select g.queue from jobledger.running as g where (g.shard = $1::smallint) is true order by g.timeout_at limit (select $5::int)) as g where g.queue > $2::text
+  union select p.queue from (select b.tenant from behind as b where b.tenant is not null limit $5::int) as b cross join lateral (
+    select w.queue from jobledger.waiting as w where (w.shard = $1::smallint) is true and w.tenant = b.tenant and w.state = 'parked' order by w.id limit $6::int) as p where p.queue > $2::text
   union select k.queue from jobledger.kinds as k where k.shard = $1::smallint and k.queue > $2::text
   union select l.name from jobledger.limits as l where l.shard = $1::smallint and l.scope = 'queue' and l.name > $2::text
   union select q.name from jobledger.workers as w cross join lateral pg_catalog.jsonb_object_keys(w.queues) as q (name) where w.shard = $1::smallint and w.stopped_at is null and q.name collate "C" > $2::text
