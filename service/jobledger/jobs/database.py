@@ -254,8 +254,10 @@ class DatabaseDoor:
             return await operate.limits(connection, self.store.shard, scope=scope, name=name)
 
     async def _enqueue_on(self, conn: Connection | None, new: NewJob, actor: str | None, strict: bool) -> Enqueued:
-        async with self._lent(conn) as lent:
-            return await enqueue.enqueue_job(lent, new, actor=actor, strict=strict, shard=self.store.shard)
+        # Not lent: a caller's own connection has nothing to be given back, and every call would pay for it.
+        lent = self.store.lone if conn is None else conn
+        assert lent is not None  # noqa: S101 - a store with a pool gathers what comes without a connection
+        return await enqueue.enqueue_job(lent, new, actor=actor, strict=strict, shard=self.store.shard)
 
     @asynccontextmanager
     async def _lent(self, conn: Connection | None) -> AsyncGenerator[Connection]:

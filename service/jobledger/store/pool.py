@@ -211,6 +211,11 @@ class Store:
         return self._pool is not None
 
     @property
+    def lone(self) -> Connection | None:
+        """The caller's connection, where the store was made around one."""
+        return self._connection
+
+    @property
     def closed(self) -> bool:
         """Whether its pool was closed, or is about to be: it lends no more connections."""
         return self._pool is not None and self._pool.is_closing()
