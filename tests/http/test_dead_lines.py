@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
 
 import pytest
 from tests.faults.conftest import through, until
@@ -13,14 +14,13 @@ from jobledger.http import key_book
 from jobledger.jobs.client import Client
 from jobledger.settings import Settings
 from jobledger.store import gather, keys, listen, pool
+from jobledger.store.pool import Store
 from jobledger.testing.proxy import Proxy
 from jobledger.worker.keeper import Keeper
 
 if TYPE_CHECKING:
     import aiohttp
     from aiohttp import ClientSession
-
-    from jobledger.store.pool import Store
 
 PAUSE_S = 1.0
 SLACK_S = 8.0
@@ -81,11 +81,46 @@ async def test_a_request_on_a_dead_line_is_given_up_in_time(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault", ["stall", "mute"])
+async def test_who_asks_whether_the_service_is_ready_hears_soon_that_it_is_not(
+    database: str, serving: Any, fault: str
+) -> None:
+    """Whoever spreads requests asks every few seconds; as soon as there is a line again the answer is another one."""
+    with Proxy(database) as proxy:
+        async with through(proxy) as store, serving(store) as (session, _):
+            assert (await _told(session.get("/readyz")))[0] == 200
+            getattr(proxy, fault)()
+            began = time.monotonic()
+            status, told, _ = await _told(session.get("/readyz"))
+            assert (status, told["code"]) in ((503, "unavailable"), (503, "unreachable"))
+            assert time.monotonic() - began < 5
+            proxy.stall(False)
+
+            async def ready() -> bool:
+                return (await _told(session.get("/readyz")))[0] == 200
+
+            await until(ready, 20)
+
+
+@pytest.mark.slow
+async def test_who_asks_whether_the_service_is_ready_hears_soon_that_all_its_lines_are_taken(
+    database: str, serving: Any
+) -> None:
+    """Nobody else would be served either."""
+    async with await Store.connect(database, pool_min=1, pool_max=1) as store, serving(store) as (session, _):
+        async with store.connection():
+            began = time.monotonic()
+            assert (await _told(session.get("/readyz")))[:2] == (503, ANY)
+            assert time.monotonic() - began < 5
+        assert (await _told(session.get("/readyz")))[0] == 200
+
+
+@pytest.mark.slow
 async def test_a_key_is_looked_up_again_once_the_line_is_back(
     database: str, serving: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look that requests share ends, too: nobody with this key waits for ever for an answer that never comes."""
-    monkeypatch.setattr(key_book, "ANSWER_S", PAUSE_S)
+    monkeypatch.setattr(key_book, "SHARED_S", PAUSE_S)
     with Proxy(database) as proxy:
         async with through(proxy) as store, serving(store, None, http_request_s=PAUSE_S) as (session, service):
             key = keys.new_key(await service.book.service_key())

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 
 from jobledger.errors import JobledgerError
+from jobledger.http.running import SHARED_S
 from jobledger.observations import ConnectionLost, emit
 from jobledger.store.jobs_read import ended_among
-from jobledger.store.pool import hung_up_after
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -23,8 +23,6 @@ _log = logging.getLogger("jobledger.http")
 
 ASKED_MOST: Final = 1_000
 """Jobs that one statement asks for."""
-ANSWER_S: Final = 10.0
-"""Seconds after which a line that does not answer is closed; then each request looks for itself."""
 _FIRST_S: Final = 0.005
 _LONGEST_S: Final = 0.25
 _LEAST_S: Final = 0.01
@@ -125,9 +123,8 @@ class Endings:
     async def _look(self, due: list[UUID]) -> None:
         self.asked += 1
         try:
-            async with self._store.connection(ours=True) as connection:
-                with hung_up_after(connection, ANSWER_S):
-                    ended = await ended_among(connection, self._store.shard, due)
+            async with self._store.connection(ours=True, answer_s=SHARED_S) as connection:
+                ended = await ended_among(connection, self._store.shard, due)
         except (JobledgerError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             emit(ConnectionLost(where="endings", error=type(error).__name__))
             # Each request looks for itself, and tells its client what is wrong.

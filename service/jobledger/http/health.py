@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
 from jobledger import __version__
 from jobledger.errors import NotOpen, Unavailable
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from jobledger.http.route import Call
 
 routes = Routes("Health")
+
+READY_S: Final = 3.0
+"""Seconds in which it is known whether requests can be served: whoever spreads them asks every few seconds."""
+_ANSWER_S: Final = 2.0
 
 
 class Health(Document):
@@ -32,11 +37,16 @@ async def livez(_: Call[Any, Any]) -> Health:
 async def readyz(call: Call[Any, Any]) -> Health:
     """Say whether requests can be served.
 
-    They can while the database answers, its live tables are rebuilt, and the service is not ending.
+    They can while the database answers within 3 seconds, its live tables are rebuilt, and the service is not ending.
     """
     if call.service.ending or call.service.draining.is_set():
         raise Unavailable("The service is ending.")
-    async with call.service.store.connection(ours=True) as connection:
-        if not await is_open(connection, call.service.store.shard):
-            raise NotOpen
+    store = call.service.store
+    try:
+        # The timeout is for having a connection; one that does not answer is closed before, so that it goes.
+        async with asyncio.timeout(READY_S), store.connection(ours=True, answer_s=_ANSWER_S) as connection:
+            if not await is_open(connection, store.shard):
+                raise NotOpen
+    except TimeoutError:
+        raise Unavailable(f"The database did not answer within {READY_S:g} seconds.") from None
     return Health(status="ok", version=__version__)

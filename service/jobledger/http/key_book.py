@@ -18,8 +18,8 @@ from aiohttp.web import RequestKey
 
 from jobledger.errors import JobledgerError
 from jobledger.http.access import Access
+from jobledger.http.running import SHARED_S
 from jobledger.store import keys
-from jobledger.store.pool import hung_up_after
 from jobledger.store.service_key import ServiceKey
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ NOTE_S: Final = 60.0
 """Seconds between two notes of when keys were used."""
 KNOWN_MOST: Final = 10_000
 """Keys that a process remembers, those that are none among them; the one longest not looked up goes first."""
-ANSWER_S: Final = 10.0
-"""Seconds after which a line that does not answer what is asked for all is closed."""
 _CLOCK_S: Final = 10.0
 _DAY_S: Final = 86_400.0
 _log = logging.getLogger("jobledger.http")
@@ -138,10 +136,9 @@ class KeyBook:
         held = {access.key for _, access in self._open.values() if access.key is not None}
         if not self._open:
             return
-        async with self._store.connection(ours=True) as connection:
-            with hung_up_after(connection, ANSWER_S):
-                counting = await keys.standing(connection, self._store.shard, held) if held else frozenset()
-                self._told(await keys.clock(connection))
+        async with self._store.connection(ours=True, answer_s=SHARED_S) as connection:
+            counting = await keys.standing(connection, self._store.shard, held) if held else frozenset()
+            self._told(await keys.clock(connection))
         now = await self.now()
         for task, access in list(self._open.values()):
             revoked = access.key in held and access.key not in counting
@@ -156,9 +153,8 @@ class KeyBook:
         now = time.monotonic()
         ago = {id_: min(now - at, _DAY_S) for id_, at in used.items()}
         try:
-            async with self._store.connection(ours=True) as connection:
-                with hung_up_after(connection, ANSWER_S):
-                    await keys.note_used(connection, self._store.shard, ago)
+            async with self._store.connection(ours=True, answer_s=SHARED_S) as connection:
+                await keys.note_used(connection, self._store.shard, ago)
         except (JobledgerError, OSError):
             # The latest of them, as many as one note takes: more would be refused for ever.
             both = used | self._used
@@ -180,13 +176,12 @@ class KeyBook:
         # From before the question on: what is revoked while it is under way is let in no longer than said.
         since = time.monotonic()
         shard = self._store.shard
-        async with self._store.connection(ours=True) as connection:
-            # On a dead line nobody would ever ask again.
-            with hung_up_after(connection, ANSWER_S):
-                if isinstance(which, bytes):
-                    found = await keys.find_key(connection, shard, hash_=which)
-                else:
-                    found = await keys.find_key(connection, shard, id_=which)
+        # On a dead line nobody would ever ask again.
+        async with self._store.connection(ours=True, answer_s=SHARED_S) as connection:
+            if isinstance(which, bytes):
+                found = await keys.find_key(connection, shard, hash_=which)
+            else:
+                found = await keys.find_key(connection, shard, id_=which)
         self._told(found.at)
         self._known[which] = (since, found.key)
         self._known.move_to_end(which)

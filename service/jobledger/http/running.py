@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 1.0
 """Seconds between two looks."""
+SHARED_S: Final = 10.0
+"""Seconds after which a line that does not answer what several requests share is closed: each may then ask for itself,
+within its own time."""
 AGAIN_S: Final = 3.0
 """Seconds after which what was given up is cancelled once more: it may wait for its transaction to be rolled back, on
 the same dead line."""
