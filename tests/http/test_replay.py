@@ -91,7 +91,7 @@ async def test_a_subscription_is_kept_by_requests(store: Store, serving: Any) ->
         assert (await ask("GET", path, 200, params={"tenant": "_global"}))["subscriptions"] == []
         assert (await ask("POST", f"{named}/disable", 200, params=acme, json={})) == {"changed": True}
         await ask("POST", f"{named}/reset", 204, params=acme, json={"from_end": True, "reason": "no old ones"})
-        await ask("POST", f"{named}/reset", 400, params=acme, json={"from_end": True, "from_start": True})
+        await ask("POST", f"{named}/reset", 422, params=acme, json={"from_end": True, "from_start": True})
         assert (await ask("POST", f"{named}/retry", 200, params=acme, json={})) == {"events": 0}
         assert (await ask("GET", named, 404))["code"] == "not_found"
         await ask("DELETE", named, 204, params={**acme, "reason": "done"})

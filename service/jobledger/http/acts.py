@@ -11,9 +11,10 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from jobledger.errors import JobGone, UniqueTaken, WrongState
 from jobledger.http.bookmark import closed, marks_for, opened
-from jobledger.http.jobs import Cursor, Name, State, Whose
+from jobledger.http.jobs import Cursor, State, Whose
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
+from jobledger.http.words import Name  # noqa: TC001 - pydantic reads the annotations
 from jobledger.store import operate
 from jobledger.store.filters import JobFilter
 from jobledger.store.operate import Acted, Preview

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
 
 from pydantic import Field
 
 from jobledger.errors import BadCursor, Busy, InvalidArgument, NotFound
-from jobledger.events.cloudevent import PREFIX, CloudEvent
-from jobledger.http.route import NDJSON, SSE, Document, Routes
+from jobledger.events.cloudevent import CloudEvent
+from jobledger.http.route import NDJSON, SSE, Routes
 from jobledger.http.stream import Stream, form_for
+from jobledger.http.words import OfEvents
 from jobledger.order.filters import SHARED
 from jobledger.store.roles import Role
 
@@ -26,20 +27,13 @@ if TYPE_CHECKING:
 
 routes = Routes("Events")
 
-TYPES_MOST: Final = 100
 RESUME: Final = "Last-Event-ID"
 
 
-class EventQuery(Document):
+class EventQuery(OfEvents):
     """Which events, and from where."""
 
-    tenant: str | None = Field(None, description="Only this tenant's; the key's own where it has one.")
-    owner: str | None = Field(None, description="Only of jobs that were enqueued for this owner.")
     job: UUID | None = Field(None, description="Only of this job.")
-    queue: str | None = Field(None, description="Only of jobs that were enqueued into this queue.")
-    type: list[str] | None = Field(
-        None, max_length=TYPES_MOST, description="Names of events, such as job.failed; may be given several times."
-    )
     after: str | None = Field(None, description="Begin behind this cursor. The header Last-Event-ID comes before it.")
     from_end: bool = Field(False, description="Begin at the end, in the place of the beginning.")
     live: bool = Field(True, description="Go on with what comes; else end where the log ends.")
@@ -86,14 +80,7 @@ async def follow_events(call: Call[EventQuery, None]) -> web.StreamResponse:
     enqueued with. Of a worker's events, which name jobs of many, only the own jobs are told.
     """
     query, access = call.query, call.access
-    wanted: dict[str, Any] = {
-        "tenant": access.tenant(query.tenant),
-        "owner": access.owner_of(query.owner),
-        "job": query.job,
-        "queue": query.queue,
-        "types": None if query.type is None else [name.removeprefix(PREFIX) for name in query.type],
-        "live": query.live,
-    }
+    wanted = query.wanted(access) | {"job": query.job, "live": query.live}
     after = call.request.headers.get(RESUME) or query.after
     stream = Stream(call, _WHOLE, partial(call.service.feed, **wanted), form_for(call.request))
     return await stream.run(after=after, from_end=query.from_end)

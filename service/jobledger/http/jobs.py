@@ -13,6 +13,7 @@ from jobledger.events.cloudevent import CloudEvent
 from jobledger.http.bookmark import closed, marks_for, opened
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
+from jobledger.http.words import Name  # noqa: TC001 - pydantic reads the annotations
 from jobledger.order.filters import shown_by
 from jobledger.store.failures import translated
 from jobledger.store.filters import FINISHED_STATES
@@ -34,7 +35,6 @@ WAIT_MOST_S: Final = 60
 State = Literal[
     "scheduled", "blocked", "ready", "running", "suspended", "parked", "succeeded", "failed", "killed", "cancelled"
 ]
-Name = Annotated[str, Field(min_length=1, max_length=256)]
 Cursor = Annotated[str, Field(min_length=1, max_length=256)]
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from jobledger.errors import Forbidden, InvalidArgument, InvalidFields, NotFound
 from jobledger.http import token
 from jobledger.http.route import Document, Routes
+from jobledger.http.words import Reason, Why
 from jobledger.store import keys
 from jobledger.store.roles import Role
 
@@ -37,7 +38,7 @@ class NewKey(Document):
     owner: str | None = Field(None, min_length=1, max_length=256, description="Bound to this person's jobs only.")
     rate: int | None = Field(None, ge=1, le=1_000_000, description="Requests a second; left out: the service's rate.")
     expires_at: datetime | None = Field(None, description="Counts until then; left out: until it is revoked.")
-    reason: str | None = Field(None, max_length=2000, description="Why, for the record.")
+    reason: Reason = None
 
     @field_validator("expires_at")
     @classmethod
@@ -87,12 +88,6 @@ class KeyPage(Document):
 
     keys: list[KeyFacts]
     next: UUID | None
-
-
-class Why(Document):
-    """Why, for the record."""
-
-    reason: str | None = Field(None, max_length=2000)
 
 
 class NewToken(Document):

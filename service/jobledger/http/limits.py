@@ -12,9 +12,10 @@ from pydantic import Field
 
 from jobledger.errors import InvalidArgument
 from jobledger.http.acts import Because, Reason
-from jobledger.http.jobs import Cursor, Name  # noqa: TC001 - pydantic reads the annotations
+from jobledger.http.jobs import Cursor  # noqa: TC001 - pydantic reads the annotations
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
+from jobledger.http.words import Changed, Name
 from jobledger.store import operate
 from jobledger.store.jobs_read import PAGE_MAX
 from jobledger.store.operate import Limit
@@ -52,12 +53,6 @@ class NewLimits(Document):
     args_limit: int | None = Field(None, ge=1_024, le=67_108_864, description="Bytes; of the service only.")
     result_limit: int | None = Field(None, ge=1_024, le=67_108_864, description="Bytes; of the service only.")
     reason: Reason
-
-
-class Changed(Document):
-    """Whether anything changed; false where it was so already."""
-
-    changed: bool
 
 
 @routes.get("/v1/limits", needs=(Role.READ, Role.OPERATE), query=Which, answer=Limits, cached=True)

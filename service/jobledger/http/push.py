@@ -23,9 +23,9 @@ from jobledger.errors import (
     TooLarge,
     Unauthenticated,
 )
-from jobledger.http.jobs import Name  # noqa: TC001 - pydantic reads the annotations
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
+from jobledger.http.words import Name, Reason  # noqa: TC001 - pydantic reads the annotations
 from jobledger.store import pushes as registered
 from jobledger.store.pushes import Push
 from jobledger.store.reports import Report, Verdict, report
@@ -52,7 +52,7 @@ class OfTenant(Document):
 class Removal(OfTenant):
     """Whose push is removed, and why."""
 
-    reason: str | None = Field(None, max_length=2_000, description="Why, for the record.")
+    reason: Reason = None
 
 
 class NewPush(Document):
@@ -67,7 +67,7 @@ class NewPush(Document):
         "attempt", description="Whether a delivery that could not start costs an attempt."
     )
     rotate: bool = Field(False, description="Take the next secret; for a day requests are signed with both.")
-    reason: str | None = Field(None, max_length=2_000, description="Why, for the record.")
+    reason: Reason = None
 
 
 class PushSet(Document):

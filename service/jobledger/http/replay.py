@@ -6,17 +6,18 @@ import re
 import time
 from contextlib import aclosing
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
 
 import orjson
 from pydantic import Field
 
 from jobledger.errors import BadCursor, Busy, FeedReset, InvalidArgument, JobGone, MomentLost, NotFound, Unavailable
-from jobledger.events.cloudevent import PREFIX, CloudEvent
+from jobledger.events.cloudevent import CloudEvent
 from jobledger.http.frames import LINES, retry_ms
 from jobledger.http.outlet import PIECE_BYTES, Outlet, TooSlow
-from jobledger.http.route import NDJSON, Document, Routes
+from jobledger.http.route import NDJSON, Routes
+from jobledger.http.words import OfEvents
 from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
@@ -42,17 +43,11 @@ class ReplayedEvent(CloudEvent):
     since: str | None = Field(None, description="Seconds since the event before it; not of the first.")
 
 
-class ReplayQuery(Document):
+class ReplayQuery(OfEvents):
     """Which events, and between what."""
 
-    tenant: str | None = Field(None, description="Only this tenant's; the key's own where it has one.")
-    owner: str | None = Field(None, description="Only of jobs that were enqueued for this owner.")
     job: UUID | None = Field(None, description="Only of this job; without bounds its whole history, sealed or not.")
-    queue: str | None = Field(None, description="Only of jobs that were enqueued into this queue.")
     kind: str | None = Field(None, description="Only of jobs of this kind.")
-    type: Annotated[list[str], Field(max_length=100)] | None = Field(
-        None, description="Names of events, such as job.failed; may be given several times."
-    )
     after: str | None = Field(None, description=f"Begin behind it: {_BETWEEN} Default: the beginning.")
     until: str | None = Field(None, description=f"End with it: {_BETWEEN} Default: now.")
     heartbeats: bool = Field(False, description="Also heartbeats and rejected reports of workers.")
@@ -75,13 +70,10 @@ async def replay_events(call: Call[ReplayQuery, None]) -> web.StreamResponse:
     whole.
     """
     query, access = call.query, call.access
-    wanted: dict[str, Any] = {
-        "tenant": access.tenant(query.tenant),
-        "owner": access.owner_of(query.owner),
-        "types": None if query.type is None else [name.removeprefix(PREFIX) for name in query.type],
+    wanted = query.wanted(access) | {
         "after": _moment("after", query.after),
         "until": _moment("until", query.until),
-        **query.model_dump(include={"job", "queue", "kind", "heartbeats"}),
+        **query.model_dump(include={"job", "kind", "heartbeats"}),
     }
     steps = call.service.client.replay(**wanted)
     with call.service.hold():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
 
 from pydantic import AwareDatetime, Field
@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field
 from jobledger.errors import BadCursor, FeedReset, InvalidArgument, NotFound, SubscriptionDiffers
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
+from jobledger.http.words import Changed, Name, Reason, Reset, Why
 from jobledger.order.checkpoints import SetAside, Slice
 from jobledger.order.desk import Status
 from jobledger.store.roles import Role
@@ -20,14 +21,11 @@ if TYPE_CHECKING:
 
 routes = Routes("Subscriptions")
 
-Word = Annotated[str, Field(min_length=1, max_length=256)]
-Reason = Annotated[str | None, Field(max_length=2_000, description="Why, for the record.")]
-
 
 class Whose(Document):
     """Whose subscription is meant: a tenant's, or everybody's where none is said."""
 
-    tenant: Word | None = None
+    tenant: Name | None = None
 
 
 class Looking(Whose):
@@ -39,7 +37,7 @@ class Looking(Whose):
 class Listing(Document):
     """Whose subscriptions: a tenant's; `_global`: everybody's; none: all there are."""
 
-    tenant: Word | None = None
+    tenant: Name | None = None
     cursor: str | None = Field(None, max_length=0, description="There is one page.")
 
 
@@ -55,13 +53,13 @@ class NewSubscription(Document):
     What it wants stays as it is, and so do `slices` and `strict`; the other numbers are those of the latest call.
     """
 
-    name: Word
-    tenant: Word | None = Field(None, description="Only this tenant's events.")
-    types: list[Word] | None = Field(None, min_length=1, max_length=100, description="Only events of these types.")
-    queue: Word | None = Field(None, description="Only events of jobs that were enqueued into this queue.")
-    kind: Word | None = Field(None, description="Only events of jobs of this kind.")
-    owner: Word | None = Field(None, description="Only events of jobs that were enqueued for this owner.")
-    after: Word | None = Field(None, description="Begin behind this cursor.")
+    name: Name
+    tenant: Name | None = Field(None, description="Only this tenant's events.")
+    types: list[Name] | None = Field(None, min_length=1, max_length=100, description="Only events of these types.")
+    queue: Name | None = Field(None, description="Only events of jobs that were enqueued into this queue.")
+    kind: Name | None = Field(None, description="Only events of jobs of this kind.")
+    owner: Name | None = Field(None, description="Only events of jobs that were enqueued for this owner.")
+    after: Name | None = Field(None, description="Begin behind this cursor.")
     from_end: bool = Field(False, description="Begin at the end.")
     at: AwareDatetime | None = Field(None, description="Begin at this time.")
     slices: int = Field(8, ge=1, le=256, description="So many consumers can work at once.")
@@ -91,28 +89,6 @@ class ShownSubscription(Document):
     status: document_of(Status)  # type: ignore[valid-type]
     slices: list[document_of(Slice)]  # type: ignore[valid-type]
     set_aside: list[document_of(SetAside)]  # type: ignore[valid-type]
-
-
-class SubscriptionReset(Document):
-    """Where it is to go on; from where it was, where nothing is said."""
-
-    after: Word | None = Field(None, description="Behind this cursor.")
-    at: AwareDatetime | None = Field(None, description="At this time.")
-    from_start: bool = False
-    from_end: bool = False
-    reason: Reason = None
-
-
-class SubscriptionWhy(Document):
-    """Why, for the record."""
-
-    reason: Reason = None
-
-
-class SubscriptionChanged(Document):
-    """Whether anything changed."""
-
-    changed: bool
 
 
 class Again(Document):
@@ -200,11 +176,11 @@ async def remove_subscription(call: Call[Removing, None]) -> None:
     "/v1/subscriptions/{name}/reset",
     needs=(Role.OPERATE,),
     query=Whose,
-    body=SubscriptionReset,
+    body=Reset,
     status=204,
     errors=(NotFound, BadCursor, FeedReset, InvalidArgument),
 )
-async def reset_subscription(call: Call[Whose, SubscriptionReset]) -> None:
+async def reset_subscription(call: Call[Whose, Reset]) -> None:
     """Let a subscription go on from another place; a disabled one goes on again."""
     await named(call).reset(**call.body.model_dump(), actor=call.access.name)
 
@@ -213,14 +189,14 @@ async def reset_subscription(call: Call[Whose, SubscriptionReset]) -> None:
     "/v1/subscriptions/{name}/disable",
     needs=(Role.OPERATE,),
     query=Whose,
-    body=SubscriptionWhy,
-    answer=SubscriptionChanged,
+    body=Why,
+    answer=Changed,
     errors=(NotFound, InvalidArgument),
 )
-async def disable_subscription(call: Call[Whose, SubscriptionWhy]) -> SubscriptionChanged:
+async def disable_subscription(call: Call[Whose, Why]) -> Changed:
     """Give the consumers of a subscription nothing until it is reset."""
     changed = await named(call).disable(actor=call.access.name, reason=call.body.reason)
-    return SubscriptionChanged(changed=changed)
+    return Changed(changed=changed)
 
 
 @routes.post(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -13,6 +13,7 @@ from jobledger.delivery.webhooks import BATCH_MOST, WebhookRow, Webhooks
 from jobledger.errors import AddressRefused, BadCursor, FeedReset, InvalidArgument, NotFound, SubscriptionDiffers
 from jobledger.http.route import Answer, Document, Routes
 from jobledger.http.wire import document_of, json_of
+from jobledger.http.words import Changed, Name, Reason, Reset, Why
 from jobledger.store.roles import Role
 
 if TYPE_CHECKING:
@@ -24,14 +25,11 @@ if TYPE_CHECKING:
 
 routes = Routes("Webhooks")
 
-Word = Annotated[str, Field(min_length=1, max_length=256)]
-Reason = Annotated[str | None, Field(max_length=2_000, description="Why, for the record.")]
-
 
 class Whose(Document):
     """Whose webhooks are meant; a key of one tenant need not say it."""
 
-    tenant: Word | None = None
+    tenant: Name | None = None
 
 
 class NewWebhook(Document):
@@ -39,13 +37,13 @@ class NewWebhook(Document):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._:@/-]{0,127}$", description="One of its tenant has it.")
     url: str = Field(min_length=1, max_length=2_048, description="Where requests go: https, and a public address.")
-    tenant: Word | None = Field(None, description="Whose events; a key of every tenant that says none means all.")
-    owner: Word | None = Field(None, description="Only events of this person's jobs.")
-    types: list[Word] | None = Field(None, min_length=1, max_length=100, description="Only events of these types.")
-    queue: Word | None = Field(None, description="Only events of jobs of this queue.")
-    kind: Word | None = Field(None, description="Only events of jobs of this kind.")
+    tenant: Name | None = Field(None, description="Whose events; a key of every tenant that says none means all.")
+    owner: Name | None = Field(None, description="Only events of this person's jobs.")
+    types: list[Name] | None = Field(None, min_length=1, max_length=100, description="Only events of these types.")
+    queue: Name | None = Field(None, description="Only events of jobs of this queue.")
+    kind: Name | None = Field(None, description="Only events of jobs of this kind.")
     batch: int = Field(1, ge=1, le=BATCH_MOST, description="1: one event a request; more: a list of up to so many.")
-    after: Word | None = Field(None, description="Begin behind this cursor.")
+    after: Name | None = Field(None, description="Begin behind this cursor.")
     at: AwareDatetime | None = Field(None, description="Begin at this time.")
     from_start: bool = Field(False, description="Begin at the start of the log.")
     reason: Reason = None
@@ -70,34 +68,6 @@ class WebhookList(Document):
 
     webhooks: list[document_of(WebhookRow)]  # type: ignore[valid-type]
     next: str | None
-
-
-class Reset(Document):
-    """Where it is to go on; from where it was, where nothing is said."""
-
-    after: Word | None = Field(None, description="Behind this cursor.")
-    at: AwareDatetime | None = Field(None, description="At this time.")
-    from_start: bool = False
-    from_end: bool = False
-    reason: Reason = None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if (self.after is not None) + (self.at is not None) + self.from_start + self.from_end > 1:
-            raise ValueError("one of after, at, from_start and from_end")
-        return self
-
-
-class Why(Document):
-    """Why, for the record."""
-
-    reason: Reason = None
-
-
-class Disabled(Document):
-    """Whether anything changed; false where it was disabled already."""
-
-    changed: bool
 
 
 class Rotated(Document):
@@ -224,12 +194,12 @@ async def reset_webhook(call: Call[Whose, Reset]) -> None:
     needs=(Role.OPERATE,),
     query=Whose,
     body=Why,
-    answer=Disabled,
+    answer=Changed,
     errors=(NotFound,),
 )
-async def disable_webhook(call: Call[Whose, Why]) -> Disabled:
+async def disable_webhook(call: Call[Whose, Why]) -> Changed:
     """Send a webhook's endpoint nothing until it is reset."""
-    return Disabled(changed=await _theirs(call).disable(call.id("webhook"), reason=call.body.reason))
+    return Changed(changed=await _theirs(call).disable(call.id("webhook"), reason=call.body.reason))
 
 
 @routes.post(

@@ -52,8 +52,7 @@ class Feed:
 
         `shown` is what becomes of each `job.enqueued` before it is given: arguments that are to be masked.
         """
-        if not (after is None or isinstance(after, str)) or (after is not None and from_end):
-            raise InvalidArgument("A feed begins after a cursor, at the end, or at the beginning.")
+        check_beginning(after, from_end)
         self._store = store
         self._wanted = wanted or EventFilter()
         self._after = after
@@ -250,6 +249,12 @@ class Feed:
                 types=wanted.types,
                 stream=wanted.job,
             )
+
+
+def check_beginning(after: str | None, from_end: bool) -> None:
+    """Refuse what is no place to begin at."""
+    if not (after is None or isinstance(after, str)) or (after is not None and from_end):
+        raise InvalidArgument("A feed begins after a cursor, at the end, or at the beginning.")
 
 
 _behind: set[Feed] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from contextlib import aclosing
 from datetime import datetime, timedelta
@@ -94,7 +95,52 @@ async def cursor_at(store: Store, at: datetime, tenant: str | None = None) -> st
             return None
 
 
-class Replay:
+class Steps(ABC):
+    """What a replay is to its reader: `async for one in replay`; it ends by itself."""
+
+    def __init__(self, **moments: Moment | None) -> None:
+        """Refuse what is no place or time; nothing is sent yet."""
+        for name, moment in moments.items():
+            if not (moment is None or isinstance(moment, str) or (isinstance(moment, datetime) and moment.tzinfo)):
+                raise InvalidArgument(f"{name} is a cursor, or a datetime with a time zone.")
+        self.reset: FeedReset | None = None
+        """What came first was dropped by retention: the replay began behind it. None where nothing is missing."""
+        self._steps = self._run()
+
+    @abstractmethod
+    def _run(self) -> AsyncGenerator[Replayed]:
+        """Yield them; it begins with the first that is asked for."""
+
+    def __aiter__(self) -> AsyncIterator[Replayed]:
+        """Give them from here on."""
+        return self
+
+    async def __anext__(self) -> Replayed:
+        """Give the next one.
+
+        Raises:
+            NotFound: a job was asked for that is not there, or is another tenant's.
+            BadCursor: a cursor is none of this log's, or another tenant's.
+            FeedReset: what comes after the cursor is gone; `detail["cursor"]` is where to go on.
+            Forbidden: cursors were given by a role that is bound to tenants.
+            Unreachable: the connection was lost, of a service where it cannot be gone on.
+        """
+        return await anext(self._steps)
+
+    async def aclose(self) -> None:
+        """End it."""
+        await self._steps.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the replay."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.aclose()
+
+
+class Replay(Steps):
     """The events between two places or times, in order: `async for one in replay`; it ends by itself.
 
     Who sees every tenant gets what was sealed, in the one order of the log; a time there is the last block sealed at
@@ -114,9 +160,7 @@ class Replay:
         shown: Shown | None = None,
     ) -> None:
         """Prepare; nothing is sent yet. `after` and `until` are cursors or times with a zone."""
-        for name, moment in (("after", after), ("until", until)):
-            if not (moment is None or isinstance(moment, str) or (isinstance(moment, datetime) and moment.tzinfo)):
-                raise InvalidArgument(f"{name} is a cursor, or a datetime with a time zone.")
+        super().__init__(after=after, until=until)
         self._store = store
         self._wanted = wanted
         self._after = after
@@ -124,36 +168,6 @@ class Replay:
         self._kinds = Kinds(store, kind)
         self._heartbeats = heartbeats
         self._shown = shown
-        self.reset: FeedReset | None = None
-        """What came first was dropped by retention: the replay began behind it. None where nothing is missing."""
-        self._steps = self._run()
-
-    def __aiter__(self) -> AsyncIterator[Replayed]:
-        """Give them from here on."""
-        return self
-
-    async def __anext__(self) -> Replayed:
-        """Give the next one.
-
-        Raises:
-            NotFound: a job was asked for that is not there, or is another tenant's.
-            BadCursor: a cursor is none of this log's, or another tenant's.
-            FeedReset: what comes after the cursor is gone; `detail["cursor"]` is where to go on.
-            Forbidden: cursors were given by a role that is bound to tenants.
-        """
-        return await anext(self._steps)
-
-    async def aclose(self) -> None:
-        """End it."""
-        await self._steps.aclose()
-
-    async def __aenter__(self) -> Self:
-        """Return the replay."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Close it."""
-        await self.aclose()
 
     async def _run(self) -> AsyncGenerator[Replayed]:
         pauses = Pauses()

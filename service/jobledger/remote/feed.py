@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import pydantic_core
 
-from jobledger.errors import Busy, FeedReset, InvalidArgument, MalformedEvent, RateLimited, Unavailable, Unreachable
+from jobledger.errors import Busy, FeedReset, MalformedEvent, RateLimited, Unavailable, Unreachable
 from jobledger.events.cloudevent import read_event
 from jobledger.observations import ConnectionLost, emit
 from jobledger.order.filters import shown_by
+from jobledger.order.reader import check_beginning
 from jobledger.remote.connection import path_of
 
 if TYPE_CHECKING:
@@ -136,8 +137,7 @@ class ServiceFeed:
         shown: Shown | None = None,
     ) -> None:
         """Prepare; nothing is sent yet."""
-        if not (after is None or isinstance(after, str)) or (after is not None and from_end):
-            raise InvalidArgument("A feed begins after a cursor, at the end, or at the beginning.")
+        check_beginning(after, from_end)
         self._wanted = query_of(wanted) | {"live": live}
         self._live = live
         self._from_end = from_end
