@@ -1,10 +1,12 @@
 -- The moment of a time: what was sealed by then, to the last block at or before it, named by the clock of that time. Asked again it is the same.
 -- Race: a sealer that has read the clock and not committed yet would put one more block before a time that is later than the last block. It is waited for: seals run under a lock, which
 -- is taken in shared mode and given back at once, by the end of the block with the exception, whatever happens. Volatile: what it committed is seen by the second look.
--- A time before the first block is refused: what was then was never put in order. Only for who sees every tenant.
+-- A time before the first block is refused: what was then was never put in order. So is one within blocks that were merged behind the horizon: which of their events had been sealed by then,
+-- only those blocks could tell, and without them the answer would be another than before. `p_reading`: for who reads up to there, or on from there: to both it is the place before
+-- them, so each event is still read once. Only for who sees every tenant.
 drop function if exists jobledger.moment_of_time;
 
-create function jobledger.moment_of_time(p_shard smallint, p_at timestamptz) returns jobledger.moment
+create function jobledger.moment_of_time(p_shard smallint, p_at timestamptz, p_reading boolean default false) returns jobledger.moment
 language plpgsql security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_seqscan = off set lock_timeout = '2s'
 as $$
 declare
@@ -32,6 +34,11 @@ begin
     select x.sealed_at into v_first from jobledger.blocks as x where x.shard = p_shard order by x.block limit 1;
     perform jobledger.refuse('JL208', 'The order of the log does not reach back to this time' || coalesce(': it begins at ' || to_char(v_first, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), '') || '.',
       'Ask as of a later time, or read the job''s history.');
+  end if;
+  -- At the very time that a block was sealed it is the answer, whatever came next.
+  if b.sealed_at < p_at and p_reading is not true
+      and (select x.merged_from from jobledger.blocks as x where x.shard = p_shard and x.block > b.block order by x.block limit 1) is not null then
+    perform jobledger.refuse('JL208', 'The log cannot tell this time from others any more: the blocks of then were merged behind the horizon.', 'Ask as of a later time, or read the job''s history.');
   end if;
   return jobledger.moment_in(b, b.last_position, p_at);
 end

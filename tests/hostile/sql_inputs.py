@@ -504,6 +504,7 @@ def _moments(one_id: bytes) -> dict[str, dict[str, Argument]]:
         "moment_of_time": {
             "p_shard": SHARD,
             "p_at": Argument("timestamptz", b"2026-01-01T00:00:00Z", [*NO_MOMENT, None]),
+            "p_reading": TRUE_OR_FALSE,
         },
         "job_as_of": {
             "p_shard": SHARD,
