@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.order.stress import seal_all
+from tests.order.test_epochs import moved_elsewhere
 from tests.store.test_doctor import of
 
 from jobledger import Client
@@ -13,6 +14,7 @@ from jobledger.order import checkpoints
 from jobledger.order.consumer import Consumer
 from jobledger.store import doctor_readers
 from jobledger.store.doctor import examine
+from jobledger.store.recovery import open_store
 
 if TYPE_CHECKING:
     import pytest
@@ -52,6 +54,33 @@ async def test_a_subscription_that_lags_or_stands_still_is_told(store: Store, cl
     assert "mails is disabled" in left.sentence
     await mails.reset(from_end=True)
     assert of(await examine(store, compared=False), "subscriptions") == []
+
+
+async def test_a_log_that_nobody_seals_is_told(store: Store, clock: Clock) -> None:
+    """No reader lags then, for none of them gets anything: not before a block, nor after one, nor in a new epoch."""
+    client = Client(store, strict=False)
+
+    async def told() -> list[str]:
+        return [one.sentence for one in of(await examine(store, compared=False), "sealing")]
+
+    async with store.connection() as connection:
+        for elsewhere in (False, False, True):
+            if elsewhere:
+                await moved_elsewhere(connection)
+                await open_store(store)
+            assert await told() == []
+            await client.enqueue("noop")
+            await clock.advance(seconds=50)
+            assert await told() == []
+            await clock.advance(seconds=50)
+            assert ["100 s" in one for one in await told()] == [True]
+            await seal_all(connection)
+        # One who was writing when the last block was sealed may have committed only now.
+        async with store.transaction() as other:
+            await other.execute("select jobledger.enqueue('noop')")
+            await enqueued(client)
+            await clock.advance(seconds=100)
+        assert await told() == []
 
 
 async def test_events_that_were_set_aside_are_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

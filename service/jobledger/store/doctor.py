@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobledger.errors import SchemaError
 from jobledger.observations import PartitionsShort, emit, listeners
-from jobledger.store.doctor_readers import projections, subscriptions, webhooks
+from jobledger.store.doctor_readers import projections, sealing, subscriptions, webhooks
 from jobledger.store.doctor_server import bloat, held_back, settings
 from jobledger.store.failures import translated
 from jobledger.store.findings import Finding
@@ -44,6 +44,7 @@ async def examine(store: Store, *, repaired: bool = False, compared: bool = True
                 found += await _partitions(connection)
                 found += await _open_streams(connection, store.shard)
                 found += await _clockwork(connection, store.shard)
+                found += await sealing(connection, store.shard)
                 found += await projections(connection, store.shard)
                 found += await subscriptions(connection, store.shard)
                 found += await webhooks(connection, store.shard)

@@ -1,4 +1,4 @@
-"""The doctor's look at those who read the sealed log: projections, subscriptions, webhooks."""
+"""The doctor's look at the sealing of the log, and at those who read it: projections, subscriptions, webhooks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ LAG_S: Final = 60.0
 """Seconds that a sealed event may wait for a reader before the doctor tells it."""
 ASIDE_MOST: Final = 10_000
 """So many events a subscription sets aside."""
+
+
+async def sealing(connection: Connection, shard: int) -> list[Finding]:
+    """Look whether the log is sealed: what is not, no reader gets, and none of them lags."""
+    for_s = await connection.fetchval(statement("doctor_unsealed"), shard, LAG_S)
+    if for_s is None:
+        return [Finding("good", "sealing", "The log is sealed.")]
+    said = f"The log has not been sealed for {for_s:.0f} s: feeds, subscriptions and projections get nothing new."
+    way = "Start a worker, or run `jobledger seal`; workers with JOBLEDGER_SEAL off do not seal."
+    return [Finding("warning", "sealing", said, way, {"for_s": for_s})]
 
 
 async def projections(connection: Connection, shard: int) -> list[Finding]:
