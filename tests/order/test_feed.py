@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import pytest
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jobledger.events import Event
     from jobledger.jobs.door import EventFeed as Feed
     from jobledger.order.hub import Hub
+    from jobledger.order.log import Page
     from jobledger.store.pool import Store
 
     Fact = tuple[UUID, int]
@@ -169,6 +170,39 @@ async def test_a_slow_reader_falls_back_and_misses_nothing(client: Client, monke
     found = [(await waiting).stream_id, *[(await anext(feed)).stream_id for _ in range(29)]]
     assert found == jobs
     await feed.aclose()
+
+
+async def test_who_waits_passes_by_what_others_did_however_much_that_was(
+    client: Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is larger than the hub keeps is read once, not once more for each tenant that has no part in it."""
+    monkeypatch.setattr(readers, "_ADVANCE_S", 0.05)
+    monkeypatch.setattr(hubs, "KEPT_EVENTS", 2)
+    read: list[str | None] = []
+    page = readers.Feed._page
+
+    async def paged(feed: readers.Feed, place: Place) -> Page:
+        read.append(feed.wanted.tenant)
+        return await page(feed, place)
+
+    feeds = [client.events(tenant=f"t{number}", from_end=True) for number in range(3)]
+    given = [asyncio.create_task(anext(feed)) for feed in feeds]
+    (hub,) = await _hub_of(3)
+    await until(lambda: hub._place is not None and all(feed.cursor is not None for feed in feeds))
+    before = [feed.cursor for feed in feeds]
+    await until(lambda: all(ear._waiting is not None for ears in hub._ears.values() for ear in ears))
+    monkeypatch.setattr(readers.Feed, "_page", paged)
+    for _ in range(6):
+        await client.enqueue("noop", tenant="huge")
+        await _seal(store)
+    await until(lambda: all(feed.cursor != was for feed, was in zip(feeds, before, strict=True)))
+    await until(lambda: len({cast("Any", feed).place for feed in feeds} | {hub._place}) == 1)
+    assert read == []
+    jobs = [await client.enqueue("noop", tenant=f"t{number}") for number in range(3)]
+    await _seal(store)
+    assert [(await event).stream_id for event in given] == [job.id for job in jobs]
+    for feed in feeds:
+        await feed.aclose()
 
 
 async def test_a_cursor_is_taken_up_at_every_event(client: Client) -> None:

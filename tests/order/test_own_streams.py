@@ -180,6 +180,21 @@ async def test_a_closed_database_is_read_by_its_blocks(
     assert [event["stream_id"] for _, event in await _all(client.events(tenant="a", live=False))] == [job.id]
 
 
+@pytest.mark.parametrize(("jobs", "pays"), [(5, True), (6, False), (30, False)])
+async def test_the_tenant_that_made_the_most_is_read_by_the_blocks(
+    store: Store, monkeypatch: pytest.MonkeyPatch, jobs: int, pays: bool
+) -> None:
+    """Its jobs are counted only so far as looking them up pays; a count that stops there says that it does not."""
+    monkeypatch.setattr(own, "WORTH", 10)
+    monkeypatch.setattr(own, "_JOB_COSTS", 10)
+    async with store.connection() as connection:
+        for tenant, count in (("a", jobs), ("others", 55 - jobs)):
+            for _ in range(count):
+                await connection.fetchval("select jobledger.enqueue('noop', tenant => $1)", tenant)
+        await seal_all(connection)
+        assert await own.OwnStreams(EventFilter("a"), 0)._pays(connection, Place()) is pays
+
+
 async def test_what_retention_took_meanwhile_is_told(client: Client, store: Store) -> None:
     """Events that went after their places were looked up are not passed over: the reader is told where to go on."""
     jobs = [(await client.enqueue("noop", tenant="a")).id for _ in range(3)]

@@ -97,22 +97,26 @@ class Ear:
     def wake(self) -> None:
         """Something came, or may have."""
         self._woken = True
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+        self._end()
 
-    async def wait(self, timeout_s: float) -> None:
-        """Return when something came since the last time, or after so many seconds."""
+    async def wait(self, timeout_s: float) -> bool:
+        """Return when something came since the last time (true), or after so many seconds (false)."""
         # By hand: a thousand readers of one process wake thousands of times a second.
         if not self._woken:
             loop = asyncio.get_running_loop()
             self._waiting = loop.create_future()
-            timer = loop.call_later(timeout_s, self.wake)
+            timer = loop.call_later(timeout_s, self._end)
             try:
                 await self._waiting
             finally:
                 timer.cancel()
                 self._waiting = None
-        self._woken = False
+        woken, self._woken = self._woken, False
+        return woken
+
+    def _end(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class Hub:
@@ -165,6 +169,10 @@ class Hub:
     def is_at(self, place: Place) -> bool:
         """Say whether this is how far was read."""
         return self._place == place
+
+    def passed(self, place: Place) -> Place:
+        """Return how far a reader is that has waited at a place and was not woken: nothing since then is for it."""
+        return place if self._place is None else max(place, self._place)
 
     def first_after(self, place: Place) -> Batch | None:
         """Return what is kept right after a place; None where nothing is, or the hub does not reach back to it.

@@ -91,13 +91,18 @@ class OwnStreams:
         if behind >= WORTH and place.block < end.block:
             if self._wanted.job is not None:
                 return True
-            most = min(behind // _JOB_COSTS, _COUNTED_MOST)
+            most = min(behind // _JOB_COSTS, _COUNTED_MOST - 1)
             with translated():
+                # One more than may be: a count that was cut off says nothing about the rest.
                 jobs = await connection.fetchval(
-                    statement("order/own_streams"), self._shard, self._wanted.tenant, max(most, 1)
+                    statement("order/own_streams"), self._shard, self._wanted.tenant, most + 1
                 )
             # Each stretch looks at all of the tenant's jobs again.
-            if jobs is not None and jobs * _JOB_COSTS * max(1, jobs * _EVENTS_A_JOB // STRETCH) <= behind:
+            if (
+                jobs is not None
+                and jobs <= most
+                and jobs * _JOB_COSTS * max(1, jobs * _EVENTS_A_JOB // STRETCH) <= behind
+            ):
                 return True
         self._walk_to = end
         return False

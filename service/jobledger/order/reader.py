@@ -209,7 +209,9 @@ class Feed:
                     hub = join(self._store, ear)
                     origins = hub.origins
                 else:
-                    await ear.wait(_ADVANCE_S)
+                    if not await ear.wait(_ADVANCE_S):
+                        # What others did meanwhile may be more than the hub keeps: it is not to be read for each again.
+                        self._place = place = hub.passed(place)
                     waited = True
         finally:
             _behind.discard(self)
