@@ -35,7 +35,6 @@ WINDOW = 64
 """Tenants served by one claim, gaps probed by one, lanes set aside probed by one (`k`)."""
 WIDE = 1000
 """The same at most, while the tenants of a window have too few jobs to fill a claim."""
-_CALM = 32
 _FEW = 8
 BEHIND_BUSY, BEHIND_SHORT, BEHIND_ROWS = 4, 32, 16
 """Looks behind the keys that a claim takes (of full ones each fourth; short), and rows that each may give."""
@@ -120,8 +119,7 @@ class Lanes:
         self._short = self._empty = True
         self._unread = self._passed = False
         self._plans = 0
-        self._width = WIDE
-        self._full = _CALM
+        self._width = self._window
         self._owed = 0
         self._repays = False
 
@@ -177,7 +175,7 @@ class Lanes:
         self._short = missing > 0
         self._empty = missing * 4 > asked * 3
         self._unread = self._passed
-        self._widen(asked)
+        self._widen(asked, asked - missing, [read.more for read in reads if read.got])
         for read in reads[:fresh]:
             self._found(read)
         unasked: list[Name] = []
@@ -205,13 +203,17 @@ class Lanes:
         """Begin anew, as after the live tables were rebuilt: keys of rows that came back would hide them."""
         self._begin()
 
-    def _widen(self, asked: int) -> None:
-        """Serve more tenants a claim while those of a window have too few jobs to fill it."""
-        self._full = 0 if self._short else self._full + 1
-        if self._short:
-            self._width = max(self._window, min(2 * self._width, asked, WIDE))
-        else:
-            self._width = max(self._window, self._width - self._width // (4 if self._full > _CALM else 32) - 1)
+    def _widen(self, asked: int, got: int, gave: Sequence[bool]) -> None:
+        """Serve as many tenants a claim as it takes to fill half of it, and fewer while most have more than they gave.
+
+        A claim costs by the lanes that it reads: better a few that are emptied than a few rows of many each. How many
+        it takes is told by what those gave that `gave` anything (with more left, or not): others were emptied by a
+        claim at the same time.
+        """
+        if 2 * got < asked:
+            self._width = max(self._window, min(asked * len(gave) // got if got else WIDE, asked, WIDE))
+        elif 2 * sum(gave) > len(gave):
+            self._width = max(self._window, self._width - self._width // 8 - 1)
 
     def _found(self, read: LaneRead) -> None:
         """Know a new lane, unless it is empty already. What is paused, or not this worker's, is not worth knowing."""
