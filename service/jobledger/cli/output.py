@@ -122,10 +122,10 @@ def finding(severity: str, topic: str, said: str, way_out: str | None) -> None:
     """Print one finding of the doctor, with the way out below it."""
     text = Text()
     text.append(f"{severity:<8}", style=_SEVERITIES.get(severity, ""))
-    text.append(f"{topic:<13}", style="bold")
+    text.append(f"{topic:<14}", style="bold")
     text.append(said)
     if way_out and severity != "good":
-        text.append(f"\n{'':<21}{way_out}", style="dim")
+        text.append(f"\n{'':<22}{way_out}", style="dim")
     console().print(text, soft_wrap=True)
 
 
