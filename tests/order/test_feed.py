@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
@@ -15,7 +16,7 @@ from jobledger.order import hub as hubs
 from jobledger.order import reader as readers
 from jobledger.order.cursor import Place
 from jobledger.order.filters import EventFilter
-from jobledger.order.log import seal
+from jobledger.order.log import read_page, seal
 from jobledger.order.sealer import FOLLOWED_S, Sealer
 from jobledger.store.workers import heartbeat, start_worker
 
@@ -201,6 +202,45 @@ async def test_who_waits_passes_by_what_others_did_however_much_that_was(
     jobs = [await client.enqueue("noop", tenant=f"t{number}") for number in range(3)]
     await _seal(store)
     assert [(await event).stream_id for event in given] == [job.id for job in jobs]
+    for feed in feeds:
+        await feed.aclose()
+
+
+async def test_who_reads_along_shares_what_is_more_than_is_kept(
+    client: Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A huge transaction is read once for all that take it in, and who takes in nothing is waited for no longer."""
+    monkeypatch.setattr(hubs, "KEPT_EVENTS", 4)
+    monkeypatch.setattr(hubs, "read_page", partial(read_page, limit=2))
+    monkeypatch.setattr(hubs, "_PATIENCE", 1_000_000)
+    read: list[readers.Feed] = []
+    page = readers.Feed._page
+
+    async def paged(feed: readers.Feed, place: Place) -> Page:
+        read.append(feed)
+        return await page(feed, place)
+
+    async def take(feed: readers.Feed) -> list[UUID]:
+        taken: list[UUID] = []
+        while len(taken) < 40:
+            taken += [one.event.stream_id for one in await feed.several() or ()]
+            await asyncio.sleep(0.002)
+        return taken
+
+    feeds = [cast("readers.Feed", client.events(from_end=True)) for _ in range(4)]
+    taking = [asyncio.create_task(take(feed)) for feed in feeds]
+    (hub,) = await _hub_of(4)
+    await until(lambda: all(ear._waiting is not None for ears in hub._ears.values() for ear in ears))
+    monkeypatch.setattr(readers.Feed, "_page", paged)
+    jobs = await client.enqueue_many([await client.call("noop")] * 40)
+    await _seal(store)
+    assert [await task for task in taking] == [[job.id for job in jobs]] * 4
+    assert read == []
+    # Nobody takes anything now.
+    monkeypatch.setattr(hubs, "_PATIENCE", 4)
+    await client.enqueue_many([await client.call("noop")] * 40)
+    await _seal(store)
+    await until(lambda: hub._place is not None and hub._place.block == 2)
     for feed in feeds:
         await feed.aclose()
 

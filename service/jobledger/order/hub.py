@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from bisect import bisect_left
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final
@@ -38,6 +39,9 @@ _QUICK_S: Final = 0.01
 _SLOW_S: Final = 0.1
 _HEARING_S: Final = 0.5
 _BACKOFF_S: Final = 1.0
+_PATIENCE: Final = 4
+"""While more waits than is kept, those that read along are waited for so many times as long as reading a page took: the
+same pages, read again for each of them, would take everybody longer."""
 
 
 class Batch:
@@ -91,6 +95,8 @@ class Ear:
         """Prepare."""
         self.store = store
         self.tenant = tenant
+        self.place: Place | None = None
+        """How far its reader is."""
         self._woken = False
         self._waiting: asyncio.Future[None] | None = None
 
@@ -113,6 +119,10 @@ class Ear:
                 self._waiting = None
         woken, self._woken = self._woken, False
         return woken
+
+    def reads(self, batch: Batch) -> bool:
+        """Say whether its reader is at this batch, and at work."""
+        return self._waiting is None and self.place is not None and batch.after <= self.place < batch.upto
 
     def _end(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -223,7 +233,7 @@ class Hub:
 
     async def _read(self) -> bool:
         """Read what is new, and wake whoever it is for."""
-        store = self._store()
+        store, began = self._store(), time.monotonic()
         async with store.connection(ours=True, prompt=True) as connection:
             if self._place is None:
                 self._place = await log_end(connection, self._shard)
@@ -234,6 +244,7 @@ class Hub:
         if page.reached == self._place:
             return False
         await self._keep(Batch(self._place, page), store)
+        await self._let_go((time.monotonic() - began) * _PATIENCE if page.more else 0.0)
         return True
 
     def _store(self) -> Store:
@@ -254,13 +265,21 @@ class Hub:
         self._place = batch.upto
         self._held[0] += len(batch.events)
         self._held[1] += batch.size
-        while len(self._batches) > 1 and (self._held[0] > KEPT_EVENTS or self._held[1] > KEPT_BYTES):
-            gone = self._batches.popleft()
-            self._held[0] -= len(gone.events)
-            self._held[1] -= gone.size
         tenants = {*batch.tenants, *(origin.tenant for origin in known.values() if origin), None}
         for tenant in tenants & self._ears.keys():
             self._wake(self._ears[tenant])
+
+    async def _let_go(self, patience_s: float) -> None:
+        """Drop what is too much, the oldest first, and none that somebody still reads before so long a time."""
+        until = time.monotonic() + patience_s
+        while len(self._batches) > 1 and (self._held[0] > KEPT_EVENTS or self._held[1] > KEPT_BYTES):
+            oldest = self._batches[0]
+            if time.monotonic() < until and any(ear.reads(oldest) for ears in self._ears.values() for ear in ears):
+                await asyncio.sleep(_QUICK_S)
+                continue
+            self._batches.popleft()
+            self._held[0] -= len(oldest.events)
+            self._held[1] -= oldest.size
 
     def _forget(self) -> None:
         self._batches.clear()

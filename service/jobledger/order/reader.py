@@ -193,6 +193,7 @@ class Feed:
         waited, told_at = False, time.monotonic()
         try:
             while True:
+                ear.place = place
                 chosen, upto = await self._next(place, hub, origins)
                 # Passing over what others did may take minutes: who shows a sign of life is to hear meanwhile.
                 if chosen or waited or time.monotonic() - told_at >= _ADVANCE_S:
