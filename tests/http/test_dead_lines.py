@@ -12,10 +12,13 @@ from tests.faults.conftest import through, until
 
 from jobledger.http import key_book
 from jobledger.jobs.client import Client
+from jobledger.observations import ConnectionLost, observing
 from jobledger.settings import Settings
 from jobledger.store import gather, keys, listen, pool
 from jobledger.store.pool import Store
+from jobledger.store.recovery import take_snapshot
 from jobledger.testing.proxy import Proxy
+from jobledger.worker import housekeeping
 from jobledger.worker.keeper import Keeper
 
 if TYPE_CHECKING:
@@ -174,6 +177,31 @@ async def test_an_open_stream_goes_on_after_a_dead_line(
             proxy.mute()
             await _followed(client, found)
             following.cancel()
+
+
+@pytest.mark.slow
+async def test_a_copy_for_recovery_on_a_dead_line_is_given_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is made by another line: without copies a recovery would take ever longer."""
+    monkeypatch.setattr(housekeeping, "COPY_S", PAUSE_S)
+    due, made = asyncio.Event(), asyncio.Event()
+    with Proxy(database) as proxy, observing(ConnectionLost) as lost:
+        async with through(proxy) as store:
+
+            async def copy() -> None:
+                async with store.connection() as connection:
+                    await take_snapshot(connection, store.shard)
+                made.set()
+
+            trap = proxy.trap("queue_snapshot")
+            copying = asyncio.create_task(housekeeping.copy_when(due, copy))
+            due.set()
+            await asyncio.to_thread(trap.wait)
+            trap.mute()
+            await until(lambda: [one.where for one in lost] == ["snapshot"])
+            await until(lambda: not due.is_set())
+            due.set()
+            await until(made.is_set)
+            copying.cancel()
 
 
 async def _followed(client: Client, found: list[bytes]) -> None:

@@ -28,6 +28,8 @@ TICK_S = 0.25
 _BUSY_TICK_S = 0.02
 _ALONE_S = 10.0
 _TURN_S = 1.0
+COPY_S = 300.0
+"""When a copy of the live tables is given up: the line may be dead. A million open jobs take a second or two."""
 
 
 class Ticker:
@@ -119,7 +121,8 @@ async def copy_when(due: asyncio.Event, copy: Callable[[], Awaitable[object]]) -
     while True:
         await due.wait()
         try:
-            await copy()
+            async with asyncio.timeout(COPY_S):
+                await copy()
         except (JobledgerError, OSError, asyncpg.InterfaceError, *COLLISIONS) as error:
             emit(ConnectionLost(where="snapshot", error=type(error).__name__))
         except Exception:  # noqa: BLE001 - without a copy the next recovery only takes longer
