@@ -57,10 +57,12 @@ class Meanwhile(Store):
         self._plain = store
 
     @asynccontextmanager
-    async def connection(self, *, ours: bool = False, prompt: bool = False) -> AsyncIterator[Connection]:
+    async def connection(
+        self, *, ours: bool = False, prompt: bool = False, answer_s: float | None = None
+    ) -> AsyncIterator[Connection]:
         """Lend a connection after the other was answered."""
         await self._origins.of(self._plain, self._others)
-        async with super().connection(ours=ours, prompt=prompt) as connection:
+        async with super().connection(ours=ours, prompt=prompt, answer_s=answer_s) as connection:
             yield connection
 
 
