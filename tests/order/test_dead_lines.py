@@ -11,10 +11,12 @@ import pytest
 from tests.faults.conftest import through, until
 
 from jobledger import Client
-from jobledger.errors import Unreachable
+from jobledger.errors import Unavailable, Unreachable
 from jobledger.observations import ConnectionLost, Observation, ProjectionStopped, observing
 from jobledger.order import audit, audit_blocks, audit_pages, folding, replay
+from jobledger.order.filters import EventFilter
 from jobledger.order.projections import Projection
+from jobledger.order.replay import Replay
 from jobledger.order.runner import Runner
 from jobledger.store import pool
 from jobledger.store.pool import Store
@@ -208,3 +210,23 @@ async def test_a_replay_or_an_audit_on_a_dead_line_ends_with_an_error(
                     await asked
             proxy.stall(False)
             assert await ask()
+
+
+async def test_who_asks_for_too_long_a_replay_is_told_to_ask_for_parts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To find and sort what a bound role may see has a limit; a caller's own transaction keeps the one that it has."""
+    limits = "select pg_catalog.current_setting('statement_timeout')"
+    await enqueue(store, 1)
+    async with store.connection() as connection, connection.transaction(isolation="repeatable_read"):
+        before = await connection.fetchval(limits)
+        own = Replay(Store(connection=connection), EventFilter(tenant="acme"))
+        types = [event.type async for event, _ in own._own()]
+        assert types == ["job.enqueued"]
+        assert await connection.fetchval(limits) == before
+    monkeypatch.setattr(replay, "SORTED_S", 0.001)
+    async with store.connection() as locking, locking.transaction():
+        await locking.execute("lock table jobledger.finished in access exclusive mode")
+        with pytest.raises(Unavailable) as told:
+            await anext(Replay(store, EventFilter(tenant="acme"))._own())
+    assert told.value.hint == "Replay in parts, by time."

@@ -42,6 +42,8 @@ _BACKOFF_S: Final = 1.0
 _PATIENCE: Final = 4
 """While more waits than is kept, those that read along are waited for so many times as long as reading a page took: the
 same pages, read again for each of them, would take everybody longer."""
+PATIENCE_S: Final = 1.0
+"""The longest such wait: where one reader stands still, it holds up all others."""
 
 
 class Batch:
@@ -233,8 +235,9 @@ class Hub:
 
     async def _read(self) -> bool:
         """Read what is new, and wake whoever it is for."""
-        store, began = self._store(), time.monotonic()
+        store = self._store()
         async with store.connection(ours=True, prompt=True) as connection:
+            began = time.monotonic()
             if self._place is None:
                 self._place = await log_end(connection, self._shard)
                 self._wake_all()
@@ -244,7 +247,7 @@ class Hub:
         if page.reached == self._place:
             return False
         await self._keep(Batch(self._place, page), store)
-        await self._let_go((time.monotonic() - began) * _PATIENCE if page.more else 0.0)
+        await self._let_go(min((time.monotonic() - began) * _PATIENCE, PATIENCE_S) if page.more else 0.0)
         return True
 
     def _store(self) -> Store:

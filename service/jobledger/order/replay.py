@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from jobledger.errors import FeedReset, InvalidArgument, MomentLost
+import asyncpg
+
+from jobledger.errors import FeedReset, InvalidArgument, MomentLost, Unavailable
 from jobledger.events import Event
 from jobledger.lifecycle import FINISHED
 from jobledger.order.cursor import Place, cursors_for
@@ -37,6 +39,16 @@ _SILENCE_S: Final = SORTED_S + ANSWER_S
 _OWN_PAGE: Final = 1_000
 _REMEMBERED: Final = 100_000
 _ENDINGS: Final = frozenset(f"job.{state}" for state in FINISHED)
+
+
+@contextmanager
+def _sorted_in_time() -> Iterator[None]:
+    try:
+        yield
+    except asyncpg.QueryCanceledError:
+        raise Unavailable(
+            "The events of the replay were not found and sorted in the time allowed.", hint="Replay in parts, by time."
+        ) from None
 
 
 class Replayed(NamedTuple):
@@ -214,8 +226,10 @@ class Replay(Steps):
     async def _own(self) -> AsyncGenerator[tuple[Event, str | None]]:
         wanted = self._wanted
         async with self._store.attended(_SILENCE_S, isolation="repeatable_read") as (connection, silence):
-            with translated():
-                await connection.fetchval(statement("order/statement_patience"), timedelta(seconds=SORTED_S))
+            with translated(), _sorted_in_time():
+                if self._store.pooled:
+                    # A caller's own connection keeps the limit that its transaction has.
+                    await connection.fetchval(statement("order/statement_patience"), timedelta(seconds=SORTED_S))
                 cursor = await connection.cursor(
                     statement("order/own_transitions"),
                     *(self._store.shard, wanted.tenant, wanted.job, self._after, self._until, wanted.types),

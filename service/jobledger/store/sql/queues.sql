@@ -3,7 +3,7 @@
 -- those of parked jobs, of the first $5 tenants that have jobs waiting and of each the $6 oldest (no time is theirs, and the one index by state has the tenant first).
 -- Of each the claimable jobs are counted, $4 at most. $1 shard, $2 after this name, $3 rows, $4 jobs to count, $5 jobs and tenants to look at, $6 parked jobs of a tenant.
 -- `is true` keeps the primary key away, by which every claimable job would be read; of a limit that it does not know the planner expects so little that it goes by the index in a table
--- that was never analysed, too, in the place of sorting it whole.
+-- that was never analysed, too, in the place of sorting it whole. Rows are compared where it would sort what one tenant has parked.
 with recursive lane (name) as (
   (select r.queue from jobledger.ready as r where (r.shard = $1::smallint) is true and r.queue > $2::text order by r.queue limit 1)
   union all
@@ -24,7 +24,8 @@ with recursive lane (name) as (
   union select d.queue from (select w.queue from jobledger.waiting as w where (w.shard = $1::smallint) is true and w.wake_at is not null order by w.wake_at limit (select $5::int)) as d where d.queue > $2::text
   union select g.queue from (select g.queue from jobledger.running as g where (g.shard = $1::smallint) is true order by g.timeout_at limit (select $5::int)) as g where g.queue > $2::text
   union select p.queue from (select b.tenant from behind as b where b.tenant is not null limit $5::int) as b cross join lateral (
-    select w.queue from jobledger.waiting as w where (w.shard = $1::smallint) is true and w.tenant = b.tenant and w.state = 'parked' order by w.id limit $6::int) as p where p.queue > $2::text
+    select w.queue from jobledger.waiting as w where (w.shard = $1::smallint) is true and (w.tenant, w.state, w.id) > (b.tenant, 'parked', '00000000-0000-0000-0000-000000000000')
+      and (w.tenant, w.state, w.id) < (b.tenant, 'parked', 'ffffffff-ffff-ffff-ffff-ffffffffffff') order by w.tenant, w.state, w.id limit $6::int) as p where p.queue > $2::text
   union select k.queue from jobledger.kinds as k where k.shard = $1::smallint and k.queue > $2::text
   union select l.name from jobledger.limits as l where l.shard = $1::smallint and l.scope = 'queue' and l.name > $2::text
   union select q.name from jobledger.workers as w cross join lateral pg_catalog.jsonb_object_keys(w.queues) as q (name) where w.shard = $1::smallint and w.stopped_at is null and q.name collate "C" > $2::text
