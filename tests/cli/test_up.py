@@ -18,10 +18,12 @@ from tests.faults.conftest import until
 from jobledger.cli.connect import Place
 from jobledger.cli.serve import served
 from jobledger.cli.up import _greet, _key_file
+from jobledger.errors import InvalidArgument
 from jobledger.http import push
 from jobledger.settings import Settings
 from jobledger.store.keys import create_key, find_key, hashed, new_key, revoke_key
 from jobledger.store.service_key import ServiceKey
+from jobledger.worker.keeper import Keeper
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,6 +60,20 @@ async def test_what_serves_opens_the_database_again_and_finds_a_free_port(store:
                 assert response.status == 200
                 while (await session.get("/readyz")).status != 200:  # noqa: ASYNC110 - it says it to who asks
                     await asyncio.sleep(0.02)
+
+
+async def test_a_port_that_is_taken_leaves_nothing_begun(
+    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody seals or ticks before the service has its port; where it gets none, nothing is written."""
+    begun: list[Keeper] = []
+    monkeypatch.setattr(Keeper, "__aenter__", begun.append)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(dsn=database, http_port=taken.getsockname()[1])
+        with pytest.raises(InvalidArgument, match="cannot listen"):
+            async with served(Place(database, settings, None), None):
+                pytest.fail("it serves")
+    assert not begun
 
 
 def test_what_listens_on_a_socket_tells_how_it_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

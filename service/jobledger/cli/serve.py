@@ -120,11 +120,13 @@ async def served(
         if stopping is not None:
             service.hurry = stopping.hurry
         await service.client.register()
-        if keep:
-            projections = application.projections if application is not None else ()
-            await stack.enter_async_context(Keeper(store, place.settings, projections))
+        # It ends after the last request, but begins when the port is ours: one that is taken leaves nothing written.
+        keeper = Keeper(store, place.settings, application.projections if application is not None else ())
+        stack.push_async_exit(keeper)
         await stack.enter_async_context(delivering(service))
         url = await stack.enter_async_context(listening(service, any_port=any_port))
+        if keep:
+            await keeper.__aenter__()
         await stack.enter_async_context(pushing(service, url))
         try:
             yield url
