@@ -62,9 +62,7 @@ async def test_what_serves_opens_the_database_again_and_finds_a_free_port(store:
                     await asyncio.sleep(0.02)
 
 
-async def test_a_port_that_is_taken_leaves_nothing_begun(
-    store: Store, database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_port_that_is_taken_leaves_nothing_begun(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody seals or ticks before the service has its port; where it gets none, nothing is written."""
     begun: list[Keeper] = []
     monkeypatch.setattr(Keeper, "__aenter__", begun.append)
