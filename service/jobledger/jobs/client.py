@@ -138,16 +138,12 @@ class Client(Operations):
         if not isinstance(call, Call):
             raise InvalidArgument("What is sent is made by `job.call(…)` or `client.call(…)`.")
         actor, conn = call.options.get("actor", self.actor), call.options.get("conn")
-        strict = self.strict and call.job is None
 
         async def send(new: NewJob) -> Enqueued:
-            job = call.job
-            if job is not None and not await self._catalogue.find(new.kind, conn):
-                new = job.declared(new)
-            return await self._door.enqueue(_traced(new), actor=actor, strict=strict, conn=conn)
+            [new] = await self._prepared(conn, {new.kind: call.job} if call.job else {}, [new])
+            return await self._door.enqueue(new, actor=actor, strict=self._strict_for([call.job]), conn=conn)
 
-        layers = self._layers()
-        done = await (around_enqueue(layers, send) if layers else send)(call.new)
+        done = await around_enqueue(self._layers(), send)(call.new)
         return self._handle(done, call)
 
     async def enqueue_many(
@@ -211,7 +207,10 @@ class Client(Operations):
         prepared = list(batch)
         if silent:
             prepared = [silent[new.kind].declared(new) if new.kind in silent else new for new in batch]
-        return [_traced(new) for new in prepared] if tracing.capture() else prepared
+        trace = tracing.capture()
+        if not trace:
+            return prepared
+        return [replace(new, trace=dict(trace)) if new.trace is None else new for new in prepared]
 
     def _layers(self) -> Sequence[EnqueueMiddleware]:
         return self.app.enqueue_layers if self.app is not None else ()
@@ -220,12 +219,6 @@ class Client(Operations):
         # On a caller's single connection waiting would mean waiting inside its transaction.
         client = self if self._door.waits else None
         return Handle(done.id, call.new.tenant, client=client, job=call.job, created=done.created)
-
-
-def _traced(new: NewJob) -> NewJob:
-    """Let a job state the current span, where one is being recorded."""
-    trace = tracing.capture() if new.trace is None else None
-    return replace(new, trace=dict(trace)) if trace else new
 
 
 def _door_to(source: Any, url: str | None, key: str | None, actor: str | None) -> Door:
