@@ -88,22 +88,26 @@ async def test_a_runner_that_only_looks_finds_out_that_its_line_is_dead(
     assert await value(store, MISSING) == 0
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("brief")
-@pytest.mark.parametrize("needle", ["seen.fold(", "projection_take", "COMMIT", "create schema", "projection_make"])
-async def test_a_fold_whose_answer_is_lost_is_folded_again(store: Store, database: str, needle: str) -> None:
-    """Whichever statement it is, the batch is given up, told of, and done once."""
-    await enqueue(store, 3)
+async def _folds_again(store: Store, database: str, needle: str, projection: Projection) -> None:
     with Proxy(database) as proxy:
         async with through(proxy) as far:
             trap = proxy.trap(needle)
-            async with folding_by(far, Projection("seen", 1, (TABLE, FOLD))) as seen:
+            async with folding_by(far, projection) as seen:
                 await asyncio.to_thread(trap.wait)
                 trap.mute()
                 await until(_lost(seen))
                 await until(_folded(store, 3))
                 assert not any(isinstance(one, ProjectionStopped) for one in seen)
     assert await value(store, MISSING) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("needle", ["seen.fold(", "projection_take", "COMMIT", "create schema", "projection_make"])
+async def test_a_fold_whose_answer_is_lost_is_folded_again(store: Store, database: str, needle: str) -> None:
+    """Whichever statement it is, the batch is given up, told of, and done once."""
+    await enqueue(store, 3)
+    await _folds_again(store, database, needle, Projection("seen", 1, (TABLE, FOLD)))
 
 
 @pytest.mark.slow
@@ -119,16 +123,7 @@ async def test_a_fold_in_python_on_a_dead_line_is_folded_again(store: Store, dat
         except Exception as error:
             raise RuntimeError("it did not work") from error
 
-    with Proxy(database) as proxy:
-        async with through(proxy) as far:
-            trap = proxy.trap("insert into seen")
-            async with folding_by(far, Projection("seen", 1, (TABLE,), fold)) as seen:
-                await asyncio.to_thread(trap.wait)
-                trap.mute()
-                await until(_lost(seen))
-                await until(_folded(store, 3))
-                assert not any(isinstance(one, ProjectionStopped) for one in seen)
-    assert await value(store, MISSING) == 0
+    await _folds_again(store, database, "insert into seen", Projection("seen", 1, (TABLE,), fold))
 
 
 async def test_a_fold_that_is_merely_long_is_not_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

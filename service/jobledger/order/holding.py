@@ -20,6 +20,7 @@ from jobledger.observations import (
 )
 from jobledger.order import checkpoints
 from jobledger.order.checkpoints import Move, Taken
+from jobledger.store.doctor_readers import ASIDE_MOST
 from jobledger.store.pool import COLLISIONS
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 CAREFUL_EVENTS: Final = 500
 BACKOFF_MOST_S: Final = 300.0
-ASIDE_MOST: Final = 10_000
 LOST: Final = (JobledgerError, OSError, asyncpg.InterfaceError, *COLLISIONS)
 """What a lost connection, or a server that cannot be asked now, raises."""
 

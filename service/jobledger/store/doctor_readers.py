@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LAG_S: Final = 60.0
 """Seconds that a sealed event may wait for a reader before the doctor tells it."""
 ASIDE_MOST: Final = 10_000
-"""So many events a subscription sets aside."""
+"""Events that a subscription sets aside at most, as `subscription_failed` has it."""
 
 
 async def sealing(connection: Connection, shard: int) -> list[Finding]:

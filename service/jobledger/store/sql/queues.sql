@@ -1,6 +1,6 @@
 -- A page of the queues, by name: those with claimable jobs, or jobs that nobody may claim, found by one index descent each; those of the $5 jobs that are due next and of the $5 running
--- ones whose time is over first (no index goes by their queue: nobody may pay for one at each enqueue); and those that a kind, a limit or a live worker names, and `default`.
--- those of parked jobs, of the first $5 tenants that have jobs waiting and of each the $6 oldest (no time is theirs, and the one index by state has the tenant first).
+-- ones whose time is over first (no index goes by their queue: nobody may pay for one at each enqueue); those that a kind, a limit or a live worker names, and `default`;
+-- and those of parked jobs, of the first $5 tenants that have jobs waiting and of each the $6 oldest (no time is theirs, and the one index by state has the tenant first).
 -- Of each the claimable jobs are counted, $4 at most. $1 shard, $2 after this name, $3 rows, $4 jobs to count, $5 jobs and tenants to look at, $6 parked jobs of a tenant.
 -- `is true` keeps the primary key away, by which every claimable job would be read; of a limit that it does not know the planner expects so little that it goes by the index in a table
 -- that was never analysed, too, in the place of sorting it whole. Rows are compared where it would sort what one tenant has parked.
