@@ -105,6 +105,25 @@ async def test_what_folds_read_is_what_readers_read(store: Store, database: str)
     await late.close()
 
 
+async def test_a_runner_that_waits_is_woken_by_a_hint(store: Store) -> None:
+    """One that is told of blocks need not look often: it folds what it is hinted at."""
+    await enqueue(store, 1)
+    runner = Runner(store, [in_sql()], busy_s=0.005, idle_s=600.0)
+    running = asyncio.create_task(runner.run())
+    await until(lambda: _folded(store, 1))
+    # Once more for the look at which nothing was left to do: a hint that came before it would only be its own.
+    await until(lambda: not runner._tasks)
+    await enqueue(store, 2)
+    runner.hint()
+    await until(lambda: _folded(store, 3))
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def _folded(store: Store, events: int) -> bool:
+    return [one.events for one in await standing(store)] == [events]
+
+
 async def test_tables_and_checkpoint_are_one_transaction(store: Store, database: str) -> None:
     """A server process that dies while it folds leaves neither; the next runner folds each event once."""
     await enqueue(store, 3)

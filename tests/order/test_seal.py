@@ -14,9 +14,11 @@ from tests.faults.conftest import until
 
 from jobledger.errors import InvalidArgument
 from jobledger.observations import SealingStalled, observing
+from jobledger.order import sealer as sealers
 from jobledger.order.cursor import Place
 from jobledger.order.log import log_end, seal
 from jobledger.order.sealer import Sealer
+from jobledger.store.tick import tick
 
 from .stress import Writers, facts, nothing_amiss, seal_all, whole_log
 
@@ -235,6 +237,33 @@ async def test_an_idle_sealer_is_woken_by_a_hint(store: Store, sql: Connection) 
     await until(lambda: _beyond(sql, 1), 30)
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_a_sealer_that_ticks_tell_looks_when_they_say_so(
+    store: Store, sql: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While they find nothing it seldom looks by itself; once they find something drawn it does, until it is sealed."""
+    monkeypatch.setattr(sealers, "TOLD_S", 600.0)
+    monkeypatch.setattr(sealers, "_NEWS_S", 600.0)
+    sealed = asyncio.Event()
+    sealer = Sealer(store, sealed=sealed.set)
+    sealer.pause_s = 400.0
+    sealer.told(unsealed=False)
+    task = asyncio.create_task(sealer.run())
+    try:
+        await until(lambda: sealer.pause_s == 600.0)
+        async with sql.transaction():
+            await sql.fetch(MANY, 1)
+            async with store.connection() as other:
+                assert (await tick(other, 0)).unsealed
+        assert not sealed.is_set()
+        sealer.told(unsealed=True)
+        async with asyncio.timeout(60):
+            await sealed.wait()
+        assert (await tick(sql, 0)).unsealed is False
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def test_a_stall_is_told(store: Store, sql: Connection) -> None:

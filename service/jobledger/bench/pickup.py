@@ -34,6 +34,7 @@ _PAUSE_S: Final = (0.005, 0.040)
 _PATIENCE_S: Final = 30.0
 _WORKERS_CONNECTIONS: Final = 10
 _IDLE_S: Final = 6.0
+_CALM_S: Final = 3.0
 _JOBS_FOR_LONG: Final = 100
 
 
@@ -122,10 +123,13 @@ async def _queries_per_s(jobs: int) -> float:
     """Return how many queries a second the worker of this process sends while it waits.
 
     They are counted where they leave: the server's count of transactions also holds what its own housekeeping does.
+    Before, what the last job brings about (its seal, the fold of its events) has time to end.
     """
+    long = jobs >= _JOBS_FOR_LONG
+    await asyncio.sleep(_CALM_S if long else 0.0)
     with _counted() as sent:
         began = time.monotonic()
-        await asyncio.sleep(_IDLE_S if jobs >= _JOBS_FOR_LONG else 1.0)
+        await asyncio.sleep(_IDLE_S if long else 1.0)
         return len(sent) / (time.monotonic() - began)
 
 

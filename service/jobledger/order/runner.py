@@ -7,6 +7,7 @@ that one dies the next goes on from the checkpoint that was committed with the t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,7 @@ _log = logging.getLogger("jobledger.order")
 
 BUSY_S: Final = 1.0
 IDLE_S: Final = 0.25
+HINTED_S: Final = 3.0
 _AT_ONCE: Final = 4
 """Projections that are folded at a time, each over a connection of the worker's pool; a fold has 60 s for a batch."""
 _STANDBY_S: Final = 1.0
@@ -59,10 +61,10 @@ _Key = tuple[str, bool]
 
 
 class Runner:
-    """Folds until cancelled: it looks four times a second, and once a second while something comes.
+    """Folds until cancelled: it looks four times a second (`idle_s`), and once a second while something comes.
 
-    A fold costs the less for each event the more it takes in at once: a job that began and ended within a second is
-    looked up once.
+    One that is hinted at each block can wait longer in between. A fold costs the less for each event the more it takes
+    in at once: a job that began and ended within a second is looked up once.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Runner:
             self._known.setdefault(one.name, {})[one.version] = one
         self._busy_s = busy_s
         self._idle_s = idle_s
+        self._wake = asyncio.Event()
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._tasks: dict[_Key, asyncio.Task[None]] = {}
         self._later: dict[_Key, float] = {}
@@ -95,9 +98,19 @@ class Runner:
                     emit(ConnectionLost(where="projections", error=type(error).__name__))
                     await asyncio.sleep(_BACKOFF_S)
                     continue
-                await asyncio.sleep(self._busy_s if busy else self._idle_s)
+                await (asyncio.sleep(self._busy_s) if busy else self._idle())
         finally:
             await self.aclose()
+
+    def hint(self) -> None:
+        """Something was sealed: look soon, unless it is being folded already."""
+        self._wake.set()
+
+    async def _idle(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._idle_s):
+                await self._wake.wait()
+        self._wake.clear()
 
     async def aclose(self) -> None:
         """End what is being folded; a batch that is not committed is folded again by the next runner."""

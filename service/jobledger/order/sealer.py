@@ -30,16 +30,19 @@ _log = logging.getLogger("jobledger.order")
 
 BUSY_S: Final = 0.02
 IDLE_S: Final = 0.25
+TOLD_S: Final = 5.0
 FOLLOWED_S: Final = 0.05
 _ASK_S: Final = 5.0
 _STANDBY_S: Final = 1.0
 _STALLED_S: Final = 5.0
+_NEWS_S: Final = 1.0
 
 
 class Sealer:
     """Seals until cancelled: every 20 ms (`busy_s`) while there is something, four times a second (`idle_s`) else.
 
-    While somebody follows the log live it looks every 50 ms: the first event after a pause is not to wait.
+    While somebody follows the log live it looks every 50 ms: the first event after a pause is not to wait. Where ticks
+    tell it four times a second whether there is something, it seldom looks by itself.
     """
 
     def __init__(
@@ -47,13 +50,18 @@ class Sealer:
         store: Store,
         *,
         reopen: Callable[[], Awaitable[object]] | None = None,
+        sealed: Callable[[], None] | None = None,
         busy_s: float = BUSY_S,
         idle_s: float = IDLE_S,
         stalled_s: float = _STALLED_S,
     ) -> None:
-        """Prepare; `reopen` makes a restored or promoted database fit again (default: opening it)."""
+        """Prepare; `reopen` makes a restored or promoted database fit again (default: opening it).
+
+        `sealed` is called when this sealer, or as far as it saw another one, has sealed something.
+        """
         self._store = store
         self._reopen = reopen
+        self._sealed = sealed
         self._busy_s = busy_s
         self._idle_s = idle_s
         self._stalled_s = stalled_s
@@ -61,13 +69,21 @@ class Sealer:
         self._last: int | None = None
         self._well_at = self._told_at = time.monotonic()
         self._asked_at = 0.0
-        self._followed = False
+        self._followed = self._at_once = False
+        self._news_at = -_NEWS_S
         self.standing_by = False
         self.pause_s = busy_s
 
     def hint(self) -> None:
         """Something was, or is about to be, committed: look soon, unless another sealer is at it."""
+        self._at_once = True
         self._wake.set()
+
+    def told(self, *, unsealed: bool) -> None:
+        """A tick has seen whether there is something, or will be when its transaction ends."""
+        self._news_at = time.monotonic()
+        if unsealed:
+            self._wake.set()
 
     async def run(self) -> None:
         """Seal until cancelled. Ends at once for a role that is bound to tenants: it may not know what there was."""
@@ -84,10 +100,15 @@ class Sealer:
             elif not done.more:
                 # Never more than half of the time, however long one takes.
                 least = max(self._busy_s, time.monotonic() - began)
-                most = min(self._idle_s, FOLLOWED_S) if self._followed else self._idle_s
-                self.pause_s = least if done.block is not None else min(max(self.pause_s, least) * 2, most)
+                self.pause_s = least if done.block is not None else min(max(self.pause_s, least) * 2, self._most())
                 if await self._pause(self.pause_s, least):
                     self.pause_s = least / 2
+
+    def _most(self) -> float:
+        """Return how long a pause may be."""
+        if self._followed:
+            return min(self._idle_s, FOLLOWED_S)
+        return TOLD_S if time.monotonic() - self._news_at < _NEWS_S else self._idle_s
 
     async def _seal(self, connection: Connection) -> Sealing:
         if self._last is None:
@@ -97,6 +118,7 @@ class Sealer:
             # A block between was another's: two that seal at once would only halve each other's blocks.
             self.standing_by = done.block > self._last + 1
             self._last = done.block
+            self._tell()
             self._followed, self._asked_at = done.followed, time.monotonic()
         elif time.monotonic() - self._asked_at > _ASK_S:
             self._followed, self._asked_at = await followed(connection, self._store.shard), time.monotonic()
@@ -106,10 +128,17 @@ class Sealer:
     async def _look(self, connection: Connection) -> Sealing | None:
         """See whether the other is still at it, and take its place where nothing was sealed since the last look."""
         last, self._last = self._last, (await log_end(connection, self._store.shard)).block
-        return await self._seal(connection) if last == self._last else None
+        if last == self._last:
+            return await self._seal(connection)
+        self._tell()
+        return None
+
+    def _tell(self) -> None:
+        if self._sealed is not None:
+            self._sealed()
 
     async def _pause(self, pause_s: float, least: float) -> bool:
-        """Wait so long, or for a hint where nothing happens; true for a hint."""
+        """Wait so long, or to be woken where nothing happens; true for a hint."""
         if pause_s <= least:
             await asyncio.sleep(pause_s)
             return False
@@ -119,8 +148,9 @@ class Sealer:
         except TimeoutError:
             return False
         else:
-            return True
+            return self._at_once
         finally:
+            self._at_once = False
             self._wake.clear()
 
     async def _well(self, work: Callable[[Connection], Awaitable[Sealing | None]]) -> Sealing | None:

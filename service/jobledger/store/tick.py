@@ -39,6 +39,8 @@ class TickResult:
     """Partitions of the log made ahead."""
     snapshot_due: bool = False
     """Whether `recovery.take_snapshot` is to be called."""
+    unsealed: bool | None = None
+    """Whether something is to be sealed, or will be when its transaction ends; None: the tick did not look."""
     next: UUID | None = None
     """Where the next call goes on looking for kill dates."""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -84,6 +86,7 @@ def read_tick(text: str) -> TickResult:
     return TickResult(
         **counts,
         snapshot_due=bool(facts.get("snapshot_due")),
+        unsealed=facts.get("unsealed"),
         next=UUID(following) if following else None,
         facts=facts,
     )

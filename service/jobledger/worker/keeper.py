@@ -7,9 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.errors import BadInput
-from jobledger.order.projections import built_in
-from jobledger.order.runner import Runner
-from jobledger.order.sealer import Sealer
+from jobledger.order.upkeep import Upkeep
 from jobledger.store.mending import mend
 from jobledger.store.recovery import open_store, take_snapshot
 from jobledger.store.tasks import end
@@ -37,21 +35,15 @@ class Keeper:
     def __init__(self, store: Store, settings: Settings, projections: Sequence[Projection] = ()) -> None:
         """Prepare; `projections` are the application's own."""
         self._store = store
-        self._settings = settings
-        self._projections = projections
         self._copy_due = asyncio.Event()
         self._opening = asyncio.Lock()
-        self._sealer = Sealer(store, reopen=self.reopen)
+        self._upkeep = Upkeep(store, settings, projections, reopen=self.reopen)
         self._sides: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         """Begin."""
         ticker = Ticker(self._tick, reopen=self.reopen, ticked=self._ticked)
-        works = [ticker.run(), copy_when(self._copy_due, self._copy)]
-        if self._settings.seal:
-            works.append(self._sealer.run())
-        if self._settings.projections:
-            works.append(Runner(self._store, [*built_in(), *self._projections]).run())
+        works = [ticker.run(), copy_when(self._copy_due, self._copy), *self._upkeep.works().values()]
         loop = asyncio.get_running_loop()
         self._sides = [loop.create_task(work, name="jobledger-keeper") for work in works]
         return self
@@ -62,7 +54,7 @@ class Keeper:
 
     def hint(self) -> None:
         """Something was appended: seal now."""
-        self._sealer.hint()
+        self._upkeep.hint()
 
     async def reopen(self) -> None:
         """Open the store; whoever asks for it goes on, and asks again."""
@@ -86,5 +78,6 @@ class Keeper:
             return await take_snapshot(connection, self._store.shard)
 
     def _ticked(self, result: TickResult) -> None:
+        self._upkeep.ticked(result)
         if result.snapshot_due:
             self._copy_due.set()

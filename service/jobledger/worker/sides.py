@@ -9,9 +9,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from jobledger.order.projections import built_in
-from jobledger.order.runner import Runner
-from jobledger.order.sealer import Sealer
+from jobledger.order.upkeep import Upkeep
 from jobledger.worker.housekeeping import Ticker, copy_when
 from jobledger.worker.idle import IdleFlag
 from jobledger.worker.listen import Ears, listening
@@ -73,21 +71,14 @@ class DatabaseSides:
         self.idle = IdleFlag(link.say_idle, always=self._settings.notify == "always")
         self._ticker = Ticker(link.tick, reopen=around.reopen, ticked=self._ticked, every_s=around.tick_s)
         self._copy_due = asyncio.Event()
-        self._sealer = Sealer(link.store, reopen=around.reopen)
+        self._upkeep = Upkeep(link.store, around.settings, around.app.projections, reopen=around.reopen)
 
     def begin(self) -> list[asyncio.Task[None]]:
         """Begin to tick, to copy, to seal and to fold, as the settings say."""
         loop = asyncio.get_running_loop()
-        begun = [
-            loop.create_task(self._ticker.run(), name="jobledger-tick"),
-            loop.create_task(copy_when(self._copy_due, self._link.snapshot), name="jobledger-snapshot"),
-        ]
-        if self._settings.seal:
-            begun.append(loop.create_task(self._sealer.run(), name="jobledger-seal"))
-        if self._settings.projections:
-            folding = Runner(self._link.store, [*built_in(), *self._around.app.projections])
-            begun.append(loop.create_task(folding.run(), name="jobledger-projections"))
-        return begun
+        works = {"tick": self._ticker.run(), "snapshot": copy_when(self._copy_due, self._link.snapshot)}
+        works |= self._upkeep.works()
+        return [loop.create_task(work, name=f"jobledger-{name}") for name, work in works.items()]
 
     def listening(self) -> AbstractAsyncContextManager[None]:
         """Hear of jobs inside a block, by the listener that the workers of a process share."""
@@ -117,7 +108,7 @@ class DatabaseSides:
 
     def _notified(self) -> None:
         self._around.notified()
-        self._sealer.hint()
+        self._upkeep.hint()
 
     def _listens(self, stands: bool) -> None:
         """The listener's connection came, or went: what was said meanwhile is lost, so look."""
@@ -127,6 +118,7 @@ class DatabaseSides:
         self._around.worth()
 
     def _ticked(self, result: TickResult) -> None:
+        self._upkeep.ticked(result)
         if result.promoted or result.rescued or result.released_holds:
             self._around.worth()
         if result.killed or result.timed_out:
