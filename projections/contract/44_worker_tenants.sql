@@ -1,8 +1,10 @@
 -- Whose jobs may this caller take: null for every tenant, else those of its grants that the worker asked for.
 create or replace function jobledger.worker_tenants(p_asked text[]) returns text[]
-language sql stable
+language plpgsql stable
 as $$
-  select case when jobledger.every_tenant() then p_asked
+begin
+  return case when jobledger.every_tenant() then p_asked
     when p_asked is null then jobledger.my_tenants()
-    else array(select t from unnest(p_asked) as t where t = any (jobledger.my_tenants())) end
+    else array(select t from unnest(p_asked) as t where t = any (jobledger.my_tenants())) end;
+end
 $$;

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from jobledger.order.upkeep import Upkeep
 from jobledger.worker.housekeeping import Ticker, copy_when
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jobledger.store.claim import Ticking
     from jobledger.store.tick import TickResult
     from jobledger.worker.link import Link
+
+_CLAIM_S: Final = 0.005
 
 
 class Around(NamedTuple):
@@ -108,7 +110,8 @@ class DatabaseSides:
 
     def _notified(self) -> None:
         self._around.notified()
-        self._upkeep.hint()
+        # The claim goes first, alone; its event is sealed together with that of the job.
+        asyncio.get_running_loop().call_later(_CLAIM_S, self._upkeep.hint)
 
     def _listens(self, stands: bool) -> None:
         """The listener's connection came, or went: what was said meanwhile is lost, so look."""
