@@ -92,13 +92,13 @@ class HotPath:
         """Enqueue, claim and report four times: the first claim finds the lanes, past the dead entries of each."""
         for _ in range(4):
             await self._many(2 * batch)
-            await self._round(batch)
+            await self.claim_and_report(batch)
         return self.runs
 
     async def run_all(self, batch: int) -> list[Run]:
         """Run everything with batches of that size."""
         await self.run_drain(batch)
-        await self._round(batch, "failed", {"error": {"type": "Gone", "message": "away"}, "retry_in": 3600})
+        await self.claim_and_report(batch, "failed", {"error": {"type": "Gone", "message": "away"}, "retry_in": 3600})
         await self._keyed(batch)
         await self._held(2 * batch)
         await self._acts(batch)
@@ -120,8 +120,11 @@ class HotPath:
             rows = await self.sql.fetch(statement("enqueue_many"), orjson.dumps(jobs).decode(), None, False, 0)
         return [row["id"] for row in rows]
 
-    async def _round(self, batch: int, outcome: str = "succeeded", data: dict[str, Any] | None = None) -> None:
-        async with self._recorded("claim" if self.of("enqueue_many")[1:] else "claim, the first", batch):
+    async def claim_and_report(
+        self, batch: int, outcome: str = "succeeded", data: dict[str, Any] | None = None
+    ) -> None:
+        """Claim so many jobs, all of which are there, and report them."""
+        async with self._recorded("claim" if self.of("claim, the first") else "claim, the first", batch):
             jobs = await self.desk.claim(batch)
         assert len(jobs) == batch
         async with self._recorded("report" if outcome == "succeeded" else f"report, {outcome}", batch):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.plans.bounds import CLAIM_AND_REPORT, WAL_BYTES, faults
-from tests.plans.states import STATES
+from tests.plans.states import STATES, Filler
 
 if TYPE_CHECKING:
     from tests.plans.conftest import InState
@@ -40,6 +40,20 @@ async def test_a_claim_and_its_report_read_few_buffers_a_job(in_state: InState, 
         assert faults(path.runs, 0) == []
         # Unlogged live tables; full-page images apart.
         assert 500 < wal_of_a_life(path) <= WAL_BYTES
+
+
+async def test_a_claim_reads_the_same_however_many_jobs_wait_in_its_lanes(in_state: InState) -> None:
+    """The search for new lanes stops where a known one begins, in every version of Postgres."""
+    async with in_state("new") as path:
+        filler = Filler(path.sql, 0, 0)
+        least = []
+        for jobs in (1000, 20_000):
+            await filler.fill(jobs, tenants=2)
+            for _ in range(3):
+                await path.claim_and_report(10)
+            least.append(min(run.call.buffers for run in path.of("claim")[-2:]))
+        few, many = least
+        assert many < few + 80
 
 
 @pytest.mark.parametrize(("state", "warm"), [("new", True), ("analysed when full", False)], ids=str)
