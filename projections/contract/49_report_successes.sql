@@ -1,4 +1,4 @@
--- The commonest batch of reports: every job succeeded, under a claim of the same version, and none has anything to say. What `report` does to it, without judging each.
+-- The commonest batch of reports: every job succeeded, under a claim of the same version, and none has anything to say. What `report` does to it, without judging each, from Postgres 17 on.
 -- Returns the jobs taken, ascending; what is missing among them is judged by `report`. Races: the rows are taken away, and so locked, in the order of their ids, which
 -- is that of the index they are found by (an array is read in its order); a row that a progress report is changing is waited for and taken in its new version.
 -- Plans: the caller's settings hold; `is true` keeps the index of workers out of it, which reads all that the worker runs.

@@ -5,7 +5,9 @@
 -- A row that was waited for because `progressed` was being put on record has a new version, which this statement's snapshot does not see: it can lock it, and neither
 -- delete nor change it. That is done by a second statement, else the job would be finished and running at once.
 -- `is true` keeps the index of workers out of the plan, which reads all that the worker runs.
--- A worker of another role, or a job of a tenant that the caller may not see, is unknown. Plans: no nested loop, so an estimate gone wrong cannot turn n reports into n x n.
+-- A worker of another role, or a job of a tenant that the caller may not see, is unknown. Plans: each job is looked up by its primary key, in a subquery of its own, which leaves
+-- the planner no choice; elsewhere no nested loop, so an estimate gone wrong cannot turn n reports into n x n. `report_successes` finds all by one list, which before Postgres 17 may
+-- become a filter over whatever runs between the least and the greatest id.
 -- Outcomes: succeeded, failed, snoozed, interrupted, cancelled, parked, progressed. `failed` may say retry_at or retry_in (seconds) or final: true; where it says
 -- nothing the delay is 2^attempt seconds, at most an hour. A job that was asked to cancel is cancelled by whatever ends it but success.
 -- p_terse: the answer leaves out what was accepted.
@@ -21,8 +23,6 @@ declare
   v_now timestamptz := jobledger.now();
   v_tenants text[] := jobledger.worker_tenants(null);
   v_worker uuid := case when jobledger.worker_is_mine(p_shard, p_worker) then p_worker end;
-  v_low uuid := p_ids[1];
-  v_high uuid := p_ids[cardinality(p_ids)];
   v_ids uuid[];
   v_states text[];
   v_heads int[];
@@ -35,16 +35,16 @@ begin
     perform jobledger.refuse('JL101', 'A report names its worker.', 'Mend the call.');
   end if;
   perform jobledger.check_reports(p_shard, p_ids, p_claims, p_outcomes, p_datas);
-  if cardinality(array_remove(p_outcomes, 'succeeded')) = 0 and cardinality(array_remove(p_claims, p_claims[1])) = 0 and cardinality(array_remove(p_datas, null)) = 0 then
+  if current_setting('server_version_num')::int >= 170000 and cardinality(array_remove(p_outcomes, 'succeeded')) = 0 and cardinality(array_remove(p_claims, p_claims[1])) = 0 and cardinality(array_remove(p_datas, null)) = 0 then
     v_ids := jobledger.report_successes(p_shard, p_worker, v_worker, p_ids, p_claims[1], v_tenants, v_now);
     v_states := array_fill('succeeded'::text, array[coalesce(cardinality(v_ids), 0)]);
   else
     with asked as (
       select a.* from unnest(p_ids, p_claims, p_outcomes, p_datas) as a (id, claim, outcome, data)
     ), locked as materialized (
-      select r.ctid as place, r.* from jobledger.running as r
-      where r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and (r.worker = v_worker) is true
-      order by r.id for update
+      select r.* from unnest(p_ids) as a (id) cross join lateral (
+        select r.ctid as place, r.* from jobledger.running as r where r.shard = p_shard and r.id = a.id and (r.worker = v_worker) is true for update
+      ) as r
     ), heard as (
       select l.*, a.data, case when l.cancel_requested and a.outcome not in ('succeeded', 'progressed', 'cancelled') then 'cancelled' else a.outcome end as outcome
       from locked as l join asked as a on a.id = l.id and a.claim = l.claim and (v_tenants is null or l.tenant = any (v_tenants))
@@ -90,10 +90,10 @@ begin
     into v_ids, v_states, v_keyed, v_heads, v_seen
     from judged as j;
     if v_seen < cardinality(v_ids) then
-      delete from jobledger.running as r using unnest(v_ids, v_states, v_heads) as m (id, state, head)
-      where r.shard = p_shard and r.id = m.id and r.id = any (v_ids) and r.id >= v_low and r.id <= v_high and r.head = m.head and m.state <> 'running';
-      update jobledger.running as r set head = r.head + 1 from unnest(v_ids, v_states, v_heads) as m (id, state, head)
-      where r.shard = p_shard and r.id = m.id and r.id = any (v_ids) and r.id >= v_low and r.id <= v_high and r.head = m.head and m.state = 'running';
+      delete from jobledger.running as r where r.ctid = any (array(select x.place from unnest(v_ids, v_states, v_heads) as m (id, state, head) cross join lateral (
+        select r.ctid as place from jobledger.running as r where r.shard = p_shard and r.id = m.id and r.head = m.head and m.state <> 'running' offset 0) as x));
+      update jobledger.running as r set head = r.head + 1 where r.ctid = any (array(select x.place from unnest(v_ids, v_states, v_heads) as m (id, state, head) cross join lateral (
+        select r.ctid as place from jobledger.running as r where r.shard = p_shard and r.id = m.id and r.head = m.head and m.state = 'running' offset 0) as x));
     end if;
     if v_keyed is not null then
       perform jobledger.release_unique_keys(p_shard, v_keyed);
@@ -104,9 +104,10 @@ begin
   end if;
   if coalesce(cardinality(v_ids), 0) < cardinality(p_ids) then
     select array_agg(a.ord::int order by a.ord) into v_back from unnest(p_ids, p_claims) with ordinality as a (id, claim, ord)
-      join jobledger.running as r on r.id = a.id and r.claim = a.claim
-      where a.id <> all (coalesce(v_ids, '{}')) and r.shard = p_shard and r.id = any (p_ids) and r.id >= v_low and r.id <= v_high and (r.worker = v_worker) is true
-        and (v_tenants is null or r.tenant = any (v_tenants));
+    cross join lateral (
+      select from jobledger.running as r where r.shard = p_shard and r.id = a.id and r.claim = a.claim and (r.worker = v_worker) is true
+        and (v_tenants is null or r.tenant = any (v_tenants)) offset 0
+    ) as r where a.id <> all (coalesce(v_ids, '{}'));
     if v_back is not null then
       return query select r.* from jobledger.report(p_shard, p_worker, array(select p_ids[o] from unnest(v_back) as o), array(select p_claims[o] from unnest(v_back) as o),
         array(select p_outcomes[o] from unnest(v_back) as o), array(select p_datas[o] from unnest(v_back) as o), p_terse) as r;

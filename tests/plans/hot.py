@@ -127,7 +127,14 @@ class HotPath:
         async with self._recorded("claim" if self.of("claim, the first") else "claim, the first", batch):
             jobs = await self.desk.claim(batch)
         assert len(jobs) == batch
-        async with self._recorded("report" if outcome == "succeeded" else f"report, {outcome}", batch):
+        await self.report(jobs, outcome, data)
+
+    async def report(
+        self, jobs: Sequence[ClaimedJob], outcome: str = "succeeded", data: dict[str, Any] | None = None
+    ) -> None:
+        """Report jobs, each of which is accepted."""
+        name = "report" if outcome == "succeeded" else f"report, {outcome}"
+        async with self._recorded(name, len(jobs)):
             said = await self.desk.report(jobs, outcome, data)
         assert {verdict for verdict, _, _ in said} == {"accepted"}
 

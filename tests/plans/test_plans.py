@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.contract.conftest import Desk
 from tests.plans.bounds import CLAIM_AND_REPORT, WAL_BYTES, faults
-from tests.plans.states import STATES, Filler
+from tests.plans.states import LEASE_S, STATES, Filler
 
 if TYPE_CHECKING:
     from tests.plans.conftest import InState
@@ -54,6 +55,20 @@ async def test_a_claim_reads_the_same_however_many_jobs_wait_in_its_lanes(in_sta
             least.append(min(run.call.buffers for run in path.of("claim")[-2:]))
         few, many = least
         assert many < few + 80
+
+
+async def test_a_report_reads_its_own_jobs_however_many_run_between_them(in_state: InState) -> None:
+    """The first and the last of 3,000 running jobs are found by themselves, in every version of Postgres."""
+    async with in_state("new") as path:
+        await Filler(path.sql, 0, 0).fill(3000)
+        first = await path.desk.claim(20)
+        beside = await Desk(path.store, path.sql).start(queues={"default": None}, lease_s=LEASE_S)
+        assert len(await beside.claim(2960)) == 2960
+        jobs = [*first, *await path.desk.claim(20)]
+        await path.report(jobs)
+        (run,) = path.of("report")
+        assert len(jobs) == 40
+        assert run.call.busiest()[0] <= 200
 
 
 @pytest.mark.parametrize(("state", "warm"), [("new", True), ("analysed when full", False)], ids=str)
