@@ -1,4 +1,4 @@
--- Minutes older than jobledger.minutes_kept (default 7 days), folded into hours: the same columns, `minute` is where the hour begins.
+-- Minutes older than jobledger.minutes_kept (default 7 days), folded into hours: the same columns, `minute` is where the hour begins. Kept for jobledger.hours_kept (default 2 years).
 create table hours (
   minute timestamptz not null,
   count bigint not null,
@@ -11,3 +11,5 @@ create table hours (
   measure text collate "C" not null,
   primary key (shard, tenant, minute, queue, kind, state, measure, bucket)
 );
+
+create index hours_age on hours using brin (minute);

@@ -278,6 +278,21 @@ async def test_minutes_become_hours_and_old_levels_go_without_changing_an_answer
         assert (await counts_as_of(desk.sql, 0, at)).counts == counts
 
 
+async def test_hours_go_when_their_time_is_over(store: Store, desk: Desk, clock: Clock, database: str) -> None:
+    """What happened longer ago than hours are kept is counted no more; the rest stays."""
+    name = await desk.sql.fetchval("select current_database()")
+    await desk.sql.execute(f"alter database {name} set jobledger.minutes_kept = '1 hour'")
+    await desk.sql.execute(f"alter database {name} set jobledger.hours_kept = '4 hours'")
+    async with await Store.connect(database) as other:
+        for _ in range(8):
+            await desk.enqueue("noop", tenant="acme")
+            await clock.advance(hours=1)
+            await counted(other)
+    hours = [row["minute"] for row in await desk.sql.fetch("select distinct minute from jobledger_tenants.hours")]
+    assert 1 < len(hours) < 7
+    assert min(hours) >= await clock.now() - timedelta(hours=6)
+
+
 async def test_counts_go_on_where_transaction_ids_begin_anew(store: Store, desk: Desk, clock: Clock) -> None:
     """Answers of an earlier epoch, and those of the new one before and after it was counted, are the same by token."""
     answers = []
