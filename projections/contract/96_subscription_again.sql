@@ -25,6 +25,7 @@ begin
     from first as f where x.shard = p_shard and x.subscription = p_id and x.position = f.position and x.state = 'retry'
       and exists (select from jobledger.retired as r where r.shard = p_shard and f.stream_id >= r.lower and f.stream_id < r.upper and r.dropped_at is not null);
     exit when not found;
+    perform jobledger.forget_dropped(p_shard, p_id);
   end loop;
   return query
   select a.slice, a.block, a.epoch, a.first_at, a.shard, a.position, a.stream_id, a.version, e.type::text, e.at, e.tenant, e.actor, e.worker, e.attempt, e.data::text

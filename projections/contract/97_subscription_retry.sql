@@ -15,6 +15,9 @@ begin
   update jobledger.subscription_set_aside as a set state = case when p_drop then 'dropped' else 'retry' end, changed_at = jobledger.now(), changed_by = p_actor, reason = p_reason
   where a.shard = p_shard and a.subscription = s.id and a.state <> 'dropped' and (p_drop or a.state <> 'retry') and (p_streams is null or a.stream_id = any (p_streams));
   get diagnostics v_done = row_count;
+  if p_drop then
+    perform jobledger.forget_dropped(p_shard, s.id);
+  end if;
   return v_done;
 end
 $$;

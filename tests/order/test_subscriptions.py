@@ -301,6 +301,26 @@ async def test_what_fails_too_often_is_set_aside_and_the_rest_goes_on(client: Cl
     assert len(seen.events) == len(set(seen.events)) == 5
 
 
+GIVEN_UP = """
+insert into jobledger.subscription_set_aside
+  (subscription, stream_id, first_at, changed_at, block, position, epoch, version, failures, shard, slice, state)
+select s.id, gen_random_uuid(), now(), now() - interval '1 hour', 1, n, 1, 1, 1, 0, 0,
+  case when n <= 10000 then 'dropped' else 'aside' end
+from jobledger.subscriptions as s, generate_series(1, 10003) as n
+"""
+KEPT = "select count(*), min(position), max(position) from jobledger.subscription_set_aside where state = 'dropped'"
+
+
+async def test_of_what_was_given_up_the_newest_is_kept(client: Client, store: Store) -> None:
+    """Ten thousand events of each subscription; older ones go as others are given up."""
+    mail = client.subscription("mail")
+    await mail.create()
+    async with store.connection() as connection:
+        await connection.execute(GIVEN_UP)
+        assert await mail.drop(reason="nobody needs it") == 3
+        assert tuple(await connection.fetchrow(KEPT) or ()) == (10_000, 4, 10_003)
+
+
 async def _states(subscription: Subscription) -> list[str]:
     return [one.state for one in await subscription.set_aside()]
 
