@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -261,6 +263,53 @@ async def test_a_sealer_that_ticks_tell_looks_when_they_say_so(
         async with asyncio.timeout(60):
             await sealed.wait()
         assert (await tick(sql, 0)).unsealed is False
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def test_a_tick_tells_of_what_was_committed_late(store: Store, sql: Connection) -> None:
+    """Its position lies below those that were sealed before; and who appends nothing is nothing to seal."""
+    await seal_all(sql)
+    async with store.connection() as other, store.connection() as third:
+        async with sql.transaction(), third.transaction():
+            await third.execute("create temporary table elsewhere ()")
+            await sql.fetch(MANY, 1)
+            await other.fetch(MANY, 1)
+            await seal_all(other)
+            assert (await tick(other, 0)).unsealed is False
+        assert (await tick(other, 0)).unsealed
+        await seal_all(other)
+        assert (await tick(other, 0)).unsealed is False
+        async with sql.transaction():
+            await sql.execute("create temporary table elsewhere ()")
+            await other.fetch(MANY, 1)
+            await seal_all(other)
+        assert (await tick(other, 0)).unsealed is False
+        assert len(await nothing_amiss(sql)) == 3
+
+
+async def test_a_pause_is_no_stall(store: Store, sql: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails at first after a long pause, has failed only just."""
+    late_s = 0.0
+    monkeypatch.setattr(sealers, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + late_s))
+    tried = asyncio.Event()
+
+    async def reopen() -> None:
+        tried.set()
+
+    sealer = Sealer(store, reopen=reopen, idle_s=600.0, stalled_s=300.0)
+    sealer.pause_s = 400.0
+    task = asyncio.create_task(sealer.run())
+    try:
+        await until(lambda: sealer.pause_s == 600.0)
+        await sql.execute("update jobledger.live set timeline = 'ffffffff'")
+        late_s = 400.0
+        with observing(SealingStalled) as seen:
+            sealer.hint()
+            async with asyncio.timeout(60):
+                await tried.wait()
+        assert not seen
     finally:
         task.cancel()
         await asyncio.wait([task])

@@ -103,6 +103,8 @@ class Sealer:
                 self.pause_s = least if done.block is not None else min(max(self.pause_s, least) * 2, self._most())
                 if await self._pause(self.pause_s, least):
                     self.pause_s = least / 2
+                # A pause may be as long as a stall, and is none.
+                self._well_at = time.monotonic()
 
     def _most(self) -> float:
         """Return how long a pause may be."""
