@@ -120,6 +120,27 @@ async def test_a_runner_that_waits_is_woken_by_a_hint(store: Store) -> None:
     await asyncio.wait([running])
 
 
+async def test_a_fold_that_was_put_off_is_tried_again_in_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by a runner that is hinted at blocks, and then looks seldom: where nothing is sealed, no hint comes."""
+    monkeypatch.setattr("jobledger.order.runner._BACKOFF_S", 0.2)
+    calls: list[int] = []
+
+    async def fold(events: list[Event], connection: Connection) -> None:
+        calls.append(len(events))
+        if len(calls) == 1:
+            await connection.execute("do $$ begin raise exception using errcode = '40P01'; end $$")
+
+    await enqueue(store, 1)
+    runner = Runner(store, [Projection("seen", 1, (TABLE,), fold)], busy_s=0.005, idle_s=600.0)
+    running = asyncio.create_task(runner.run())
+    try:
+        await until(lambda: _folded(store, 1))
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    assert calls == [1, 1]
+
+
 async def _folded(store: Store, events: int) -> bool:
     return [one.events for one in await standing(store)] == [events]
 

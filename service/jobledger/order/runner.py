@@ -107,8 +107,11 @@ class Runner:
         self._wake.set()
 
     async def _idle(self) -> None:
+        # No hint comes for what was put off.
+        now = asyncio.get_running_loop().time()
+        wait_s = min([self._idle_s, *(at - now for at in self._later.values() if at > now)])
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._idle_s):
+            async with asyncio.timeout(wait_s):
                 await self._wake.wait()
         self._wake.clear()
 
