@@ -141,6 +141,33 @@ async def test_a_fold_that_was_put_off_is_tried_again_in_time(store: Store, monk
     assert calls == [1, 1]
 
 
+async def test_hints_at_what_is_not_folded_here_make_no_runner_look_all_the_time(store: Store) -> None:
+    """Blocks are sealed fifty times a second; where there is nothing to do for this runner, it looks four times."""
+    await enqueue(store, 1)
+    looks: list[float] = []
+
+    class Counting(Runner):
+        async def look(self) -> bool:
+            looks.append(asyncio.get_running_loop().time())
+            return await super().look()
+
+    def has_looked() -> bool:
+        runner.hint()
+        return len(looks) >= 3
+
+    runner = Counting(store, [in_sql()], busy_s=0.005, idle_s=600.0)
+    running = asyncio.create_task(runner.run())
+    try:
+        await until(lambda: _folded(store, 1))
+        await until(lambda: not runner._tasks)
+        del looks[:]
+        await until(has_looked)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+    assert looks[2] - looks[1] >= 0.2
+
+
 async def _folded(store: Store, events: int) -> bool:
     return [one.events for one in await standing(store)] == [events]
 

@@ -107,12 +107,15 @@ class Runner:
         self._wake.set()
 
     async def _idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         # No hint comes for what was put off.
-        now = asyncio.get_running_loop().time()
-        wait_s = min([self._idle_s, *(at - now for at in self._later.values() if at > now)])
+        wait_s = min([self._idle_s, *(at - began for at in self._later.values() if at > began)])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
+        # Hints at blocks that are not to be folded here come as often as those are sealed.
+        await asyncio.sleep(began + min(IDLE_S, self._idle_s) - loop.time())
         self._wake.clear()
 
     async def aclose(self) -> None:
