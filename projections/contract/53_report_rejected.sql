@@ -22,8 +22,8 @@ begin
     perform from jobledger.workers as w where w.shard = p_shard and w.id = p_worker for update;
     v_streams := array[p_worker];
   else
-    v_streams := array(select jobledger.control_id(t.tenant, 'worker', '_unknown_worker') from (select distinct e.tenant from jobledger.events as e
-      where e.shard = p_shard and e.stream_id = any (p_ids) and e.stream_id between p_ids[1] and p_ids[cardinality(p_ids)] and e.version = 1) as t);
+    v_streams := array(select jobledger.control_id(t.tenant, 'worker', '_unknown_worker') from (select distinct e.tenant from unnest(p_ids) as i (id)
+      cross join lateral (select x.tenant from jobledger.events as x where x.shard = p_shard and x.stream_id = i.id and x.version = 1 offset 0) as e) as t);
   end if;
   v_recorded := coalesce((select jsonb_object_agg(concat(e.data ->> 'job', ' ', e.data ->> 'claim'), true) from jobledger.events as e
     where e.shard = p_shard and e.stream_id = any (v_streams) and e.type = 'worker.report_rejected'), '{}');

@@ -7,6 +7,8 @@ set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitm
 as $$
 declare
   v_batch constant int := 20000;
+  -- Before Postgres 17 a list beside its bounds may become a filter over all that lies between them, so each is looked up by itself there.
+  v_listed constant boolean := current_setting('server_version_num')::int >= 170000;
   v_ids uuid[];
   v_rows bigint;
   v_placed bigint := 0;
@@ -16,7 +18,15 @@ begin
     with head as materialized (
       select e.stream_id as id, max(e.version) as head,
         bool_and(case e.version when 1 then e.type = 'job.enqueued' when 2 then e.type = 'job.claimed' and e.attempt = 1 else false end) and min(e.version) = 1 as plain
-      from jobledger.events as e where e.shard = p_shard and e.stream_id = any (v_ids) and e.stream_id >= v_ids[1] and e.stream_id <= v_ids[cardinality(v_ids)]
+      from (
+        select x.stream_id, x.version, x.type, x.attempt from jobledger.events as x
+        where v_listed and x.shard = p_shard and x.stream_id = any (v_ids) and x.stream_id >= v_ids[1] and x.stream_id <= v_ids[cardinality(v_ids)]
+        union all
+        select l.* from unnest(v_ids) as i (id) cross join lateral (
+          select x.stream_id, x.version, x.type, x.attempt from jobledger.events as x
+          where x.shard = p_shard and x.stream_id = i.id and x.stream_id >= v_ids[1] and x.stream_id <= v_ids[cardinality(v_ids)] offset 0
+        ) as l where not v_listed
+      ) as e
       group by e.stream_id
     ), first as materialized (
       select h.id, h.head, e.at, e.tenant, e.data ->> 'kind' as kind, coalesce(e.data ->> 'queue', 'default') as queue, coalesce((e.data ->> 'priority')::smallint, 0::smallint) as priority,

@@ -71,6 +71,32 @@ async def test_a_report_reads_its_own_jobs_however_many_run_between_them(in_stat
         assert run.call.busiest()[0] <= 200
 
 
+FAR_APART = {
+    "a claim's texts": "select jobledger.enqueued_texts(0::smallint, $1)",
+    "a recovery": "select jobledger.place_streams(0::smallint, $1)",
+    "an unknown worker's reports": (
+        "select jobledger.report_rejected(0::smallint, gen_random_uuid(), $1, '{1,1}', '{failed,failed}',"
+        " jobledger.now())"
+    ),
+}
+
+
+async def test_jobs_that_are_named_are_found_by_themselves_however_much_lies_between_them(in_state: InState) -> None:
+    """The first and the last of 3,000 jobs, in every version of Postgres; half of them were claimed."""
+    async with in_state("new", warm=False) as path:
+        await Filler(path.sql, 0, 0).fill(3000)
+        assert len(await path.desk.claim(1500)) == 1500
+        ends = await path.sql.fetchval(
+            "select array[min(id::text), max(id::text)]::uuid[] from jobledger.jobs where state in ('ready', 'running')"
+        )
+        most = {}
+        for name, asked in FAR_APART.items():
+            async with path.recorder.recorded() as call:
+                await path.sql.fetch(asked, ends)
+            most[name] = call.busiest()[0]
+        assert max(most.values()) <= 200, most
+
+
 @pytest.mark.parametrize(("state", "warm"), [("new", True), ("analysed when full", False)], ids=str)
 async def test_every_statement_of_the_hot_path_reads_what_it_needs(in_state: InState, state: str, warm: bool) -> None:
     """No table that grows is read from end to end, and no node sees the square of the batch."""
