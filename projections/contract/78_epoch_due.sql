@@ -1,7 +1,8 @@
 -- Have transaction ids stopped to mean what they meant when the last block was sealed? So after a restore into another cluster, a promotion, a recovery to a point in time, behind
 -- logical replication (which also uses the sequence of positions up), and where ids began anew. Nothing is sealed then until open() has begun a new epoch.
+-- Never compiled: see enqueue_many.
 create or replace function jobledger.epoch_due(p_shard smallint) returns boolean
-language sql stable set enable_seqscan = off
+language sql stable set enable_seqscan = off set jit = off
 as $$
   select not exists (
     select from (select e.* from jobledger.epochs as e where e.shard = p_shard order by e.epoch desc limit 1) as e

@@ -47,6 +47,7 @@ BUFFERS: dict[str, int] = {
     "tick": 4,
     "seal": 2,
     "seal, a little": 300,
+    "open_epoch": 300,
     "read_log": 3,
     "read_log, filtered": 3,
 }
@@ -69,6 +70,7 @@ def _faults(run: Run, rows: int) -> list[str]:
         wrong.append(f"{run.name}: {run.per_job:.1f} buffers a row, at most {BUFFERS[run.name]}")
     seen = [line for most, line in run.call.whole_tables() if most > (SMALL if run.name in READS else 0)]
     wrong += [f"{run.name} reads a whole table: {line}" for line in sorted(set(seen))[:3]]
+    wrong += [f"{run.name} compiles: {said.begins}" for said in run.call.statements if said.compiled]
     most, where = run.call.busiest()
     # One look at all rows is the planner's good right where it compares a thousand jobs; one for each job is not.
     # A list looks at each of ten states.

@@ -74,6 +74,7 @@ class Statement:
     buffers: int
     wal_bytes: int
     full_pages: int
+    compiled: bool
 
     @property
     def begins(self) -> str:
@@ -159,6 +160,7 @@ def _read(said: Mapping[str, Any]) -> Statement:
         buffers=root["Shared Hit Blocks"] + root["Shared Read Blocks"],
         wal_bytes=root["WAL Bytes"],
         full_pages=root["WAL FPI"],
+        compiled="JIT" in said,
     )
 
 
