@@ -9,6 +9,8 @@ from tests.contract.conftest import Desk
 from tests.plans.bounds import CLAIM_AND_REPORT, WAL_BYTES, faults
 from tests.plans.states import LEASE_S, STATES, Filler
 
+from jobledger.jobs.resource import public_jobs
+
 if TYPE_CHECKING:
     from tests.plans.conftest import InState
     from tests.plans.hot import HotPath
@@ -94,6 +96,9 @@ async def test_jobs_that_are_named_are_found_by_themselves_however_much_lies_bet
             async with path.recorder.recorded() as call:
                 await path.sql.fetch(asked, ends)
             most[name] = call.busiest()[0]
+        async with path.recorder.recorded() as call:
+            assert len(await public_jobs(path.sql, 0, ends)) == 2
+        most["a page of a resource"] = call.busiest()[0]
         assert max(most.values()) <= 200, most
 
 

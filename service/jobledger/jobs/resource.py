@@ -180,7 +180,7 @@ async def public_jobs(connection: Connection, shard: int, ids: Sequence[UUID]) -
     if not ids:
         return {}
     with translated():
-        rows = await connection.fetch(statement("jobs/public_jobs"), shard, list(ids), min(ids), max(ids))
+        rows = await connection.fetch(statement("jobs/public_jobs"), shard, list(ids))
     return {row["id"]: dict(row) for row in rows}
 
 
