@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 from tests.contract.conftest import Desk
 from tests.plans.bounds import CLAIM_AND_REPORT, WAL_BYTES, faults
 from tests.plans.states import LEASE_S, STATES, Filler
 
 from jobledger.jobs.resource import public_jobs
+from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from tests.plans.conftest import InState
@@ -100,6 +102,19 @@ async def test_jobs_that_are_named_are_found_by_themselves_however_much_lies_bet
             assert len(await public_jobs(path.sql, 0, ends)) == 2
         most["a page of a resource"] = call.busiest()[0]
         assert max(most.values()) <= 200, most
+
+
+async def test_keys_are_verified_by_what_their_own_jobs_say(in_state: InState) -> None:
+    """No page reads the log, or what waits, in a database that was never analysed."""
+    async with in_state("new", warm=False) as path:
+        await Filler(path.sql, 0, 0).fill(2000)
+        jobs = [{"kind": "noop", "unique_key": f"u{at}", "key": f"k{at}"} for at in range(2000)]
+        await path.sql.fetch("select from jobledger.enqueue_many($1)", orjson.dumps(jobs).decode())
+        for what in ("unique", "idempotency"):
+            async with path.recorder.recorded() as call:
+                found = await path.sql.fetch(statement("order/verify_keys"), 0, what, "", "", 100)
+            assert [row["fault"] for row in found] == [None]
+            assert call.busiest()[0] <= 200
 
 
 @pytest.mark.parametrize(("state", "warm"), [("new", True), ("analysed when full", False)], ids=str)
