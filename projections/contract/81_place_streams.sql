@@ -3,7 +3,7 @@
 -- one by one (20 times the time); a test compares the two. In batches, so that neither memory nor a plan depends on how many there are. Each stream is looked up by its key in a lateral, which leaves the planner no choice: joined, a log that was never analysed was read whole for each job.
 create or replace function jobledger.place_streams(p_shard smallint, p_ids uuid[]) returns bigint
 language plpgsql
-set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set work_mem = '64MB'
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off set work_mem = '64MB'
 as $$
 declare
   v_batch constant int := 20000;
