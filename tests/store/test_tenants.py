@@ -278,7 +278,7 @@ async def test_minutes_become_hours_and_old_levels_go_without_changing_an_answer
         assert (await counts_as_of(desk.sql, 0, at)).counts == counts
 
 
-async def test_hours_go_when_their_time_is_over(store: Store, desk: Desk, clock: Clock, database: str) -> None:
+async def test_hours_go_when_their_time_is_over(desk: Desk, clock: Clock, database: str) -> None:
     """What happened longer ago than hours are kept is counted no more; the rest stays."""
     name = await desk.sql.fetchval("select current_database()")
     await desk.sql.execute(f"alter database {name} set jobledger.minutes_kept = '1 hour'")
