@@ -60,7 +60,7 @@ async def test_callers_of_one_moment_share_transactions_and_each_gets_its_own_jo
     """A hundred callers at once: a hundred jobs, each as its caller gave it, in a few transactions, half at a time."""
     handles = await asyncio.gather(*[client.enqueue("noop", {"n": n}, tenant=f"t{n % 7}") for n in range(100)])
     sizes = [row["n"] for row in await sql.fetch(SIZES)]
-    # Eight where nothing stands still; a statement that takes long lets others go beside it, each with half of the rest.
+    # Eight where nothing stands still; beside a statement that takes long others go, each with half of the rest.
     assert len(sizes) <= 33
     assert max(sizes) <= 50
     rows = await sql.fetch(WROTE)
