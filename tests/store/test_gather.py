@@ -55,13 +55,14 @@ async def blocked(sql: asyncpg.Connection[asyncpg.Record], count: int) -> None:
 
 
 async def test_callers_of_one_moment_share_transactions_and_each_gets_its_own_job(
-    client: Client, sql: asyncpg.Connection[asyncpg.Record]
+    client: Client, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hundred callers at once: a hundred jobs, each as its caller gave it, in a few transactions, half at a time."""
+    # However slow the machine is: beside a statement that takes long others go, and make more of them.
+    monkeypatch.setattr(gather, "_SLOW_S", 3600.0)
     handles = await asyncio.gather(*[client.enqueue("noop", {"n": n}, tenant=f"t{n % 7}") for n in range(100)])
     sizes = [row["n"] for row in await sql.fetch(SIZES)]
-    # Eight where nothing stands still; beside a statement that takes long others go, each with half of the rest.
-    assert len(sizes) <= 33
+    assert len(sizes) <= 10
     assert max(sizes) <= 50
     rows = await sql.fetch(WROTE)
     wrote = {row["stream_id"]: (row["tenant"], row["n"]) for row in rows}
@@ -89,7 +90,7 @@ async def test_a_slow_call_holds_up_nobody(
     client: Client, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who comes while a call takes long goes beside it."""
-    monkeypatch.setattr(gather, "_SLOW_S", 0.0)
+    monkeypatch.setattr(gather, "_SLOW_S", 3600.0)
     await sql.execute("begin; lock table jobledger.ready in exclusive mode")
     first = asyncio.create_task(client.enqueue("noop"))
     await blocked(sql, 1)
