@@ -1,8 +1,7 @@
 -- The lanes of a claim, with up to p_most new ones put first: those found in the given gaps between known lanes, and in queues nobody named (where the worker takes any).
--- One descent of the index a gap and a lane found (a worker bound to tenants jumps from one of its own to the next); its bounds are known lanes or the ends (('', -32768) and ('~', 0), which no name reaches), so the dead entries of known lanes are never read.
+-- One look (`next_lane`) a gap and a lane found (a worker bound to tenants jumps from one of its own to the next); its bounds are known lanes or the ends (('', -32768) and ('~', 0), which no name reaches), so the dead entries of known lanes are never read.
 -- Lanes of paused tenants count among those looked at, so that many of them cost a claim no more than its limit; they are left out, but for
 -- one where the search ended at its limit: that tells the caller to go on after the last of the new lanes, be it this one.
--- The end of a gap is looked up by itself: before Postgres 18 a scan goes on past a bound of compared rows for as long as their first columns are the same, here through a known lane.
 -- Plans: a pause is looked up by a scalar subquery, since an `exists` may be hashed, which reads every pause there is.
 drop function if exists jobledger.with_new_lanes;
 
@@ -57,18 +56,8 @@ begin
   for v_gap in
     select g.queue, g.upto_tenant, g.upto_priority, r.tenant, r.priority
     from unnest(g_queue, g_tenant, g_priority, g_upto_tenant, g_upto_priority) with ordinality as g (queue, tenant, priority, upto_tenant, upto_priority, ord)
-    cross join lateral (
-      select x.tenant, x.priority from (
-        (select r.tenant, r.priority from jobledger.ready as r
-          where g.queue <> all (v_paused) and r.queue = g.queue and (r.tenant, r.priority) > (g.tenant, g.priority) and r.tenant < g.upto_tenant
-          order by r.queue, r.tenant, r.priority limit 1)
-        union all
-        (select r.tenant, r.priority from jobledger.ready as r
-          where g.queue <> all (v_paused) and r.queue = g.queue and r.tenant = g.upto_tenant and r.priority < g.upto_priority
-            and r.priority > case when g.tenant = g.upto_tenant then g.priority else -32768 end
-          order by r.queue, r.tenant, r.priority limit 1)
-      ) as x limit 1
-    ) as r order by g.ord
+    cross join lateral jobledger.next_lane(g.queue, g.tenant, g.priority, g.upto_tenant, g.upto_priority) as r
+    where g.queue <> all (v_paused) order by g.ord
   loop
     exit when v_looked >= p_most;
     with recursive lane as (
@@ -80,18 +69,7 @@ begin
         select case when l.mine then l.tenant else coalesce((select min(t collate "C") from unnest(p_tenants) as t where t collate "C" > l.tenant), '~') end as tenant,
           case when l.mine then l.priority else (-32768)::smallint end as priority
       ) as a
-      cross join lateral (
-        select x.tenant, x.priority from (
-          (select r.tenant, r.priority from jobledger.ready as r
-            where r.queue = v_gap.queue and (r.tenant, r.priority) > (a.tenant, a.priority) and r.tenant < v_gap.upto_tenant
-            order by r.queue, r.tenant, r.priority limit 1)
-          union all
-          (select r.tenant, r.priority from jobledger.ready as r
-            where r.queue = v_gap.queue and r.tenant = v_gap.upto_tenant and a.tenant <= v_gap.upto_tenant and r.priority < v_gap.upto_priority
-              and r.priority > case when a.tenant = v_gap.upto_tenant then a.priority else -32768 end
-            order by r.queue, r.tenant, r.priority limit 1)
-        ) as x limit 1
-      ) as r
+      cross join lateral jobledger.next_lane(v_gap.queue, a.tenant, a.priority, v_gap.upto_tenant, v_gap.upto_priority) as r
     ), looked as materialized (
       select l.tenant, l.priority, v_pauses and coalesce((select x.paused from jobledger.limits as x where x.shard = p_shard and x.scope = 'tenant' and x.name = l.tenant), false) as paused,
         row_number() over () as nth
