@@ -38,9 +38,11 @@ def text(value: object) -> str:
 OUT_OF_LIMIT: list[tuple[dict[str, Any], str]] = [
     ({"kind": ""}, "JL101"),
     ({"kind": "a b"}, "JL101"),
+    ({"kind": "x" * 129}, "JL101"),
     ({"queue": "-"}, "JL101"),
     ({"tenant": ""}, "JL102"),
     ({"tenant": "_other"}, "JL102"),
+    ({"tenant": "a b"}, "JL102"),
     ({"tenant": "x" * 129}, "JL102"),
     ({"kind": "unknown", "strict": True}, "JL103"),
     ({"args": {"x": "y" * 262144}}, "JL105"),
@@ -131,6 +133,26 @@ async def job_of(desk: Desk, id: UUID) -> dict[str, Any]:  # noqa: A002 - the do
     assert row is not None
     ahead = row["ahead"].total_seconds()
     return {**orjson.loads(row["job"]), "data": orjson.loads(row["data"]), "life": row["life"], "ahead": round(ahead)}
+
+
+@pytest.mark.parametrize("kind", ["unknown", "known", "own"])
+async def test_a_usual_call_writes_what_one_that_states_the_defaults_writes(
+    desk: Desk, clock: Clock, kind: str
+) -> None:
+    """Calls that state next to nothing are written without the steps that all others take: the rows are the same."""
+    await clock.stand()
+    run = desk.sql.fetchval
+    await run("select jobledger.register_kind(0::smallint, 'known', 1, null, '{}', '{}')")
+    defaults = '{"queue": "q", "max_attempts": 9, "timeout": 60, "kill_after": 600}'
+    await run("select jobledger.register_kind(0::smallint, 'own', 1, null, '{}', $1)", defaults)
+    own = {"queue": "q", "max_attempts": 9, "timeout": 60} if kind == "own" else {}
+    stated = {"queue": "default", "max_attempts": 5, "timeout": 1800, "priority": 0, "actor": "somebody", **own}
+    for content in ({}, {"args": {"n": 1}}, {"actor": "somebody"}, {"tenant": "_global"}, {"args": {"x": "y" * 40_000}}):
+        alone = await job_of(desk, await desk.enqueue(kind, **content))
+        assert await job_of(desk, await desk.enqueue(kind, **{**stated, **content})) == alone
+    before = await job_of(desk, await desk.enqueue(kind))
+    await run("select jobledger.set_limit(0::smallint, 'tenant', 'somebody-else', '{\"timeout\": 7}')")
+    assert await job_of(desk, await desk.enqueue(kind)) == before
 
 
 async def test_defaults_come_from_the_kind_the_queue_the_tenant_and_the_service(desk: Desk, clock: Clock) -> None:

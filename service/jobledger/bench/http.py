@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import sys
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +17,7 @@ from jobledger.bench.http_server import Orders
 from jobledger.bench.noop import KIND, Noop
 from jobledger.bench.plot import Bars
 from jobledger.bench.quantiles import ratio, spread
-from jobledger.errors import Unavailable
+from jobledger.bench.workers import started
 from jobledger.jobs.client import Client
 from jobledger.store.keys import create_key, new_key
 from jobledger.store.pool import Store
@@ -37,26 +36,9 @@ _WARM_S: Final = 1.5
 @asynccontextmanager
 async def served(dsn: str | None, *, keeps: bool = False) -> AsyncIterator[tuple[str, int]]:
     """Start a server process, the service or (None) the bare handler; give its URL and process id, and end it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "jobledger.bench.http_server",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdin is not None  # noqa: S101 - made with a pipe
-        assert process.stdout is not None  # noqa: S101 - made with a pipe
-        process.stdin.write(Orders(dsn, keeps).line().encode() + b"\n")
-        line = await process.stdout.readline()
-        if not line:
-            raise Unavailable("The server process ended before it served.")
-        told = json.loads(line)
+    async with started("http_server", [Orders(dsn, keeps).line()]) as (server,):
+        told = json.loads(server.first)
         yield told["url"], told["pid"]
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 async def made_key(bench: Bench, *roles: str) -> str:

@@ -66,7 +66,9 @@ class Process:
         assert self.process.stdout is not None  # noqa: S101 - made with a pipe
         line = await self.process.stdout.readline()
         if not line:
-            raise Unavailable(f"A worker process ended with status {await self.process.wait()} before the jobs did.")
+            raise Unavailable(
+                f"A process of the measurement ended with status {await self.process.wait()} before it was done."
+            )
         return line.decode()
 
     def say(self, line: str) -> None:
