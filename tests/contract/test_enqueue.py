@@ -147,7 +147,8 @@ async def test_a_usual_call_writes_what_one_that_states_the_defaults_writes(
     await run("select jobledger.register_kind(0::smallint, 'own', 1, null, '{}', $1)", defaults)
     own = {"queue": "q", "max_attempts": 9, "timeout": 60} if kind == "own" else {}
     stated = {"queue": "default", "max_attempts": 5, "timeout": 1800, "priority": 0, "actor": "somebody", **own}
-    for content in ({}, {"args": {"n": 1}}, {"actor": "somebody"}, {"tenant": "_global"}, {"args": {"x": "y" * 40_000}}):
+    large = {"args": {"x": "y" * 40_000}}
+    for content in ({}, {"args": {"n": 1}}, {"actor": "somebody"}, {"tenant": "_global"}, large):
         alone = await job_of(desk, await desk.enqueue(kind, **content))
         assert await job_of(desk, await desk.enqueue(kind, **{**stated, **content})) == alone
     before = await job_of(desk, await desk.enqueue(kind))
