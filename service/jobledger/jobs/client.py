@@ -137,13 +137,11 @@ class Client(Operations):
         """
         if not isinstance(call, Call):
             raise InvalidArgument("What is sent is made by `job.call(…)` or `client.call(…)`.")
-        actor, conn = call.options.get("actor", self.actor), call.options.get("conn")
-
-        async def send(new: NewJob) -> Enqueued:
-            [new] = await self._prepared(conn, {new.kind: call.job} if call.job else {}, [new])
-            return await self._door.enqueue(new, actor=actor, strict=self._strict_for([call.job]), conn=conn)
-
-        done = await around_enqueue(self._layers(), send)(call.new)
+        layers = self._layers()
+        if layers:
+            done = await around_enqueue(layers, lambda new: self._sent(call, new))(call.new)
+        else:
+            done = await self._sent(call, call.new)
         return self._handle(done, call)
 
     async def enqueue_many(
@@ -211,6 +209,17 @@ class Client(Operations):
         if not trace:
             return prepared
         return [replace(new, trace=dict(trace)) if new.trace is None else new for new in prepared]
+
+    async def _sent(self, call: Call[Any], new: NewJob) -> Enqueued:
+        conn, strict = call.options.get("conn"), self.strict
+        if call.job is not None:
+            strict = False
+            if not await self._catalogue.find(new.kind, conn):
+                new = call.job.declared(new)
+        trace = tracing.capture()
+        if trace and new.trace is None:
+            new = replace(new, trace=dict(trace))
+        return await self._door.enqueue(new, actor=call.options.get("actor", self.actor), strict=strict, conn=conn)
 
     def _layers(self) -> Sequence[EnqueueMiddleware]:
         return self.app.enqueue_layers if self.app is not None else ()

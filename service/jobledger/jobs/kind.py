@@ -238,7 +238,9 @@ def new_job(
     kind: str, args: bytes, options: EnqueueOptions, *, queue: str | None = None, priority: int | None = None
 ) -> NewJob:
     """Return the job of a kind's name, checked arguments and options; `queue` and `priority` where these are silent."""
-    stated: dict[str, Any] = {name: value for name, value in options.items() if name not in META_KEYS}
+    stated: dict[str, Any] = {**options}
+    for name in META_KEYS:
+        stated.pop(name, None)
     if stated.get("queue") is None:
         stated["queue"] = queue
     if stated.get("priority") is None:

@@ -90,9 +90,11 @@ class NewJob:
             _check_number("timeout", self.timeout, 1, 604_800)
         if self.max_attempts is not None:
             _check_number("max_attempts", self.max_attempts, 1, 1000)
-        for name, value in zip(_RARE, _rare(self), strict=True):
-            if value is not None:
-                _CHECKS[name](name, value)
+        rare = _rare(self)
+        if _any_said(rare):
+            for name, value in zip(_RARE, rare, strict=True):
+                if value is not None:
+                    _CHECKS[name](name, value)
 
     def stating(self, max_attempts: int, timeout: int) -> NewJob:
         """Return the job with these where it says nothing of its own."""
@@ -131,12 +133,19 @@ class NewJob:
     def stated(self) -> dict[str, Any]:
         """Return what the job states as one item of a batch, checked; nothing of what it leaves open."""
         self.check()
-        found = {
+        found: dict[str, Any] = {
             "kind": self.kind,
             "args": orjson.Fragment(_document("args", self.args, JSON_BYTES_MAX) or b"{}"),
             "tenant": self.tenant,
         }
-        for name, value in zip(_OPTIONAL, _optional(self), strict=True):
+        if self.queue is not None:
+            found["queue"] = self.queue
+        if self.priority:
+            found["priority"] = self.priority
+        others = _others(self)
+        if not _any_said(others):
+            return found
+        for name, value in zip(_OTHERS, others, strict=True):
             if value is None:
                 continue
             if name in _DOCUMENTS:
@@ -151,14 +160,19 @@ class NewJob:
 
 _FIELDS: Final = tuple(one.name for one in fields(NewJob))
 _DOCUMENTS: Final = frozenset({"meta", "backoff", "trace"})
-_OPTIONAL: Final = tuple(name for name in _FIELDS if name not in ("kind", "args", "tenant"))
-_optional: Final = attrgetter(*_OPTIONAL)
+_OTHERS: Final = tuple(name for name in _FIELDS if name not in ("kind", "args", "tenant", "queue", "priority"))
+_others: Final = attrgetter(*_OTHERS)
 _OFTEN: Final = ("tenant", "queue", "priority", "timeout", "max_attempts", "owner")
 _often: Final = attrgetter(*_OFTEN)
-_seldom: Final = attrgetter(*(name for name in _OPTIONAL if name not in _OFTEN))
+_seldom: Final = attrgetter(*(name for name in _OTHERS if name not in _OFTEN))
 _MAX_ATTEMPTS: Final = _FIELDS.index("max_attempts")
 _TIMEOUT: Final = _FIELDS.index("timeout")
 _all: Final = attrgetter(*_FIELDS)
+
+
+def _any_said(values: tuple[object, ...]) -> bool:
+    """Tell whether any of them is not None. Without a line of Python for each: most jobs say nothing of most."""
+    return values.count(None) != len(values)
 
 
 class Enqueued(NamedTuple):
@@ -191,7 +205,7 @@ async def enqueue_job(
         SchemaMissing, Unreachable: the database cannot take it.
     """
     _check_text("actor", actor)
-    if any(value is not None for value in _seldom(job)):
+    if _any_said(_seldom(job)):
         sent = [value.decode() if isinstance(value, bytes) else value for value in job.sent().values()]
         with translated():
             row = await connection.fetchrow(statement("enqueue"), *sent, actor, strict, shard)
