@@ -11,26 +11,30 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobledger.bench.backlog import clients as opened
 from jobledger.bench.backlog import enqueue_all
-from jobledger.bench.bare import BareInserts, make_table
+from jobledger.bench.bare import ARGUMENTS, BareInserts, make_table
 from jobledger.bench.beside import attach_partitions
 from jobledger.bench.floor import rows_per_s
 from jobledger.bench.meter import CLIENTS, WORKERS, Meter
-from jobledger.bench.noop import Noop
+from jobledger.bench.noop import KIND, Noop
 from jobledger.bench.plot import Bars
 from jobledger.bench.quantiles import ratio, spread
 from jobledger.bench.workers import drainers, working
 from jobledger.jobs.client import Client
 from jobledger.store.pool import Store
+from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from jobledger.bench.measurement import Bench
     from jobledger.jobs.kind import Enqueuer
+    from jobledger.store.pool import Connection
 
     Step = Callable[[int], Awaitable[int]]
 
 _MANY: Final = 32
+_YARDSTICK_BEFORE: Final = {"batch": 0, "single_1": 1, f"single_{_MANY}": _MANY}
 _FLOOR_ROWS: Final = 100_000
 
 
@@ -62,7 +66,8 @@ async def enqueue(bench: Bench) -> None:
 async def enqueue_all_ways(bench: Bench, *, seconds: float, turns: int) -> None:
     """Hand in by every way in turns: batches, single by one connection, single by 32; without and with keys; bare.
 
-    And by 32 callers of one client, whose calls of the same moment share a statement, on a pool of as many connections.
+    And by the SQL function alone, and by 32 callers of one client, whose calls of the same moment share a statement, on
+    a pool of as many connections.
     Each stretch lasts `seconds`; the figures are medians of `turns`. Beside each batch stretch the floor is measured.
     """
     bench.options |= {"seconds": seconds, "turns": turns, "ways": "all"}
@@ -71,30 +76,26 @@ async def enqueue_all_ways(bench: Bench, *, seconds: float, turns: int) -> None:
     rates: dict[str, list[float]] = {}
     waits: dict[str, list[float]] = {}
     costs: dict[str, dict[str, Any]] = {}
-    ways = [
-        (name, clients, batch, keys)
-        for name, clients, batch in (
-            ("batch", bench.setup.clients, bench.setup.batch),
-            ("single_1", 1, 1),
-            (f"single_{_MANY}", _MANY, 1),
-        )
-        for keys in (False, True)
-    ]
     for turn in range(turns):
-        for name, clients, batch, keys in ways:
-            if not keys:
-                await _measure_yardstick(bench, name, clients, seconds, rates)
-            called = f"{name}_keys" if keys else name
-            bench.progress(f"enqueuing: {called}", turn + 1, turns)
-            rate, ms, costs[called] = await _stretch(bench, clients, batch, seconds, keys=keys)
-            rates.setdefault(called, []).append(rate)
-            waits.setdefault(called, []).extend(ms)
-        called = f"callers_{_MANY}"
-        bench.progress(f"enqueuing: {called}", turn + 1, turns)
-        rate, ms, costs[called] = await _stretch(bench, _MANY, 1, seconds, keys=False, one_client=True)
-        rates.setdefault(called, []).append(rate)
-        waits.setdefault(called, []).extend(ms)
+        for name, taking in _ways(bench):
+            if name in _YARDSTICK_BEFORE:
+                await _measure_yardstick(bench, _YARDSTICK_BEFORE[name], seconds, rates)
+            bench.progress(f"enqueuing: {name}", turn + 1, turns)
+            rate, ms, costs[name] = await _stretch(bench, taking, seconds)
+            rates.setdefault(name, []).append(rate)
+            waits.setdefault(name, []).extend(ms)
     _conclude(bench, {name: statistics.median(found) for name, found in rates.items()}, waits, costs)
+
+
+def _ways(bench: Bench) -> Iterator[tuple[str, AbstractAsyncContextManager[list[Step]]]]:
+    """Each way by its name, with what gives its callers; the last part is how many callers there are."""
+    for keys in ("", "_keys"):
+        yield f"batch{keys}", _by_clients(bench, bench.setup.clients, bench.setup.batch, keys=bool(keys))
+    for count_ in (1, _MANY):
+        yield f"single_{count_}", _by_clients(bench, count_, 1)
+        yield f"sql_{count_}", _by_sql(bench, count_)
+        yield f"single_{count_}_keys", _by_clients(bench, count_, 1, keys=True)
+    yield f"callers_{_MANY}", _by_clients(bench, _MANY, 1, one_client=True)
 
 
 def _conclude(
@@ -128,11 +129,9 @@ def _conclude(
     ]
 
 
-async def _measure_yardstick(
-    bench: Bench, name: str, clients: int, seconds: float, rates: dict[str, list[float]]
-) -> None:
-    """Measure what a way is compared with just before it: the floor, or the bare insert by as many connections."""
-    if name == "batch":
+async def _measure_yardstick(bench: Bench, clients: int, seconds: float, rates: dict[str, list[float]]) -> None:
+    """Measure what the ways that follow are compared with: the bare insert by as many connections; 0: the floor."""
+    if not clients:
         rates.setdefault("floor", []).append(await rows_per_s(bench.connection, _FLOOR_ROWS))
         return
     await make_table(bench.connection)
@@ -140,16 +139,14 @@ async def _measure_yardstick(
         steps = [_bare(bench, BareInserts(connection)) for connection in connections]
         await _warm(steps)
         done, elapsed_s, _ = await _repeated(steps, seconds)
-    rates.setdefault(name.replace("single", "bare"), []).append(done / elapsed_s)
+    rates.setdefault(f"bare_{clients}", []).append(done / elapsed_s)
 
 
 async def _stretch(
-    bench: Bench, clients: int, batch: int, seconds: float, *, keys: bool, one_client: bool = False
+    bench: Bench, taking: AbstractAsyncContextManager[list[Step]], seconds: float
 ) -> tuple[float, list[float], dict[str, Any]]:
     """Enqueue for so many seconds; return jobs a second, the milliseconds of each call, and what each job cost."""
-    noop = Noop()
-    async with _clients(bench, noop, clients, one_client) as found:
-        steps = [_ours(bench, noop, client, batch, keys=keys) for client in found]
+    async with taking as steps:
         await _warm(steps)
         meter = Meter(bench, 1, backends=CLIENTS)
         await meter.start()
@@ -160,14 +157,35 @@ async def _stretch(
 
 
 @asynccontextmanager
-async def _clients(bench: Bench, noop: Noop, count_: int, one_client: bool) -> AsyncIterator[list[Client]]:
+async def _by_clients(
+    bench: Bench, count_: int, batch: int, *, keys: bool = False, one_client: bool = False
+) -> AsyncIterator[list[Step]]:
     """Give a client to each caller: one on a connection of its own, or all the same, on a pool."""
+    noop = Noop()
     if one_client:
         async with await Store.connect(bench.dsn, pool_max=count_, application_name=CLIENTS) as store:
-            yield [Client(store, app=noop.app)] * count_
+            yield [_ours(bench, noop, Client(store, app=noop.app), batch, keys=keys)] * count_
         return
     async with opened(bench, count_) as connections:
-        yield [Client(Store(connection=connection), app=noop.app) for connection in connections]
+        clients = [Client(Store(connection=connection), app=noop.app) for connection in connections]
+        yield [_ours(bench, noop, client, batch, keys=keys) for client in clients]
+
+
+@asynccontextmanager
+async def _by_sql(bench: Bench, count_: int) -> AsyncIterator[list[Step]]:
+    """Give each caller a connection, on which it calls the SQL function as a program in any language would."""
+    async with opened(bench, count_) as connections:
+        yield [_function(bench, connection) for connection in connections]
+
+
+def _function(bench: Bench, connection: Connection) -> Step:
+    call = statement("bench/enqueue_call")
+
+    async def step(number: int) -> int:
+        await connection.fetchval(call, KIND, ARGUMENTS, bench.setup.tenant(number))
+        return 1
+
+    return step
 
 
 def _bare(bench: Bench, inserts: BareInserts) -> Step:

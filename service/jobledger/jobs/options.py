@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 from jobledger.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from jobledger.jobs.client import Client
@@ -53,34 +53,53 @@ class EnqueueOptions(TypedDict, total=False):
     actor: str
 
 
-_KNOWN: Final = frozenset(EnqueueOptions.__annotations__)
-_TEXTS: Final = ("tenant", "queue", "owner", "key", "unique_key", "actor")
-
-
 def checked(options: EnqueueOptions) -> EnqueueOptions:
     """Return the options with `timeout` in whole seconds; the ranges are checked by the database.
 
     Raises:
         InvalidArgument: an option that does not exist, is of the wrong type, or a moment without a time zone.
     """
-    for name in options:
-        if name not in _KNOWN:
-            raise InvalidArgument("There is no such option.", hint=f"There are: {', '.join(sorted(_KNOWN))}.")
-    found: EnqueueOptions = {**options}
-    for name in _TEXTS:
-        if name in found and not isinstance(found[name], str):  # type: ignore[literal-required]
-            raise InvalidArgument(f"{name} is a text.")
-    for name in ("run_at", "kill_at"):
-        moment: Any = found.get(name)
-        if moment is not None and (not isinstance(moment, datetime) or moment.tzinfo is None):
-            raise InvalidArgument(f"{name} is a datetime with a time zone.")
-    for name in ("priority", "max_attempts", "timeout"):
-        number: Any = found.get(name)
-        if name == "timeout" and isinstance(number, timedelta):
-            found["timeout"] = number = whole_seconds("timeout", number)
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or abs(number) > 2**31 - 1):
-            raise InvalidArgument(f"{name} is a whole number.")
-    return found
+    found: dict[str, Any] = {**options}
+    for name, value in options.items():
+        check = _CHECKS.get(name, _unknown)
+        if check is not None:
+            found[name] = check(name, value)
+    return cast("EnqueueOptions", found)
+
+
+def _unknown(_: str, __: object) -> object:
+    raise InvalidArgument("There is no such option.", hint=f"There are: {', '.join(sorted(_CHECKS))}.")
+
+
+def _text(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{name} is a text.")
+    return value
+
+
+def _moment(name: str, value: object) -> object:
+    if value is not None and (not isinstance(value, datetime) or value.tzinfo is None):
+        raise InvalidArgument(f"{name} is a datetime with a time zone.")
+    return value
+
+
+def _number(name: str, value: object) -> object:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or abs(value) > 2**31 - 1):
+        raise InvalidArgument(f"{name} is a whole number.")
+    return value
+
+
+def _seconds(name: str, value: object) -> object:
+    return _number(name, whole_seconds(name, value) if isinstance(value, timedelta) else value)
+
+
+_CHECKS: Final[Mapping[str, Callable[[str, object], object] | None]] = {
+    **dict.fromkeys(EnqueueOptions.__annotations__),
+    **dict.fromkeys(("tenant", "queue", "owner", "key", "unique_key", "actor"), _text),
+    **dict.fromkeys(("run_at", "kill_at"), _moment),
+    **dict.fromkeys(("priority", "max_attempts"), _number),
+    "timeout": _seconds,
+}
 
 
 def whole_seconds(name: str, span: float | timedelta) -> int:
