@@ -136,7 +136,7 @@ async def test_a_feed_that_was_interrupted_goes_on(client: Client) -> None:
         await anext(feed)
     failures = [ZeroDivisionError()]
 
-    async def shown(event: Event) -> Event:
+    async def shown(event: Event, _: object) -> Event:
         if failures:
             raise failures.pop()
         return event

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobledger.order.counts import PastCounts
     from jobledger.store.jobs_read import JobDetail, JobPage
     from jobledger.store.operate import Act, Acted, Limit, Preview, Scope
-    from jobledger.store.pool import Store
+    from jobledger.store.pool import Connection, Store
     from jobledger.store.tenants import TenantLevels, TenantStatus
 
 Pausable = Literal["tenant", "queue", "kind"]
@@ -207,11 +207,13 @@ class Operations(ABC):
         wanted = EventFilter(tenant, _names(types), id_, queue, owner)
         return self._door.replay(wanted, after=after, until=until, kind=kind, heartbeats=heartbeats, shown=self._shown)
 
-    async def _shown(self, event: Event) -> Event:
+    async def _shown(self, event: Event, conn: Connection | None = None) -> Event:
         """Return an event with marked arguments masked; a kind is asked for only where there are arguments."""
         data = event.data
-        schema = await self._schema_of(str(data.get("kind"))) if data is not None and "args" in data else None
-        if not schema or data is None:
+        if data is None or "args" not in data:
+            return event
+        schema = await self._schema_of(str(data.get("kind")), conn)
+        if not schema:
             return event
         return event.model_copy(update={"data": _masked_args(schema, data)})
 
@@ -347,11 +349,11 @@ class Operations(ABC):
                 raise InvalidArgument(f"{name} is a whole number.")
         return await self._door.act(act, id_, tenant=tenant, actor=actor or self.actor, reason=reason, data=given)
 
-    async def _schema_of(self, kind: str) -> Mapping[str, Any] | None:
+    async def _schema_of(self, kind: str, conn: Connection | None = None) -> Mapping[str, Any] | None:
         """Return by what arguments are masked; None where there is nothing to mask, or a service has done it."""
         if self.app is not None and kind in self.app.names:
             return self.app.kind(kind).schema
-        found = None if self._door.masks else await self._catalogue.find(kind)
+        found = None if self._door.masks else await self._catalogue.find(kind, conn)
         return found.schema if found is not None else None
 
 

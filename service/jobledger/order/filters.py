@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from jobledger.events import Event
     from jobledger.order.log import Sealed
-    from jobledger.store.pool import Store
+    from jobledger.store.pool import Connection, Store
 
-    Shown = Callable[[Event], Awaitable[Event]]
+    Shown = Callable[[Event, Connection | None], Awaitable[Event]]
 
 _REMEMBERED: Final = 50_000
 _AT_ONCE: Final = 10_000
@@ -31,11 +31,15 @@ SHARED: Final = frozenset({_HEARTBEAT, _REJECTED})
 """Events of workers, which name jobs of many tenants."""
 
 
-async def shown_by(shown: Shown | None, event: Event) -> Event:
-    """Return an event as it is given to a reader: `shown` masks the arguments that `job.enqueued` carries."""
+async def shown_by(shown: Shown | None, event: Event, connection: Connection | None = None) -> Event:
+    """Return an event as it is given to a reader: `shown` masks the arguments that `job.enqueued` carries.
+
+    Who reads inside a transaction gives its `connection`: a second one from the pool may never come, where all that
+    have one wait for another.
+    """
     if shown is None or event.type != "job.enqueued":
         return event
-    return await shown(event)
+    return await shown(event, connection)
 
 
 def _is_name(value: object) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from jobledger.events import Event
-    from jobledger.store.pool import Store
+    from jobledger.store.pool import Connection, Store
 
 _REMEMBERED: Final = 50_000
 _NAME_MAX: Final = 1_000
@@ -33,20 +33,22 @@ class Kinds:
         self._wanted = wanted
         self._known: OrderedDict[UUID, str | None] = OrderedDict()
 
-    async def fits(self, event: Event) -> bool:
-        """Say whether an event is of a job of the wanted kind."""
-        return self._wanted is None or await self._of(event) == self._wanted
+    async def fits(self, event: Event, connection: Connection | None = None) -> bool:
+        """Say whether an event is of a job of the wanted kind; who reads inside a transaction gives its connection."""
+        return self._wanted is None or await self._of(event, connection) == self._wanted
 
-    async def _of(self, event: Event) -> str | None:
+    async def _of(self, event: Event, connection: Connection | None) -> str | None:
         if not event.type.startswith("job."):
             return None
         job = event.stream_id
         if event.type == "job.enqueued":
             self._keep(job, str((event.data or {}).get("kind")))
         elif job not in self._known:
-            async with self._store.connection(ours=True, prompt=True) as connection:
-                with translated():
-                    rows = await connection.fetch(statement("order/kinds_of"), self._store.shard, [job])
+            if connection is None:
+                async with self._store.connection(ours=True, prompt=True) as own:
+                    return await self._of(event, own)
+            with translated():
+                rows = await connection.fetch(statement("order/kinds_of"), self._store.shard, [job])
             self._keep(job, rows[0]["kind"] if rows else None)
         return self._known[job]
 

@@ -192,11 +192,14 @@ class Replay(Steps):
                 yield pauses.of(event, cursor)
 
     async def _source(self) -> AsyncGenerator[tuple[Event, str | None]]:
-        if self._wanted.job is not None and self._after is None and self._until is None:
-            return self._of_job(self._wanted.job)
+        whole = self._wanted.job if self._after is None and self._until is None else None
+        if whole is not None and not self._wanted.by_origin:
+            return self._of_job(whole)
         async with self._store.connection(ours=True, prompt=True) as connection:
             with translated():
                 sees_all = await connection.fetchval(statement("order/sees_all"))
+        if whole is not None and sees_all:
+            return self._of_job(whole)
         # A bound role that gives a cursor is told by the feed that it may not.
         return self._own() if not sees_all and not self._cursors_given() else self._of_feed()
 
@@ -224,7 +227,7 @@ class Replay(Steps):
                     yield await shown_by(self._shown, event), None
 
     async def _own(self) -> AsyncGenerator[tuple[Event, str | None]]:
-        wanted = self._wanted
+        wanted, found = self._wanted, False
         async with self._store.attended(_SILENCE_S, isolation="repeatable_read") as (connection, silence):
             with translated(), _sorted_in_time():
                 if self._store.pooled:
@@ -236,10 +239,17 @@ class Replay(Steps):
                     *(wanted.queue, wanted.owner),
                 )
                 while rows := await cursor.fetch(_OWN_PAGE):
+                    events = [Event.from_row(dict(row)) for row in rows]
+                    found = True
+                    # By this connection: were all readers of a pool to ask for a second one, none would get it.
+                    events = [event for event in events if await self._kinds.fits(event, connection)]
+                    page = [await shown_by(self._shown, event, connection) for event in events]
                     # What ends the transaction, if the reader goes, is bounded again.
                     with silence.resting():
-                        for row in rows:
-                            yield await shown_by(self._shown, Event.from_row(dict(row))), None
+                        for event in page:
+                            yield event, None
+        if not found and wanted.job is not None and self._after is None and self._until is None:
+            raise unknown_job()
 
     async def _of_feed(self) -> AsyncGenerator[tuple[Event, str | None]]:
         async with self._store.connection(ours=True, prompt=True) as connection:
