@@ -72,7 +72,8 @@ begin
   ), kept as (
     insert into jobledger.idempotency as i (id, expires, shard, tenant, key, hash)
     select id, v_now + interval '24 hours', enqueue_many.shard, tenant, key, jobledger.content_hash(kind, queue, args, owner)
-    from (select distinct on (j.tenant, j.key) j.* from job as j, fault as f where f.list is null and j.key is not null order by j.tenant, j.key, j.ord) as first
+    from (select distinct on (j.tenant collate "C", j.key collate "C") j.* from job as j, fault as f where f.list is null and j.key is not null
+      order by j.tenant collate "C", j.key collate "C", j.ord) as first
     on conflict (shard, tenant, key) do update set id = excluded.id, expires = excluded.expires, hash = excluded.hash where i.expires <= v_now
     returning i.id
   ), fresh as materialized (
