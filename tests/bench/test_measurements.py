@@ -92,16 +92,15 @@ def test_enqueue_beside_workers(database: str) -> None:
 
 @pytest.mark.slow
 def test_enqueue_every_way_beside_its_yardstick(database: str) -> None:
-    """One command: batches beside the floor, single ones beside bare inserts, each of them with and without keys."""
+    """One command: batches beside the floor, single ones beside bare inserts, by the client and by the SQL function."""
     found = _bench("enqueue", "--all", "--seconds", "0.1", "--turns", "1", "--batch", "20", "--dsn", database)
     ways = found["ways"]
     names = ("batch", "single_1", "single_32")
-    assert set(ways) == {*names, *(f"{name}_keys" for name in names), "callers_32"}
+    assert set(ways) == {*names, *(f"{name}_keys" for name in names), "sql_1", "sql_32", "callers_32"}
     assert ways["batch"]["ratio_to_floor"] > 0
     for name in names:
         assert ways[f"{name}_keys"]["ratio_to_without_keys"] > 0
-    assert ways["callers_32"]["ratio_to_bare"] > 0
-    for name in ("single_1", "single_32"):
+    for name in ("single_1", "single_32", "sql_1", "sql_32", "callers_32"):
         one = ways[name]
         # All three are rounded, and few are done in so short a time.
         least = (one["jobs_per_s"] - 1) / (one["bare_rows_per_s"] + 1)
