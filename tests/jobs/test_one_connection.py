@@ -16,6 +16,7 @@ from tests.order.stress import seal_all
 
 from jobledger.errors import NotFound
 from jobledger.jobs import App, Client
+from jobledger.order import kinds
 from jobledger.store.filters import JobFilter
 from jobledger.store.pool import Store
 
@@ -140,6 +141,22 @@ async def test_a_bound_role_replays_its_job_by_what_the_job_was_enqueued_with(
     async with await Store.connect(f"{database}&role={bound}", pool_max=1) as own, Client(own, strict=False) as client:
         assert [one.event.type for one in await _all(client.replay(job, queue="default"))] == ["job.enqueued"]
         assert await _all(client.replay(job, queue="default", kind="another")) == []
+        assert await _all(client.replay(job, queue="default", types=["job.failed"])) == []
         for which, queue in ((job, "elsewhere"), (other, "default"), (uuid4(), "default")):
             with pytest.raises(NotFound):
                 await _all(client.replay(which, queue=queue))
+
+
+async def test_a_replay_asks_of_what_kind_a_job_is_once_however_few_are_remembered(
+    database: str, store: Store, job: UUID, bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds the only connection could not ask again, when others have pushed out what was known."""
+    async with Client(store, strict=False) as client:
+        for _ in range(3):
+            other = (await client.enqueue("greet", {"name": "y"}, tenant="acme")).id
+            await client.cancel(other, reason="not needed")
+        await client.cancel(job, reason="not needed")
+    monkeypatch.setattr(kinds, "_REMEMBERED", 1)
+    async with await Store.connect(f"{database}&role={bound}", pool_max=1) as own, Client(own, strict=False) as client:
+        async with asyncio.timeout(20):
+            assert len(await _all(client.replay(kind="greet"))) == 8

@@ -56,6 +56,14 @@ class Origin(NamedTuple):
     queue: str
     owner: str | None
 
+    @classmethod
+    def of(cls, event: Event) -> Origin | None:
+        """Return what a job was enqueued as, by its first event; None for any other."""
+        if event.type != "job.enqueued":
+            return None
+        data = event.data or {}
+        return cls(event.tenant, data.get("queue", "default"), data.get("owner"))
+
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:

@@ -14,7 +14,7 @@ from jobledger.errors import FeedReset, InvalidArgument, MomentLost, Unavailable
 from jobledger.events import Event
 from jobledger.lifecycle import FINISHED
 from jobledger.order.cursor import Place, cursors_for
-from jobledger.order.filters import SHARED, Origins, shown_by
+from jobledger.order.filters import SHARED, Origin, shown_by
 from jobledger.order.kinds import Kinds
 from jobledger.order.log import log_end
 from jobledger.order.reader import Feed
@@ -187,19 +187,14 @@ class Replay(Steps):
             async for event, cursor in source:
                 if event.type in SHARED and not self._heartbeats and self._wanted.types is None:
                     continue
-                if not await self._kinds.fits(event):
-                    continue
                 yield pauses.of(event, cursor)
 
     async def _source(self) -> AsyncGenerator[tuple[Event, str | None]]:
-        whole = self._wanted.job if self._after is None and self._until is None else None
-        if whole is not None and not self._wanted.by_origin:
-            return self._of_job(whole)
+        if self._wanted.job is not None and self._after is None and self._until is None:
+            return self._of_job(self._wanted.job)
         async with self._store.connection(ours=True, prompt=True) as connection:
             with translated():
                 sees_all = await connection.fetchval(statement("order/sees_all"))
-        if whole is not None and sees_all:
-            return self._of_job(whole)
         # A bound role that gives a cursor is told by the feed that it may not.
         return self._own() if not sees_all and not self._cursors_given() else self._of_feed()
 
@@ -207,10 +202,6 @@ class Replay(Steps):
         return isinstance(self._after, str) or isinstance(self._until, str)
 
     async def _of_job(self, job: UUID) -> AsyncGenerator[tuple[Event, str | None]]:
-        if self._wanted.by_origin:
-            known = await Origins().of(self._store, [job])
-            if not self._wanted.fits(known[job]):
-                raise unknown_job()
         read, more = 0, True
         while more:
             async with self._store.connection(prompt=True) as connection:
@@ -220,14 +211,17 @@ class Replay(Steps):
                     heartbeats=self._heartbeats,
                     after=read,
                 )
+            # Its own first event tells what it was enqueued as; a role that is bound to tenants may ask nothing else.
+            if not read and self._wanted.by_origin and not any(self._wanted.fits(Origin.of(event)) for event in events):
+                raise unknown_job()
             versions = [event.version for event in events if event.stream_id == job]
             read, more = max(versions, default=read), len(versions) == HISTORY_MAX
             for event in events:
-                if self._wanted.types is None or event.type in self._wanted.types:
+                if (self._wanted.types is None or event.type in self._wanted.types) and await self._kinds.fits(event):
                     yield await shown_by(self._shown, event), None
 
     async def _own(self) -> AsyncGenerator[tuple[Event, str | None]]:
-        wanted, found = self._wanted, False
+        wanted = self._wanted
         async with self._store.attended(_SILENCE_S, isolation="repeatable_read") as (connection, silence):
             with translated(), _sorted_in_time():
                 if self._store.pooled:
@@ -240,7 +234,6 @@ class Replay(Steps):
                 )
                 while rows := await cursor.fetch(_OWN_PAGE):
                     events = [Event.from_row(dict(row)) for row in rows]
-                    found = True
                     # By this connection: were all readers of a pool to ask for a second one, none would get it.
                     events = [event for event in events if await self._kinds.fits(event, connection)]
                     page = [await shown_by(self._shown, event, connection) for event in events]
@@ -248,8 +241,6 @@ class Replay(Steps):
                     with silence.resting():
                         for event in page:
                             yield event, None
-        if not found and wanted.job is not None and self._after is None and self._until is None:
-            raise unknown_job()
 
     async def _of_feed(self) -> AsyncGenerator[tuple[Event, str | None]]:
         async with self._store.connection(ours=True, prompt=True) as connection:
@@ -264,7 +255,8 @@ class Replay(Steps):
                         cursor = feed.cursor
                         if cursor is not None and cursors.read(cursor)[:2] > end[:2]:
                             return
-                        yield event, cursor
+                        if await self._kinds.fits(event):
+                            yield event, cursor
                 return
             except FeedReset as reset:
                 if isinstance(self._after, str) or self.reset is not None:
