@@ -17,7 +17,7 @@ as $$
 declare
   v_now timestamptz := jobledger.now();
   v_plain boolean := num_nonnulls(nullif(enqueue_job.priority, 0), enqueue_job.run_at, enqueue_job.kill_at, enqueue_job.timeout, enqueue_job.max_attempts, enqueue_job.owner, enqueue_job.tags,
-    enqueue_job.meta, enqueue_job.key, enqueue_job.unique_key, enqueue_job.backoff, enqueue_job.trace, enqueue_job.id) = 0;
+    enqueue_job.meta, enqueue_job.key, enqueue_job.unique_key, enqueue_job.backoff, enqueue_job.trace, enqueue_job.id) = 0 and enqueue_job.shard is not null;
   v_id uuid;
   v_args jsonb;
   v_queue text;
@@ -40,7 +40,7 @@ begin
     v_plain and enqueue_job.tenant collate "C" ~ '^[A-Za-z0-9][A-Za-z0-9._:@/-]*$' and enqueue_job.kind collate "C" ~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]*$'
       and greatest(length(enqueue_job.tenant), length(enqueue_job.kind), (length(enqueue_job.actor) + 1) / 2) <= 128 and (k.name is not null or not enqueue_job.strict) and k.kill_after is null
       and coalesce(enqueue_job.queue, k.queue, 'default') = 'default' and coalesce(k.max_attempts, 5) = 5 and coalesce(k.timeout, 1800) = 1800
-      and pg_column_size(enqueue_job.args) <= 32768 and jobledger.may(enqueue_job.tenant)
+      and pg_column_size(enqueue_job.args) <= 32768 and pg_column_compression(enqueue_job.args) is null and jobledger.may(enqueue_job.tenant)
       and to_regclass('jobledger.events_' || to_char(v_now at time zone 'UTC', 'YYYY_MM')) is not null
   into v_id, v_args, v_queue, v_max_attempts, v_timeout, v_kill_after, v_known, v_limited, v_usual
   from (select 1) as one left join jobledger.kinds as k on k.shard = enqueue_job.shard and k.name = enqueue_job.kind;
@@ -63,7 +63,7 @@ begin
     elsif v_kill_after is not null then
       v_kill_rule := 'kind';
     end if;
-    if pg_column_size(v_args) * 8 > v_args_limit or coalesce(enqueue_job.meta, enqueue_job.backoff, enqueue_job.trace) is not null then
+    if pg_column_size(v_args) * 8 > v_args_limit or pg_column_compression(v_args) is not null or coalesce(enqueue_job.meta, enqueue_job.backoff, enqueue_job.trace) is not null then
       perform jobledger.check_size('args', v_args, v_args_limit), jobledger.check_size('meta', enqueue_job.meta, 16384), jobledger.check_size('backoff', enqueue_job.backoff, 16384),
         jobledger.check_size('trace', enqueue_job.trace, 16384);
     end if;

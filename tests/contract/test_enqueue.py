@@ -202,6 +202,18 @@ async def test_what_is_out_of_its_limit_gets_its_name_and_writes_nothing(way: Wa
             assert orjson.loads(getattr(error, "detail", "")) == {"items": [0]}
 
 
+async def test_a_payload_that_lies_compressed_in_a_table_has_its_limit(desk: Desk) -> None:
+    """A limit counts the bytes of the JSON, not those that the server has kept it in."""
+    before = await counts(desk)
+    await desk.sql.execute("create temporary table docs (doc jsonb)")
+    await desk.sql.execute("insert into docs values ($1)", text({"x": "y" * 262144}))
+    for call in ("'noop', doc", "'noop', doc, priority => 1", "'noop', meta => doc"):
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await desk.sql.execute(f"select jobledger.enqueue({call}) from docs")  # noqa: S608 - of the calls above
+        assert refused.value.sqlstate == "JL105", call
+    assert await counts(desk) == before
+
+
 async def test_dates_have_their_limits(way: Way) -> None:
     """24 hours back and 100 years ahead for run_at; a kill date after both now and run_at."""
     now = await way.desk.sql.fetchval("select jobledger.now()")

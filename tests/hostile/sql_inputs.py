@@ -177,8 +177,10 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
         "strict": Argument("boolean", b"f", texts("", "{mark}", "2")),
         "shard": SHARD,
     }
+    # Beside these it is a usual call, which steps over most of what the function does.
+    usual = {name: single[name]._replace(sound=None) for name in ("queue", "owner", "tags")}
     return {
-        "enqueue": single,
+        "enqueue": single | usual,
         "enqueue_job": single,
         "enqueue_many": {
             "jobs": Argument(
