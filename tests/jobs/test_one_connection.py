@@ -117,7 +117,7 @@ async def bound(store: Store) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_whatever_is_asked_needs_one_connection(database: str, job: UUID, way: str) -> None:
-    """Two at a time get their answers, one after the other."""
+    """Each gets its answer by the only connection of the pool."""
     async with await Store.connect(database, pool_min=1, pool_max=1) as own, Client(own, strict=False) as client:
         async with asyncio.timeout(20):
             await WAYS[way](client, job)
