@@ -27,7 +27,8 @@ CANCEL = "select * from jobledger.act(0::smallint, 'cancel', null, $1, 'ada', 'n
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server that allows prepared transactions, safe on disk, with unlogged live tables."""
-    made = Server(tmp_path / "pg", settings={"max_prepared_transactions": "8"})
+    binaries = os.environ.get("JOBLEDGER_TEST_PG_BIN") or None
+    made = Server(tmp_path / "pg", settings={"max_prepared_transactions": "8"}, pg_bin=binaries)
     try:
         connection = await asyncpg.connect(await made.astart())
         await migrate(connection)

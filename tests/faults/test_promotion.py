@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from jobledger.store.pool import Store
 
+PG_BIN = os.environ.get("JOBLEDGER_TEST_PG_BIN") or None
 WRITTEN = "select pg_current_wal_insert_lsn()::text"
 REPLAYED = "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
 TIMELINE = "select left(pg_walfile_name(pg_current_wal_lsn()), 8)"
@@ -36,7 +37,7 @@ TIMELINE = "select left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 
 def copied(primary: Server, folder: Path) -> Server:
     """Return a standby of a running server, not started yet: its base backup, in a data folder of its own."""
-    standby = Server(folder)
+    standby = Server(folder, pg_bin=PG_BIN)
     standby.start()
     standby.stop()
     cluster = folder / "cluster"
@@ -45,7 +46,10 @@ def copied(primary: Server, folder: Path) -> Server:
     at = {name: values[0] for name, values in parse_qs(urlsplit(primary.dsn).query).items()}
     words = ["-h", at["host"], "-p", at["port"], "-U", "postgres", "-D", str(cluster), "-R", "-X", "stream"]
     done = subprocess.run(  # noqa: S603 - Postgres's own program
-        [find_binaries().program("pg_basebackup"), *words, "-c", "fast"], capture_output=True, text=True, check=False
+        [find_binaries(PG_BIN).program("pg_basebackup"), *words, "-c", "fast"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     if os.geteuid() == 0:
@@ -57,7 +61,7 @@ def copied(primary: Server, folder: Path) -> Server:
 @asynccontextmanager
 async def pair(folder: Path) -> AsyncIterator[tuple[Server, Server]]:
     """Run a migrated server and its hot standby."""
-    primary = Server(folder / "primary")
+    primary = Server(folder / "primary", pg_bin=PG_BIN)
     standby = None
     try:
         connection = await connect(await primary.astart())

@@ -148,7 +148,7 @@ async def test_a_killed_service_enqueues_each_key_once_and_every_stream_goes_on(
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server of the test's own as users have it, safe on disk, migrated."""
-    made = Server(tmp_path / "pg")
+    made = Server(tmp_path / "pg", pg_bin=os.environ.get("JOBLEDGER_TEST_PG_BIN") or None)
     try:
         connection = await connect(await made.astart())
         await migrate(connection)
