@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import orjson
 import pytest
 from tests.worker.conftest import until
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.worker.conftest import Bench
+
+    from jobledger.worker.fetch import Fetcher
 
 TOLD_S = 0.26
 """After its commit no job is picked up later than this."""
@@ -33,7 +36,7 @@ BULK = (
 
 
 class Marks:
-    """When each job was committed and when it began."""
+    """When each job was committed and when it began, and how many the timer found."""
 
     def __init__(self) -> None:
         """Nothing yet."""
@@ -41,6 +44,7 @@ class Marks:
         self.began: dict[int, float] = {}
         self.committed: dict[int, float] = {}
         self.bursts = [0, 0]
+        self.by_timer = 0
 
         @self.app.job(name="mark")
         async def mark(number: int) -> None:
@@ -54,6 +58,18 @@ class Marks:
         await until(lambda: self.bursts[0] == self.bursts[1], 60)
         self.bursts[0] += BURST
         await sql.execute(BULK, BURST)
+
+    def count(self, fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Count the raced jobs, not the polls, that no hint asked for: one that waits for the timer brings many."""
+        plain = fetcher._answer
+
+        async def answered(home: Any, n: int, call: int, asked: Any, cause: str) -> Any:
+            jobs = await plain(home, n, call, asked, cause)
+            if cause == "timer":
+                self.by_timer += sum(orjson.loads(job.data)["args"]["number"] >= 0 for job in jobs or ())
+            return jobs
+
+        monkeypatch.setattr(fetcher, "_answer", answered)
 
     def late_s(self) -> list[float]:
         """Return how long after its commit each job began, the longest last."""
@@ -89,9 +105,19 @@ async def connections(bench: Bench, count: int) -> AsyncIterator[list[asyncpg.Co
 
 
 async def race(
-    bench: Bench, jobs: int, *, told_s: float = TOLD_S, enqueuers: int, each: int, open_s: float, spread_s: float
-) -> tuple[Any, Any]:
-    """Let a worker go idle again and again, and enqueue around that moment; return what was marked and found.
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    jobs: int,
+    *,
+    told_s: float = TOLD_S,
+    enqueuers: int,
+    each: int,
+    open_s: float,
+    spread_s: float,
+) -> tuple[int, int]:
+    """Let a worker go idle again and again, and enqueue around that moment; return how many the timer found.
+
+    And how often it went idle.
 
     `each` is how many jobs an enqueuer makes at random moments of one such round; with `open_s` in one transaction,
     which stays open that long after the first.
@@ -105,6 +131,7 @@ async def race(
         manner = Manner(poll_s=0.25, tick_s=0.25)
         async with bench.worker(marks.app, manner=manner, concurrency=100) as worker:
             assert worker.life is not None
+            marks.count(worker.life.fetcher, monkeypatch)
 
             async def one(sql: asyncpg.Connection[Any]) -> None:
                 taken = list(islice(numbers, each))
@@ -144,32 +171,34 @@ async def race(
     late = marks.late_s()
     print(
         f"{jobs} jobs, median {late[jobs // 2] * 1000:.1f} ms, longest {late[-1] * 1000:.1f} ms, machine's own "
-        f"{probe.worst_s * 1000:.1f} ms, found {dict(found)}, went idle {raised} times"
+        f"{probe.worst_s * 1000:.1f} ms, by timer {marks.by_timer}, polls {dict(found)}, went idle {raised} times"
     )
-    # Its claim is some turns and questions more than the probe's one.
-    assert late[-1] <= told_s + 4 * probe.worst_s
-    return found, raised
+    # What the timer finds comes after some turns and questions more than the probe's one; a hint comes long before.
+    assert late[-1] <= told_s + (4 if open_s else 1) * probe.worst_s
+    return marks.by_timer, raised
 
 
 @pytest.mark.slow
-async def test_a_few_enqueues_while_a_worker_goes_idle(bench: Bench) -> None:
+async def test_a_few_enqueues_while_a_worker_goes_idle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """In autocommit hardly one is left to the timer."""
-    found, raised = await race(bench, 400, told_s=5 * TOLD_S, enqueuers=4, each=2, open_s=0, spread_s=0.08)
+    by_timer, raised = await race(
+        bench, monkeypatch, 400, told_s=5 * TOLD_S, enqueuers=4, each=2, open_s=0, spread_s=0.08
+    )
     assert raised >= 5
-    assert found["timer"] <= 12
+    assert by_timer <= 12
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_ten_thousand_enqueues_while_a_worker_goes_idle(bench: Bench) -> None:
+async def test_ten_thousand_enqueues_while_a_worker_goes_idle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """None waits longer than the timer; in autocommit at most one in a hundred waits for it."""
-    found, raised = await race(bench, 10_000, enqueuers=5, each=4, open_s=0, spread_s=0.15)
+    by_timer, raised = await race(bench, monkeypatch, 10_000, enqueuers=5, each=4, open_s=0, spread_s=0.15)
     assert raised >= 250
-    assert found["timer"] <= 100
+    assert by_timer <= 100
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_ten_thousand_enqueues_in_transactions_of_a_second(bench: Bench) -> None:
+async def test_ten_thousand_enqueues_in_transactions_of_a_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their look at the flag is old when they commit, so the hint may miss them all: the timer does not."""
-    await race(bench, 10_000, enqueuers=25, each=10, open_s=1.0, spread_s=0.2)
+    await race(bench, monkeypatch, 10_000, enqueuers=25, each=10, open_s=1.0, spread_s=0.2)

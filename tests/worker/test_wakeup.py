@@ -359,3 +359,49 @@ async def test_a_flag_whose_writing_was_not_answered_is_lowered_when_jobs_come(l
     flag.take_down()
     await flag.settled()
     assert flags == set()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_flag_that_is_lowered_while_it_is_being_raised_is_down_and_not_believed_in(times: int) -> None:
+    """Two calls find nothing, a third much: who believed the first two would wait, and nobody would tell it."""
+    worker, written = uuid4(), [False]
+    answered = asyncio.Event()
+
+    async def send(_: UUID, up: bool) -> bool:
+        if up and len(written) == times:
+            await answered.wait()
+        written.append(up)
+        return up
+
+    flag = IdleFlag(send)
+    flag.listening = True
+    for _ in range(times - 1):
+        assert await flag.put_up(worker)
+    raising = asyncio.create_task(flag.put_up(worker))
+    await until(lambda: bool(flag._raising))
+    flag.take_down()
+    answered.set()
+    assert not await raising
+    await flag.settled()
+    assert written[-1] is flag.up(worker) is False
+    assert flag.wanted(worker)
+    assert await flag.put_up(worker)
+    assert written[-1] is flag.up(worker) is True
+
+
+async def test_a_flag_that_is_raised_right_after_it_was_lowered_stands() -> None:
+    """A call brings much and the next nothing, in one turn: what was asked for last is written last."""
+    worker, written = uuid4(), [False]
+
+    async def send(_: UUID, up: bool) -> bool:
+        written.append(up)
+        return up
+
+    flag = IdleFlag(send)
+    flag.listening = True
+    assert await flag.put_up(worker)
+    flag.take_down()
+    assert await flag.put_up(worker)
+    await flag.settled()
+    assert written == [False, True, False, True]
+    assert flag.up(worker)

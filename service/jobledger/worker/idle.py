@@ -34,6 +34,9 @@ class IdleFlag:
         self._up_for: UUID | None = None
         # Whose flag may stand although nobody counts on it: its last writing was not answered, or nobody listens.
         self._astray: UUID | None = None
+        # Whose flag is being raised, and how often it was lowered: two calls may find nothing, a third much.
+        self._raising: list[UUID] = []
+        self._lowered = 0
         self._not_before = 0.0
         self._tasks: set[asyncio.Task[bool]] = set()
         self.always = always
@@ -50,8 +53,21 @@ class IdleFlag:
         return self.listening and self._up_for != worker and time.monotonic() >= self._not_before
 
     async def put_up(self, worker: UUID) -> bool:
-        """Raise the flag. True once it is committed; from then on who enqueues sees it."""
-        if not await self._write(worker, True):
+        """Raise the flag. True once it is committed; from then on who enqueues sees it.
+
+        Races: lowered meanwhile, it is written down right after, and does not stand; lowered right before, that is
+        written first. Who believes in a flag that does not stand waits for the timer: nobody tells it of jobs.
+        """
+        lowered = self._lowered
+        await self.settled()
+        if self._lowered != lowered:
+            return False
+        self._raising.append(worker)
+        try:
+            stands = await self._write(worker, True)
+        finally:
+            self._raising.remove(worker)
+        if not stands or self._lowered != lowered:
             return False
         if not self.listening:
             self._astray = worker
@@ -64,8 +80,9 @@ class IdleFlag:
         """Lower the flag, without waiting for it; `rest`: raise it no more for some seconds."""
         if rest:
             self._not_before = time.monotonic() + _REST_S
-        worker = self._up_for or self._astray
+        worker = self._up_for or (self._raising[-1] if self._raising else self._astray)
         self._up_for = None
+        self._lowered += 1
         if worker is not None:
             if worker == self._astray:
                 self._astray = None
