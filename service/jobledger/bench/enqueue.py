@@ -95,7 +95,8 @@ def _ways(bench: Bench) -> Iterator[tuple[str, AbstractAsyncContextManager[list[
         yield f"single_{count_}", _by_clients(bench, count_, 1)
         yield f"sql_{count_}", _by_sql(bench, count_)
         yield f"single_{count_}_keys", _by_clients(bench, count_, 1, keys=True)
-    yield f"callers_{_MANY}", _by_clients(bench, _MANY, 1, one_client=True)
+    for keys in ("", "_keys"):
+        yield f"callers_{_MANY}{keys}", _by_clients(bench, _MANY, 1, keys=bool(keys), one_client=True)
 
 
 def _conclude(
