@@ -28,6 +28,9 @@ WEIGHTS: dict[str, tuple[int, float]] = {
     "switch persistence": (2, 0),
     "add partition": (2, 0),
     "tick": (6, 0),
+    "migrate": (2, 0),
+    "limit connections": (3, 4),
+    "enqueue far off": (3, 0),
 }
 BETWEEN_S = 0.8
 
