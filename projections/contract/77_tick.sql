@@ -2,7 +2,7 @@
 -- the rows of workers whose lease ended a week ago (their streams stay), sees to partitions ahead, repairs what late transactions left. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
 -- `snapshot_due`: the caller is to call `queue_snapshot` in a transaction of its own; one bound to tenants, who may not know, does it now and then.
 -- `unsealed` says whether there is something to seal, or will be, so that sealers need not look so often themselves.
--- `told` names each lease that expired, each job that was timed out or killed, for who observes.
+-- `told` names each lease that expired, each job that was timed out or killed, or should be and is locked by a prepared transaction, for who observes.
 -- A caller bound to tenants is not told how much it did, nor where it ended (an id): its sweep for kill dates begins at a random moment instead of at `p_after`.
 drop function if exists jobledger.tick;
 
@@ -56,6 +56,6 @@ begin
   end if;
   return jsonb_build_object('promoted', v_promoted, 'rescued', v_rescued.taken, 'timed_out', v_timed_out.ended, 'killed', v_killed.killed, 'held', v_held, 'released_holds', v_unheld,
     'keys_expired', v_forgotten, 'snapshot_due', jobledger.snapshot_due(p_shard), 'repaired', v_repaired,
-    'unsealed', jobledger.unsealed(p_shard), 'partitions', jobledger.partitions_ensure(p_shard), 'next', v_killed.next, 'told', v_rescued.told || v_timed_out.told || v_killed.told);
+    'unsealed', jobledger.unsealed(p_shard), 'partitions', jobledger.partitions_ensure(p_shard), 'next', v_killed.next, 'told', v_rescued.told || v_timed_out.told || v_killed.told || jobledger.blocked(p_shard, v_now));
 end
 $$;

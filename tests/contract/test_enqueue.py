@@ -16,8 +16,10 @@ import orjson
 import pytest
 
 from jobledger.embedded import Server
+from jobledger.observations import BlockedByPrepared, observing
 from jobledger.store.migrate import migrate
 from jobledger.store.pool import Store
+from jobledger.store.tick import tick
 
 from .conftest import Desk
 
@@ -412,6 +414,41 @@ async def test_a_prepared_transaction_holds_its_jobs_back(two_phase: str) -> Non
         assert [taken.id for _ in range(5) for taken in await desk.claim()] == [job]
         assert await desk.enqueue(key="k") == job
         assert await desk.differences() == []
+    await other.close()
+    await sql.close()
+
+
+OVERDUE = {
+    "kill date": "update jobledger.running set kill_at = now() - interval '1 hour' where id = $1",
+    "time-out": "update jobledger.running set timeout_at = now() - interval '1 hour' where id = $1",
+    "lease": "update jobledger.workers as w set lease_until = now() - interval '1 hour', stopped_at = now()"
+    " from jobledger.running as r where r.worker = w.id and r.id = $1",
+}
+
+
+async def test_a_tick_tells_of_jobs_that_a_prepared_transaction_holds(two_phase: str) -> None:
+    """A report in a prepared transaction is wrong: the job can neither be killed nor ended nor rescued meanwhile."""
+    other = await asyncpg.connect(two_phase)
+    sql = await asyncpg.connect(two_phase)
+    await migrate(sql)
+    await sql.fetchval("select jobledger.open()")
+    async with await Store.connect(two_phase) as store:
+        desk = await Desk(store, sql).start()
+        for overdue in OVERDUE.values():
+            await desk.fill(1)
+            [held] = await desk.claim()
+            await sql.execute(overdue, held.id)
+            await other.execute("begin")
+            await other.execute("select from jobledger.running where id = $1 for update", held.id)
+            await other.execute("prepare transaction 'held'")
+            with observing(BlockedByPrepared) as told:
+                for _ in range(3):
+                    assert not (await tick(sql, 0)).found_work
+            assert [one.job for one in told] == [held.id]
+            await other.execute("rollback prepared 'held'")
+            assert await sql.fetchval("select jobledger.blocked(0::smallint, now())") == "[]"
+            done = await tick(sql, 0)
+            assert done.killed + done.timed_out + done.rescued == 1
     await other.close()
     await sql.close()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import orjson
 
-from jobledger.observations import JobKilled, JobTimedOut, LeaseExpired, emit, listeners
+from jobledger.observations import BlockedByPrepared, JobKilled, JobTimedOut, LeaseExpired, emit, listeners
 from jobledger.store.failures import translated
 from jobledger.store.statements import statement
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 
 _MANY_HELD: Final = 100
+_BLOCKED_EVERY_S: Final = 60.0
+"""A job whose row stays locked is told so often, not at each tick."""
+_BLOCKED_MOST: Final = 1_000
+_blocked: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +111,17 @@ def _tell(told: list[dict[str, Any]]) -> None:
                 emit(LeaseExpired(worker=UUID(fact["worker"]), jobs=fact["jobs"]))
             case JobTimedOut.topic:
                 emit(JobTimedOut(job=UUID(fact["job"]), where="tick"))
+            case BlockedByPrepared.topic if _is_due(fact["job"]):
+                emit(BlockedByPrepared(job=UUID(fact["job"])))
             case JobKilled.topic:
                 emit(JobKilled(job=UUID(fact["job"]), tenant=fact["tenant"], rule=fact["rule"]))
+
+
+def _is_due(job: str) -> bool:
+    now = time.monotonic()
+    if now < _blocked.get(job, 0.0):
+        return False
+    if len(_blocked) >= _BLOCKED_MOST:
+        _blocked.clear()
+    _blocked[job] = now + _BLOCKED_EVERY_S
+    return True
