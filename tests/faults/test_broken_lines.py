@@ -2,7 +2,8 @@
 
 The worker and the enqueuer each go through a proxy. One statement is caught on its way there, or its answer on its way
 back; then the line is cut, or stalled until everything else is over, or closed on one side only. What must follow is
-always the same: the job is done, the books agree, and the worker stops as it should.
+always the same: the job is done, the books agree, and the worker stops as it should. So it is with a heartbeat that
+fails while jobs run, whether or not the lease lasts, and with a tick that has something to do.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +21,11 @@ from tests.worker.conftest import quick
 from jobledger.errors import JobledgerError
 from jobledger.jobs import App, Client, Context
 from jobledger.lifecycle.backoff import Fixed
+from jobledger.store.claim import Claimer
 from jobledger.store.pool import Store
 from jobledger.store.statements import statement
+from jobledger.store.tick import tick
+from jobledger.store.workers import start_worker
 from jobledger.testing.proxy import Proxy
 from jobledger.worker.life import Manner
 from jobledger.worker.worker import Worker
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Ledger
 
+    from jobledger.testing.clock import Clock
     from jobledger.testing.proxy import Trap
 
 PATIENCE_S = 1.0
@@ -51,6 +57,10 @@ STATEMENTS = {
     "commit": "COMMIT",
 }
 BLOCKED = "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+RUNNING = "select count(*) from jobledger.running"
+SCHEDULED = "select count(*) from jobledger.waiting"
+EXPIRED = "select count(distinct stream_id) from jobledger.events where type = 'job.lease_expired'"
+LEASE_S = 2
 FAULTS = ("cut", "stall", "mute", "orphan")
 # The transaction holds the row of the job, until its commit arrives, or the server looks whether anybody is there.
 HOLDS = {("commit", "orphan", "before"), ("commit", "stall", "before")}
@@ -64,6 +74,8 @@ class Hand:
         self.notes: list[tuple[str, UUID, int]] = []
         self.worker: Worker | None = None
         self.errors: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
         self._stopping = False
         self._dsn = dsn
         self._thread = threading.Thread(target=lambda: asyncio.run(self._supervise()), daemon=True)
@@ -71,12 +83,13 @@ class Hand:
 
     @property
     def app(self) -> App:
-        """An app whose handlers note when they begin and end."""
+        """An app whose handlers note when they begin and end; the short ones wait for the gate in between."""
         app = App("lines")
 
         @app.job(max_attempts=100, backoff=Fixed(0, jitter=0))
         async def short(context: Context) -> None:
             self.notes.append(("begun", context.id, context.attempt))
+            await until(self.gate.is_set)
             self.notes.append(("ended", context.id, context.attempt))
 
         @app.job(transaction=True, max_attempts=100, backoff=Fixed(0, jitter=0))
@@ -91,6 +104,16 @@ class Hand:
     async def ready(self) -> None:
         """Wait until it claims."""
         await until(lambda: self.worker is not None and self.worker.ready.is_set())
+
+    def begun(self, job: UUID) -> int:
+        """Count how often a handler has begun this job."""
+        return sum(note[:2] == ("begun", job) for note in self.notes)
+
+    @property
+    def beats(self) -> int:
+        """Count the heartbeats that were answered."""
+        life = self.worker and self.worker.life
+        return life.heartbeat.beats if life else 0
 
     @property
     def stopped(self) -> bool:
@@ -112,7 +135,7 @@ class Hand:
     async def _supervise(self) -> None:
         self._loop = asyncio.get_running_loop()
         # Each trap is for a statement of the worker itself: who folds commits, too.
-        settings = quick(lease_s=2, heartbeat_s=0.2, stop_grace_s=1, connect_timeout_s=2, projections=False)
+        settings = quick(lease_s=LEASE_S, heartbeat_s=0.2, stop_grace_s=1, connect_timeout_s=2, projections=False)
         while not self._stopping:
             self.worker = Worker(self.app, self._dsn, concurrency=4, settings=settings, manner=BRISK)
             try:
@@ -148,8 +171,25 @@ async def _enqueued(dsn: str, key: str, kind: str) -> UUID:
 
 async def _spring(trap: Trap, fault: str) -> None:
     await asyncio.to_thread(trap.wait)
+    _break(trap, fault)
+
+
+def _break(trap: Trap, fault: str) -> None:
     if fault != "stall":
         getattr(trap, fault)()
+
+
+async def _ends_well(hand: Hand, ledger: Ledger, trap: Trap, dsn: str, jobs: list[UUID], *, more: bool = True) -> None:
+    """See that the jobs are done, one more is when the line holds again, the worker stops, and the books agree."""
+    await ledger.all_over(timeout_s=40)
+    trap.let_go()
+    last = [await _enqueued(dsn, "last", "short")] if more else []
+    await ledger.all_over(timeout_s=40)
+    hand.stop()
+    await until(lambda: hand.stopped, 40)
+    # A start that finds no answer in time says so, and is begun again; nothing else ends a worker.
+    assert set(hand.errors) <= {"Unreachable"}
+    await ledger.agrees([*jobs, *last], hand.notes)
 
 
 # The fast suite takes the one fault that nobody is told of; all of them are slow for their number.
@@ -160,6 +200,10 @@ CASES = [
     for fault in FAULTS
     for side in ("before", "after")
 ]
+each_fault = pytest.mark.parametrize(
+    ("fault", "side"),
+    [pytest.param(fault, side, marks=pytest.mark.slow) for fault in FAULTS for side in ("before", "after")],
+)
 
 
 @pytest.mark.parametrize(("what", "fault", "side"), CASES)
@@ -187,15 +231,88 @@ async def test_a_line_that_fails_at_a_statement_costs_nothing(
     if (what, fault, side) in HOLDS:
         await until(lambda: ledger.fetch(BLOCKED))
         (theirs.cut if fault == "orphan" else trap.let_go)()
-    await ledger.all_over(timeout_s=40)
-    trap.let_go()
-    jobs += [] if what == "worker stop" else [await _enqueued(ours.dsn, "last", "short")]
-    await ledger.all_over(timeout_s=40)
-    hand.stop()
-    await until(lambda: hand.stopped, 40)
-    # A start that finds no answer in time says so, and is begun again; nothing else ends a worker.
-    assert set(hand.errors) <= {"Unreachable"}
-    await ledger.agrees(jobs, hand.notes)
+    await _ends_well(hand, ledger, trap, ours.dsn, jobs, more=what != "worker stop")
+
+
+async def _with_jobs_in_hand(
+    proxies: tuple[Proxy, Proxy], clock: Clock, hand: Hand, ledger: Ledger, side: str
+) -> tuple[list[UUID], Trap]:
+    """Begin three jobs that do not end, under a lease that does not run out, and catch a heartbeat that names them."""
+    ours, theirs = proxies
+    await clock.stand()
+    await hand.ready()
+    hand.gate.clear()
+    jobs = [await _enqueued(ours.dsn, str(number), "short") for number in range(3)]
+    await until(lambda: all(hand.begun(job) for job in jobs))
+    # One that was made up before the jobs came may still be on its way, and is let pass.
+    beats = hand.beats
+    await until(lambda: hand.beats > beats)
+    trap = theirs.trap(STATEMENTS["heartbeat"], before=side == "before")
+    await asyncio.to_thread(trap.wait)
+    assert await ledger.value(RUNNING) == len(jobs)
+    return jobs, trap
+
+
+@each_fault
+async def test_a_heartbeat_that_fails_while_jobs_run_takes_none_of_them_away(
+    proxies: tuple[Proxy, Proxy], clock: Clock, hand: Hand, ledger: Ledger, fault: str, side: str
+) -> None:
+    """While the lease lasts another heartbeat comes through, and each job goes on in the handler that had begun it."""
+    jobs, trap = await _with_jobs_in_hand(proxies, clock, hand, ledger, side)
+    beats = hand.beats
+    _break(trap, fault)
+    await until(lambda: hand.beats > beats)
+    assert await ledger.value(RUNNING) == len(jobs)
+    hand.gate.set()
+    await _ends_well(hand, ledger, trap, proxies[0].dsn, jobs)
+    assert [hand.begun(job) for job in jobs] == [1] * len(jobs)
+
+
+@each_fault
+async def test_a_heartbeat_that_fails_until_the_lease_is_over_costs_an_attempt_and_no_job(
+    proxies: tuple[Proxy, Proxy], clock: Clock, hand: Hand, ledger: Ledger, fault: str, side: str
+) -> None:
+    """The jobs are rescued under running handlers; these are told, and what counts is what the next attempt does."""
+    jobs, trap = await _with_jobs_in_hand(proxies, clock, hand, ledger, side)
+
+    async def rescued() -> bool:
+        await clock.advance(seconds=LEASE_S + 1)
+        async with ledger.store.connection() as connection:
+            await tick(connection, 0)
+        return bool(await ledger.value(EXPIRED) >= len(jobs))
+
+    await until(rescued)
+    _break(trap, fault)
+    # There is one place more than jobs: unless the first handlers are told, the others have none.
+    await until(lambda: all(hand.begun(job) > 1 for job in jobs))
+    hand.gate.set()
+    await _ends_well(hand, ledger, trap, proxies[0].dsn, jobs)
+
+
+@each_fault
+async def test_a_tick_that_fails_with_a_job_to_promote_and_one_to_rescue_loses_neither(
+    proxies: tuple[Proxy, Proxy], client: Client, clock: Clock, ledger: Ledger, fault: str, side: str
+) -> None:
+    """Time has made a scheduled job due and ended a lease before any worker ticks; its first tick is the one caught."""
+    ours, theirs = proxies
+    held = (await client.enqueue("short", max_attempts=100)).id
+    async with ledger.store.connection() as connection:
+        silent = (await start_worker(connection, 0, kinds=["short"], lease_s=LEASE_S)).worker
+        assert [job.id for job in await Claimer(ledger.store, silent, None, ["short"]).claim(1, {}, 1)] == [held]
+    later = await clock.now() + timedelta(seconds=LEASE_S)
+    jobs = [held, (await client.enqueue("short", run_at=later, max_attempts=100)).id]
+    await clock.advance(seconds=2 * LEASE_S)
+    trap = theirs.trap(STATEMENTS["tick"], before=side == "before")
+    hand = Hand(theirs.dsn)
+    try:
+        await asyncio.to_thread(trap.wait)
+        if side == "after":
+            assert await ledger.value(EXPIRED) == 1
+            assert await ledger.value(SCHEDULED) == 0
+        _break(trap, fault)
+        await _ends_well(hand, ledger, trap, ours.dsn, jobs)
+    finally:
+        hand.stop()
 
 
 async def test_the_server_looks_soon_whether_a_client_is_still_there(ledger: Ledger) -> None:
