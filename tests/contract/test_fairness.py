@@ -10,9 +10,14 @@ import orjson
 import pytest
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from tests.contract.conftest import Desk
 
     from jobledger.store.pool import Connection
+
+
+READ = "select heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read from pg_statio_all_tables"
 
 
 async def fill_tenants(desk: Desk, tenants: int, each: int, kind: str = "noop") -> None:
@@ -84,17 +89,53 @@ async def test_a_claim_reads_no_more_under_a_snapshot_held_elsewhere(desk: Desk,
     other = await asyncpg.connect(database)
     await other.execute("begin isolation level repeatable read")
     await other.fetchval("select count(*) from jobledger.limits")
-    read = "select heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read from pg_statio_all_tables"
     costs: list[int] = []
     for _ in range(12):
         async with desk.store.connection() as connection:
-            before = await buffers(desk, connection, read)
+            before = await buffers(desk, connection, READ)
             desk.call += 1
             assert len(await desk.claimer.claim(400, {}, desk.call, connection)) == 400
-            costs.append(await buffers(desk, connection, read) - before)
+            costs.append(await buffers(desk, connection, READ) - before)
     await other.close()
     early, late = sum(costs[2:5]), sum(costs[9:])
     assert late <= 1.3 * early
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_hundred_thousand_tenants_under_a_held_snapshot_with_late_and_urgent_jobs(
+    desk: Desk, database: str
+) -> None:
+    """Each job comes once, late and urgent ones by the end of the round that was going on, and claims read no more."""
+    await desk.start(lease_s=3600)
+    late, held = await asyncpg.connect(database), await asyncpg.connect(database)
+    await late.execute("begin")
+    behind = {
+        await late.fetchval("select jobledger.enqueue('noop', tenant => $1)", f"t{n:05}") for n in range(0, 5000, 50)
+    }
+    await fill_tenants(desk, 100_000, 1)
+    await held.execute("begin isolation level repeatable read")
+    await held.fetchval("select count(*) from jobledger.limits")
+    urgent: set[UUID] = set()
+    taken: dict[UUID, int] = {}
+    costs: list[int] = []
+    while len(taken) < 100_000 + len(behind) + len(urgent) or not urgent:
+        if len(costs) == 30:
+            await late.execute("commit")
+            urgent = {await desk.enqueue(tenant=tenant, priority=-100) for tenant in ("t00007", "t99990", "a", "z")}
+        async with desk.store.connection() as connection:
+            before = await buffers(desk, connection, READ)
+            desk.call += 1
+            jobs = await desk.claimer.claim(1000, {}, desk.call, connection)
+            costs.append(await buffers(desk, connection, READ) - before)
+        assert not taken.keys() & {job.id for job in jobs}
+        taken |= dict.fromkeys((job.id for job in jobs), len(costs))
+        assert {verdict for verdict, _, _ in await desk.report(jobs)} <= {"accepted"}
+        assert len(costs) <= 110
+    await late.close()
+    await held.close()
+    assert sum(costs[85:95]) <= 1.5 * sum(costs[10:20])
+    assert await desk.differences() == []
 
 
 async def buffers(desk: Desk, connection: Connection, read: str) -> int:
