@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 from tests.faults.conftest import ENDS, Ledger, Load
 from tests.faults.schedule import WEIGHTS, schedule
-from tests.faults.test_crashes import BACKEND, ENQUEUE, LOST, server
+from tests.faults.test_crashes import BACKEND, BEGIN, ENQUEUE, LOST, server
 from tests.faults.test_partitions import FAR_OFF
 from tests.faults.transacting import Transacting
 
@@ -260,7 +260,7 @@ class Chaos:
             return
         connection = await asyncpg.connect(self.server.dsn)
         try:
-            await connection.execute("begin")
+            await connection.execute(BEGIN)
             job = await connection.fetchval(ENQUEUE)
             self.prepared[name] = job
             await connection.execute(f"prepare transaction '{name}'")
@@ -356,6 +356,7 @@ async def test_everything_at_random_loses_and_doubles_nothing(chaos: Chaos) -> N
         await chaos.run(schedule(seed, SECONDS))
         await chaos.settle()
     print(f"refused with 40001 and repeated: {transacting.repeated}")
+    assert chaos.unexplained == []
     await ledger.all_over(OVER_S)
     assert chaos.explain_all() == []
     await chaos.crew.dismiss()

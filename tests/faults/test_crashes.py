@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 LOST = (JobledgerError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError, asyncpg.InternalClientError)
 ENQUEUE = "select jobledger.enqueue('short', '{\"ms\": 5}', max_attempts => 100)"
+BEGIN = "begin; set local jobledger.notify = 'off'"
+"""What is to be prepared must not tell workers that wait: Postgres prepares no transaction with a NOTIFY."""
 WORKER = "select worker from jobledger.worker_start(0::smallint, null, null, array['short'], null, 30)"
 CLAIM = "select claim from jobledger.claim_job(0::smallint, $1, 1, $2, array['short'])"
 BACKEND = """
@@ -98,7 +100,7 @@ async def long_transactions(store: Store, acknowledged: dict[str, UUID], seconds
 async def prepared(server: Server, name: str) -> UUID:
     """Enqueue a job in a transaction that is prepared under this name and not committed."""
     connection = await asyncpg.connect(server.dsn)
-    await connection.execute("begin")
+    await connection.execute(BEGIN)
     job: UUID = await connection.fetchval(ENQUEUE)
     await connection.execute(f"prepare transaction '{name}'")
     await connection.close()
