@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -58,10 +59,12 @@ class Transacting:
         number = 0
         while not self._stopped.is_set():
             made: dict[str, UUID] = {}
+            # The same through all repetitions, and mostly that of the other one too.
+            second = int(time.monotonic())
             while not made:
                 try:
                     async with asyncio.timeout(PATIENCE_S):
-                        made = await self._once(name, number, isolation)
+                        made = await self._once(name, number, second, isolation)
                 except LOST as error:
                     self.repeated += isinstance(error, asyncpg.SerializationError)
                     await asyncio.sleep(0.05)
@@ -73,12 +76,15 @@ class Transacting:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), LONG_S if name == "long" else SNAPSHOT_S)
 
-    async def _once(self, name: str, number: int, isolation: Isolation) -> dict[str, UUID]:
+    async def _once(self, name: str, number: int, second: int, isolation: Isolation) -> dict[str, UUID]:
         connection = await connect(self._dsn)
         try:
             transaction = connection.transaction(isolation=isolation)
             await transaction.start()
-            made = await (self._long(connection, number) if name == "long" else self._late(connection, name, number))
+            if name == "long":
+                made = await self._long(connection, number)
+            else:
+                made = await self._late(connection, [f"{name}-{number}", f"both-{second}"])
             await transaction.commit()
             return made
         finally:
@@ -91,9 +97,9 @@ class Transacting:
         await connection.execute(SLEEP, LONG_S)
         return made
 
-    async def _late(self, connection: Connection, name: str, number: int) -> dict[str, UUID]:
+    async def _late(self, connection: Connection, keys: list[str]) -> dict[str, UUID]:
         """Enqueue by a snapshot that is old."""
         await connection.execute(SLEEP, SNAPSHOT_S)
-        wanted = [job(f"{name}-{number}", name), job(f"both-{number}", "both")]
+        wanted = [job(key, "late") for key in keys]
         made = await enqueue_many(connection, wanted)
         return {str(one.key): got.id for one, got in zip(wanted, made, strict=True)}
