@@ -16,8 +16,6 @@ as $$
 #variable_conflict use_column
 declare
   v_now timestamptz := jobledger.now();
-  v_plain boolean := num_nonnulls(nullif(enqueue_job.priority, 0), enqueue_job.run_at, enqueue_job.kill_at, enqueue_job.timeout, enqueue_job.max_attempts, enqueue_job.owner, enqueue_job.tags,
-    enqueue_job.meta, enqueue_job.key, enqueue_job.unique_key, enqueue_job.backoff, enqueue_job.trace, enqueue_job.id) = 0 and enqueue_job.shard is not null;
   v_id uuid;
   v_args jsonb;
   v_queue text;
@@ -37,7 +35,9 @@ declare
 begin
   select jobledger.new_id(v_now), coalesce(enqueue_job.args, '{}'), coalesce(enqueue_job.queue, k.queue, 'default'), coalesce(enqueue_job.max_attempts, k.max_attempts, 5),
     coalesce(enqueue_job.timeout, k.timeout, 1800), k.kill_after, k.name is not null, exists (select from jobledger.limits as l where l.shard = enqueue_job.shard),
-    v_plain and enqueue_job.tenant collate "C" ~ '^[A-Za-z0-9][A-Za-z0-9._:@/-]*$' and enqueue_job.kind collate "C" ~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]*$'
+    num_nonnulls(nullif(enqueue_job.priority, 0), enqueue_job.run_at, enqueue_job.kill_at, enqueue_job.timeout, enqueue_job.max_attempts, enqueue_job.owner, enqueue_job.tags,
+        enqueue_job.meta, enqueue_job.key, enqueue_job.unique_key, enqueue_job.backoff, enqueue_job.trace, enqueue_job.id) = 0 and enqueue_job.shard is not null
+      and enqueue_job.tenant collate "C" ~ '^[A-Za-z0-9][A-Za-z0-9._:@/-]*$' and enqueue_job.kind collate "C" ~ '^[A-Za-z0-9_][A-Za-z0-9._:/-]*$'
       and greatest(length(enqueue_job.tenant), length(enqueue_job.kind), (length(enqueue_job.actor) + 1) / 2) <= 128 and (k.name is not null or not enqueue_job.strict) and k.kill_after is null
       and coalesce(enqueue_job.queue, k.queue, 'default') = 'default' and coalesce(k.max_attempts, 5) = 5 and coalesce(k.timeout, 1800) = 1800
       and pg_column_size(enqueue_job.args) <= 32768 and pg_column_compression(enqueue_job.args) is null and jobledger.may(enqueue_job.tenant)

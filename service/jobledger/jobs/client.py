@@ -137,11 +137,7 @@ class Client(Operations):
         """
         if not isinstance(call, Call):
             raise InvalidArgument("What is sent is made by `job.call(…)` or `client.call(…)`.")
-        layers = self._layers()
-        if layers:
-            done = await around_enqueue(layers, lambda new: self._sent(call, new))(call.new)
-        else:
-            done = await self._sent(call, call.new)
+        done = await around_enqueue(self._layers(), lambda new: self._sent(call, new))(call.new)
         return self._handle(done, call)
 
     async def enqueue_many(
@@ -208,18 +204,17 @@ class Client(Operations):
         trace = tracing.capture()
         if not trace:
             return prepared
-        return [replace(new, trace=dict(trace)) if new.trace is None else new for new in prepared]
+        return [_traced(new, trace) for new in prepared]
 
     async def _sent(self, call: Call[Any], new: NewJob) -> Enqueued:
-        conn, strict = call.options.get("conn"), self.strict
-        if call.job is not None:
-            strict = False
-            if not await self._catalogue.find(new.kind, conn):
-                new = call.job.declared(new)
+        """Send one job: as `_prepared`, without the lists."""
+        actor, conn = call.options.get("actor", self.actor), call.options.get("conn")
+        if call.job is not None and not await self._catalogue.find(new.kind, conn):
+            new = call.job.declared(new)
         trace = tracing.capture()
-        if trace and new.trace is None:
-            new = replace(new, trace=dict(trace))
-        return await self._door.enqueue(new, actor=call.options.get("actor", self.actor), strict=strict, conn=conn)
+        if trace:
+            new = _traced(new, trace)
+        return await self._door.enqueue(new, actor=actor, strict=self._strict_for([call.job]), conn=conn)
 
     def _layers(self) -> Sequence[EnqueueMiddleware]:
         return self.app.enqueue_layers if self.app is not None else ()
@@ -244,6 +239,10 @@ def _door_to(source: Any, url: str | None, key: str | None, actor: str | None) -
     if actor is not None:
         raise InvalidArgument("By a service the actor in the log is the key's own name.", hint="Leave actor out.")
     return ServiceDoor(ServiceConnection(url, key) if url is not None else source, ours=url is not None)
+
+
+def _traced(new: NewJob, trace: Mapping[str, str]) -> NewJob:
+    return replace(new, trace=dict(trace)) if new.trace is None else new
 
 
 def _json(args: Mapping[str, Any] | None) -> bytes:
