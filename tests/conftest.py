@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import threading
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 T = TypeVar("T")
+
+PG_BIN = os.environ.get("JOBLEDGER_TEST_PG_BIN") or None
+"""The Postgres programs of each server that a test starts; None: the embedded ones."""
 
 # How long one example takes is the machine's affair: a busy one is no fault.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -94,12 +98,23 @@ class Databases:
         self._admin.close()
 
 
+@asynccontextmanager
+async def bound_to_acme(store: Store, roles: str) -> AsyncIterator[str]:
+    """Give a role, a member of those named, that is bound to the tenant acme."""
+    name = f"bound_{uuid4().hex[:8]}"
+    async with store.connection() as connection:
+        await connection.execute(f"create role {name} in role {roles}")
+        await connection.execute("insert into jobledger.grants (role, tenant) values ($1, 'acme')", name)
+        yield name
+        await connection.execute(f"drop role {name}")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """Give one embedded Postgres for the whole run, in memory where there is any, without fsync."""
     memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
     root = Path(tempfile.mkdtemp(prefix="jobledger-", dir=memory if os.access(memory, os.W_OK) else None))
-    server = Server(root / "pg", settings=FAST, pg_bin=os.environ.get("JOBLEDGER_TEST_PG_BIN") or None)
+    server = Server(root / "pg", settings=FAST, pg_bin=PG_BIN)
     try:
         server.start()
         yield server

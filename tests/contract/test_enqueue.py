@@ -8,12 +8,13 @@ import shutil
 import tempfile
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
 import pytest
+from tests.conftest import PG_BIN
 
 from jobledger.embedded import Server
 from jobledger.observations import BlockedByPrepared, observing
@@ -24,10 +25,11 @@ from jobledger.store.tick import tick
 from .conftest import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from jobledger.testing.clock import Clock
 
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 TABLES = ("events", "ready", "waiting", "running", "finished", "idempotency", "unique_keys", "streams")
 
 
@@ -98,18 +100,22 @@ def way(request: pytest.FixtureRequest, desk: Desk) -> Way:
 
 
 @pytest.fixture
-def two_phase() -> Iterator[str]:
-    """Give the address of an empty database on a server of its own that allows prepared transactions."""
+async def two_phase() -> AsyncIterator[tuple[Desk, Session]]:
+    """Give a desk, and a session beside it, on a server of its own that allows prepared transactions."""
     memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
     root = Path(tempfile.mkdtemp(prefix="jobledger-", dir=memory if os.access(memory, os.W_OK) else None))
-    server = Server(
-        root / "pg",
-        settings={"fsync": "off", "max_prepared_transactions": "4"},
-        pg_bin=os.environ.get("JOBLEDGER_TEST_PG_BIN") or None,
-    )
+    settings = {"fsync": "off", "max_prepared_transactions": "4"}
+    server = Server(root / "pg", settings=settings, pg_bin=PG_BIN)
     try:
-        server.start()
-        yield server.dsn_for("postgres")
+        await server.astart()
+        dsn = server.dsn_for("postgres")
+        other, sql = [await asyncpg.connect(dsn) for _ in range(2)]
+        await migrate(sql)
+        await sql.fetchval("select jobledger.open()")
+        async with await Store.connect(dsn) as store:
+            yield await Desk(store, sql).start(), other
+        await other.close()
+        await sql.close()
     finally:
         server.stop()
         shutil.rmtree(root, ignore_errors=True)
@@ -397,25 +403,18 @@ async def test_a_repeatable_read_caller_may_see_a_collision(way: Way, database: 
     assert await way.desk.sql.fetchval("select count(*) from jobledger.ready") == 2
 
 
-async def test_a_prepared_transaction_holds_its_jobs_back(two_phase: str) -> None:
+async def test_a_prepared_transaction_holds_its_jobs_back(two_phase: tuple[Desk, Session]) -> None:
     """Two-phase commit: nothing is seen until COMMIT PREPARED, then the job is claimed behind the key, once."""
-    other = await asyncpg.connect(two_phase)
-    sql = await asyncpg.connect(two_phase)
-    await migrate(sql)
-    await sql.fetchval("select jobledger.open()")
+    desk, other = two_phase
     await other.execute("begin")
     job = await other.fetchval("select jobledger.enqueue('noop', key => 'k')")
     await other.execute("prepare transaction 'held'")
-    async with await Store.connect(two_phase) as store:
-        desk = await Desk(store, sql).start()
-        await desk.fill(3)
-        assert len(await desk.claim()) == 3
-        await other.execute("commit prepared 'held'")
-        assert [taken.id for _ in range(5) for taken in await desk.claim()] == [job]
-        assert await desk.enqueue(key="k") == job
-        assert await desk.differences() == []
-    await other.close()
-    await sql.close()
+    await desk.fill(3)
+    assert len(await desk.claim()) == 3
+    await other.execute("commit prepared 'held'")
+    assert [taken.id for _ in range(5) for taken in await desk.claim()] == [job]
+    assert await desk.enqueue(key="k") == job
+    assert await desk.differences() == []
 
 
 OVERDUE = {
@@ -426,31 +425,24 @@ OVERDUE = {
 }
 
 
-async def test_a_tick_tells_of_jobs_that_a_prepared_transaction_holds(two_phase: str) -> None:
+async def test_a_tick_tells_of_jobs_that_a_prepared_transaction_holds(two_phase: tuple[Desk, Session]) -> None:
     """A report in a prepared transaction is wrong: the job can neither be killed nor ended nor rescued meanwhile."""
-    other = await asyncpg.connect(two_phase)
-    sql = await asyncpg.connect(two_phase)
-    await migrate(sql)
-    await sql.fetchval("select jobledger.open()")
-    async with await Store.connect(two_phase) as store:
-        desk = await Desk(store, sql).start()
-        for overdue in OVERDUE.values():
-            await desk.fill(1)
-            [held] = await desk.claim()
-            await sql.execute(overdue, held.id)
-            await other.execute("begin")
-            await other.execute("select from jobledger.running where id = $1 for update", held.id)
-            await other.execute("prepare transaction 'held'")
-            with observing(BlockedByPrepared) as told:
-                for _ in range(3):
-                    assert not (await tick(sql, 0)).found_work
-            assert [one.job for one in told] == [held.id]
-            await other.execute("rollback prepared 'held'")
-            assert await sql.fetchval("select jobledger.blocked(0::smallint, now())") == "[]"
-            done = await tick(sql, 0)
-            assert done.killed + done.timed_out + done.rescued == 1
-    await other.close()
-    await sql.close()
+    desk, other = two_phase
+    for overdue in OVERDUE.values():
+        await desk.fill(1)
+        [held] = await desk.claim()
+        await desk.sql.execute(overdue, held.id)
+        await other.execute("begin")
+        await other.execute("select from jobledger.running where id = $1 for update", held.id)
+        await other.execute("prepare transaction 'held'")
+        with observing(BlockedByPrepared) as told:
+            for _ in range(3):
+                assert not (await tick(desk.sql, 0)).found_work
+        assert [one.job for one in told] == [held.id]
+        await other.execute("rollback prepared 'held'")
+        assert await desk.sql.fetchval("select jobledger.blocked(0::smallint, now())") == "[]"
+        done = await tick(desk.sql, 0)
+        assert done.killed + done.timed_out + done.rescued == 1
 
 
 async def test_sixty_four_partitions_are_no_hindrance(desk: Desk) -> None:
@@ -496,26 +488,19 @@ async def test_versions_are_dense_under_concurrent_writers(desk: Desk, store: St
     assert [(row["id"], row["head"]) for row in heads] == [(job, 61) for job in jobs]
 
 
-async def test_who_prepares_a_transaction_says_that_it_sends_no_hint(two_phase: str) -> None:
+async def test_who_prepares_a_transaction_says_that_it_sends_no_hint(two_phase: tuple[Desk, Session]) -> None:
     """NOTIFY cannot be prepared: refused while a worker waits for the job, unless the session says `off`."""
-    sql = await asyncpg.connect(two_phase)
-    other = await asyncpg.connect(two_phase)
-    await migrate(sql)
-    await sql.fetchval("select jobledger.open()")
-    async with await Store.connect(two_phase) as store:
-        desk = await Desk(store, sql).start()
-        for number, (waits, setting) in enumerate([(False, None), (True, "off"), (True, None)]):
-            assert await sql.fetchval("select jobledger.worker_idle(0::smallint, $1, $2)", desk.worker, waits) is waits
-            await other.execute("begin")
-            if setting is not None:
-                await other.execute(f"set local jobledger.notify = '{setting}'")
-            await other.execute("select jobledger.enqueue('noop')")
-            if setting is None and waits:
-                with pytest.raises(asyncpg.FeatureNotSupportedError, match="PREPARE"):
-                    await other.execute(f"prepare transaction 'held {number}'")
-            else:
+    desk, other = two_phase
+    for number, (waits, setting) in enumerate([(False, None), (True, "off"), (True, None)]):
+        assert await desk.sql.fetchval("select jobledger.worker_idle(0::smallint, $1, $2)", desk.worker, waits) is waits
+        await other.execute("begin")
+        if setting is not None:
+            await other.execute(f"set local jobledger.notify = '{setting}'")
+        await other.execute("select jobledger.enqueue('noop')")
+        if setting is None and waits:
+            with pytest.raises(asyncpg.FeatureNotSupportedError, match="PREPARE"):
                 await other.execute(f"prepare transaction 'held {number}'")
-                await other.execute(f"commit prepared 'held {number}'")
-        assert len(await desk.claim()) == 2
-    await sql.close()
-    await other.close()
+        else:
+            await other.execute(f"prepare transaction 'held {number}'")
+            await other.execute(f"commit prepared 'held {number}'")
+    assert len(await desk.claim()) == 2

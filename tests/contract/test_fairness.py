@@ -92,10 +92,10 @@ async def test_a_claim_reads_no_more_under_a_snapshot_held_elsewhere(desk: Desk,
     costs: list[int] = []
     for _ in range(12):
         async with desk.store.connection() as connection:
-            before = await buffers(desk, connection, READ)
+            before = await buffers(desk, connection)
             desk.call += 1
             assert len(await desk.claimer.claim(400, {}, desk.call, connection)) == 400
-            costs.append(await buffers(desk, connection, READ) - before)
+            costs.append(await buffers(desk, connection) - before)
     await other.close()
     early, late = sum(costs[2:5]), sum(costs[9:])
     assert late <= 1.3 * early
@@ -124,10 +124,10 @@ async def test_a_hundred_thousand_tenants_under_a_held_snapshot_with_late_and_ur
             await late.execute("commit")
             urgent = {await desk.enqueue(tenant=tenant, priority=-100) for tenant in ("t00007", "t99990", "a", "z")}
         async with desk.store.connection() as connection:
-            before = await buffers(desk, connection, READ)
+            before = await buffers(desk, connection)
             desk.call += 1
             jobs = await desk.claimer.claim(1000, {}, desk.call, connection)
-            costs.append(await buffers(desk, connection, READ) - before)
+            costs.append(await buffers(desk, connection) - before)
         assert not taken.keys() & {job.id for job in jobs}
         taken |= dict.fromkeys((job.id for job in jobs), len(costs))
         assert {verdict for verdict, _, _ in await desk.report(jobs)} <= {"accepted"}
@@ -138,12 +138,12 @@ async def test_a_hundred_thousand_tenants_under_a_held_snapshot_with_late_and_ur
     assert await desk.differences() == []
 
 
-async def buffers(desk: Desk, connection: Connection, read: str) -> int:
+async def buffers(desk: Desk, connection: Connection) -> int:
     """Return how many blocks of `ready` and its indexes were read so far."""
     # Also what filled the tables: its session would tell of that whenever a second has passed.
     for session in (connection, desk.sql):
         await session.execute("select pg_stat_force_next_flush()")
         await session.fetchval("select 1")
     await desk.sql.execute("select pg_stat_clear_snapshot()")
-    count: int = await desk.sql.fetchval(f"{read} where schemaname = 'jobledger' and relname = 'ready'")
+    count: int = await desk.sql.fetchval(f"{READ} where schemaname = 'jobledger' and relname = 'ready'")
     return count

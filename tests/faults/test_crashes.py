@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import asyncpg
 import pytest
+from tests.conftest import PG_BIN
 from tests.faults.conftest import Load, until
 
 from jobledger.embedded import Server
@@ -53,8 +54,7 @@ NONE_LATE = "select where not exists (select from jobledger.late)"
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server of the test's own, safe on disk, that allows prepared transactions."""
-    binaries = os.environ.get("JOBLEDGER_TEST_PG_BIN") or None
-    made = Server(tmp_path / "pg", settings={"max_prepared_transactions": "16"}, pg_bin=binaries)
+    made = Server(tmp_path / "pg", settings={"max_prepared_transactions": "16"}, pg_bin=PG_BIN)
     try:
         connection = await connect(await made.astart())
         await migrate(connection)

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.conftest import PG_BIN
 from tests.faults.conftest import Ledger
 from tests.faults.workplace import Workplace
 
@@ -201,7 +202,7 @@ async def test_a_server_without_space_for_its_wal_loses_nothing_acknowledged(
     """Postgres stops itself when it cannot write its WAL; started again with space, it has every acknowledged job."""
     disk = mounted(400 * MIB)
     settings = {"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "32MB"}
-    server = Server(disk.place / "pg", settings=settings, pg_bin=os.environ.get("JOBLEDGER_TEST_PG_BIN") or None)
+    server = Server(disk.place / "pg", settings=settings, pg_bin=PG_BIN)
     try:
         connection = await connect(await server.astart())
         await migrate(connection)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from tests.conftest import PG_BIN
 
 from jobledger.embedded import Server
 from jobledger.errors import Unavailable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server of the test's own as users have it, safe on disk, migrated."""
-    made = Server(tmp_path / "pg", pg_bin=os.environ.get("JOBLEDGER_TEST_PG_BIN") or None)
+    made = Server(tmp_path / "pg", pg_bin=PG_BIN)
     try:
         connection = await connect(await made.astart())
         await migrate(connection)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from tests.conftest import PG_BIN
 
 from jobledger.embedded import Server
 from jobledger.store.migrate import migrate
@@ -27,8 +28,7 @@ CANCEL = "select * from jobledger.act(0::smallint, 'cancel', null, $1, 'ada', 'n
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server that allows prepared transactions, safe on disk, with unlogged live tables."""
-    binaries = os.environ.get("JOBLEDGER_TEST_PG_BIN") or None
-    made = Server(tmp_path / "pg", settings={"max_prepared_transactions": "8"}, pg_bin=binaries)
+    made = Server(tmp_path / "pg", settings={"max_prepared_transactions": "8"}, pg_bin=PG_BIN)
     try:
         connection = await asyncpg.connect(await made.astart())
         await migrate(connection)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.conftest import PG_BIN
 
 from jobledger.embedded import Server, find_binaries
 from jobledger.errors import NotOpen
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from jobledger.store.pool import Store
 
-PG_BIN = os.environ.get("JOBLEDGER_TEST_PG_BIN") or None
 WRITTEN = "select pg_current_wal_insert_lsn()::text"
 REPLAYED = "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
 TIMELINE = "select left(pg_walfile_name(pg_current_wal_lsn()), 8)"

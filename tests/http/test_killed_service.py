@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import orjson
 import pytest
+from tests.conftest import PG_BIN
 from tests.http.conftest import ADMIN
 from tests.http.eventsource import EventSource
 
@@ -148,7 +149,7 @@ async def test_a_killed_service_enqueues_each_key_once_and_every_stream_goes_on(
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server of the test's own as users have it, safe on disk, migrated."""
-    made = Server(tmp_path / "pg", pg_bin=os.environ.get("JOBLEDGER_TEST_PG_BIN") or None)
+    made = Server(tmp_path / "pg", pg_bin=PG_BIN)
     try:
         connection = await connect(await made.astart())
         await migrate(connection)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from tests.conftest import bound_to_acme
 from tests.order.stress import seal_all
 
 from jobledger.errors import NotFound
@@ -106,13 +107,8 @@ async def job(store: Store) -> UUID:
 @pytest.fixture
 async def bound(store: Store) -> AsyncIterator[str]:
     """Give a role that is bound to the tenant acme."""
-    name = f"bound_{uuid4().hex[:8]}"
-    async with store.connection() as connection:
-        roles = "jobledger_producer, jobledger_reader, jobledger_operator"
-        await connection.execute(f"create role {name} in role {roles}")
-        await connection.execute("insert into jobledger.grants (role, tenant) values ($1, 'acme')", name)
+    async with bound_to_acme(store, "jobledger_producer, jobledger_reader, jobledger_operator") as name:
         yield name
-        await connection.execute(f"drop role {name}")
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
-from tests.conftest import FAST
+from tests.conftest import FAST, PG_BIN
 from tests.faults.conftest import until
 
 from jobledger.embedded import Server, find_binaries
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-PG_BIN = os.environ.get("JOBLEDGER_TEST_PG_BIN") or None
 SEGMENT = "select pg_walfile_name(pg_switch_wal())"
 ARCHIVED = "select last_archived_wal >= $1 from pg_stat_archiver"
 

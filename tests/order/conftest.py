@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from tests.conftest import FAST, in_thread
+from tests.conftest import FAST, PG_BIN, in_thread
 from tests.order.clusters import primary_in
 
 from jobledger.embedded import Server
@@ -27,7 +27,7 @@ def preparing() -> Iterator[Server]:
     memory = Path("/dev/shm")  # noqa: S108 - a private folder is made in it
     root = Path(tempfile.mkdtemp(prefix="jobledger-", dir=memory if os.access(memory, os.W_OK) else None))
     settings = {**FAST, "max_prepared_transactions": "50"}
-    server = Server(root / "pg", settings=settings, pg_bin=os.environ.get("JOBLEDGER_TEST_PG_BIN") or None)
+    server = Server(root / "pg", settings=settings, pg_bin=PG_BIN)
     try:
         server.start()
         yield server

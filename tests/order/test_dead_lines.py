@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
+from tests.conftest import bound_to_acme
 from tests.faults.conftest import through, until
 
 from jobledger import Client
@@ -140,12 +140,8 @@ async def test_a_fold_that_is_merely_long_is_not_cut(store: Store, monkeypatch: 
 @pytest.fixture
 async def bound(store: Store) -> AsyncIterator[str]:
     """Give a role that is bound to the tenant acme."""
-    name = f"bound_{uuid4().hex[:8]}"
-    async with store.connection() as connection:
-        await connection.execute(f"create role {name} in role jobledger_reader")
-        await connection.execute("insert into jobledger.grants (role, tenant) values ($1, 'acme')", name)
+    async with bound_to_acme(store, "jobledger_reader") as name:
         yield name
-        await connection.execute(f"drop role {name}")
 
 
 async def test_what_a_bound_role_replays_comes_in_pages_that_it_takes_its_time_with(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from tests.conftest import PG_BIN
 from tests.faults.conftest import until
 
 from jobledger import Client
@@ -39,7 +39,7 @@ update jobledger.live set system_identifier = 1
 
 async def restored(source: str, server: Server) -> str:
     """Dump a database and restore it on another server; returns its address there."""
-    programs = find_binaries(os.environ.get("JOBLEDGER_TEST_PG_BIN") or None)
+    programs = find_binaries(PG_BIN)
     dump = await asyncio.to_thread(
         subprocess.run, [programs.program("pg_dump"), source], capture_output=True, check=True
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from sqlalchemy import create_engine
+from tests.conftest import PG_BIN
 
 from jobledger.embedded import find_binaries
 from jobledger.errors import Forbidden, SchemaChanged, SchemaError, SchemaNewer
@@ -352,7 +352,7 @@ async def test_migrating_inside_the_callers_transaction_is_refused(connection: C
 
 async def test_the_printed_script_is_the_same_migration(empty_database: str) -> None:
     """Run by psql it leaves nothing for `migrate` to do."""
-    psql = find_binaries(os.environ.get("JOBLEDGER_TEST_PG_BIN")).folder / "psql"
+    psql = find_binaries(PG_BIN).folder / "psql"
     done = subprocess.run(  # noqa: S603, ASYNC221 - psql of the server's own folder; nothing else runs in the loop
         [psql, "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", empty_database],
         input=script(),
