@@ -41,6 +41,7 @@ DIRECT = {
     "test_an_answer_held_back_over_five_heartbeats_releases_nothing",
     "test_a_claim_given_up_is_released_and_its_late_answer_thrown_away",
     "test_jobs_that_come_for_an_older_incarnation_are_handed_back",
+    "test_a_lease_that_is_lost_while_the_worker_renews_itself_stops_no_claims",
     "test_many_poisoned_rows_in_one_claim_pass_promptly",
 }
 BRIEF = {

@@ -354,6 +354,25 @@ async def test_jobs_that_come_for_an_older_incarnation_are_handed_back(bench: Be
     assert await bench.value("select count(*) from jobledger.running") == 0
 
 
+async def test_a_lease_that_is_lost_while_the_worker_renews_itself_stops_no_claims(bench: Bench, proxy: Proxy) -> None:
+    """A claim that is told so while the daily renewal waits for it does not wait for the renewal in turn."""
+    app, ran = counting()
+    async with bench.client(app) as client:
+        trap = proxy.trap(CLAIM, before=True)
+        async with bench.worker(app, proxy.dsn, settings=quick(heartbeat_s=10)) as worker:
+            await asyncio.to_thread(trap.wait)
+            assert worker.life is not None
+            first = worker.life.home.id
+            worker.life._change(abrupt=False)
+            await until(lambda: worker.life is not None and worker.life._switching)
+            await bench.fetch("select jobledger.worker_stop(0::smallint, $1, 'by hand')", first)
+            trap.let_go()
+            handle = await client.enqueue("note", {"n": 1})
+            await handle.result(timeout=10)
+            assert worker.life.home.id != first
+    assert ran == [1]
+
+
 POISON = {
     "claim": (
         "insert into jobledger.ready select id, run_at, kill_at, 1, timeout, shard, priority, attempt, max_attempts,"

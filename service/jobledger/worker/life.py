@@ -99,7 +99,7 @@ class Life:
         self._changing: asyncio.Task[None] | None = None
         self._budget = Budget(limits)
         self._renewal = Renewal(manner.renew_after_s)
-        self._switching = False
+        self._switching = self._abrupt = False
         self._finished = 0
         self._still_since = 0.0
         self._incarnations: list[Incarnation] = []
@@ -362,29 +362,29 @@ class Life:
 
     async def _renew(self, home: Incarnation) -> None:
         """A claim was told that the lease is over: claim under a new id. The heartbeat hears what became of jobs."""
-        if home is self.pool.home and self._changing is None:
-            self._change(abrupt=True)
-        if self._changing is not None:
-            await asyncio.wait([self._changing])
+        if home is self.pool.home:
+            await asyncio.wait([self._change(abrupt=True)])
 
-    def _change(self, *, abrupt: bool) -> None:
+    def _change(self, *, abrupt: bool) -> asyncio.Task[None]:
+        if abrupt:
+            # Also where a change is under way: it may wait for a claim that waits for it.
+            self._abrupt = True
+            self.pool.home.held.withdraw()
         if self._changing is None or self._changing.done():
-            self._changing = self._loop.create_task(self._change_home(abrupt=abrupt), name="jobledger-renewal")
+            self._changing = self._loop.create_task(self._change_home(), name="jobledger-renewal")
+        return self._changing
 
-    async def _change_home(self, *, abrupt: bool) -> None:
+    async def _change_home(self) -> None:
         try:
             old = self.pool.home
-            if abrupt:
-                old.held.withdraw()
             new = await self._incarnate()
             # Jobs at hand were claimed under the old id; the slots take from one incarnation only.
             self._switching = True
             self._link.hurry()
-            while old.held.waiting or self.fetcher.asked:
+            while not self._abrupt and (old.held.waiting or self.fetcher.asked):  # noqa: ASYNC110 - neither sets an event
                 await asyncio.sleep(0.02)
-                if abrupt:
-                    old.held.withdraw()
-                    break
+            if self._abrupt:
+                old.held.withdraw()
             old.retired = True
             self.pool.home = new
             self._renewal.begin()
@@ -392,7 +392,7 @@ class Life:
             _log.warning("no new incarnation (%s); tried again", type(error).__name__)
             await asyncio.sleep(0.5)
         finally:
-            self._switching = False
+            self._switching = self._abrupt = False
             self._changing = None
             self.fetcher.worth()
 
