@@ -1,0 +1,132 @@
+"""What a worker sends, counted on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pytest
+from tests.worker.conftest import Bench, until
+from tests.worker.test_wakeup import Ran, becomes, enqueued, other
+
+from jobledger.settings import Settings
+from jobledger.store.pool import Store
+from jobledger.testing.line import Line
+from jobledger.testing.proxy import Proxy
+from jobledger.worker.life import Manner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    import asyncpg
+    from tests.conftest import Databases
+
+    from jobledger.worker.worker import Worker
+
+CALLED: Final = re.compile(rb"jobledger\.(\w+)\(")
+EVERY_S: Final = {
+    "poll": 0.25,
+    "projections_due": 3.0,
+    "seal": 5.0,
+    "tell_sealed": 5.0,
+    "heartbeat": 10.0,
+    "channel": 30.0,
+}
+"""What a worker sends while it waits, and every how many seconds; a poll ticks, too, in the same exchange."""
+A_SECOND: Final = 5
+WINDOW_S: Final = 20.0
+BEHIND: Final = """
+select count(*) from jobledger.projections as p
+where p.block < (select max(b.block) from jobledger.blocks as b) or not exists (select from jobledger.blocks)
+"""
+
+
+class Exchange(NamedTuple):
+    """One question to the server and its answer: when it was sent, and what."""
+
+    at: float
+    what: str
+
+
+class Wire(Proxy):
+    """A proxy that notes each exchange of whoever connects through it."""
+
+    def __init__(self, dsn: str) -> None:
+        """Nothing was sent yet."""
+        super().__init__(dsn)
+        self.sent: list[Exchange] = []
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each `Wire` note what passes it: a simple query, or what was last named before a Sync or Flush."""
+    plain = Line._read
+    named: dict[Line, bytes] = {}
+
+    def read(line: Line, kind: bytes, body: bytes) -> None:
+        plain(line, kind, body)
+        if kind == b"P":
+            named[line] = body.split(b"\0")[1]
+        elif kind == b"B":
+            named[line] = line._statements.get(body.split(b"\0", 2)[1], b"")
+        elif kind in b"QSH" and isinstance(line._proxy, Wire):
+            sql = body.rstrip(b"\0") if kind == b"Q" else named.get(line, b"")
+            line._proxy.sent.append(Exchange(time.monotonic(), word(sql)))
+
+    monkeypatch.setattr(Line, "_read", read)
+
+
+def word(sql: bytes) -> str:
+    """Name a statement: the first function of ours that it calls, or how it begins."""
+    called = [name.decode() for name in CALLED.findall(sql)]
+    if "tick" in called and "claim" in called:
+        return "poll"
+    return called[0] if called else sql.decode().strip()[:30]
+
+
+@asynccontextmanager
+async def wired(
+    dsn: str, ran: Ran, settings: Settings, manner: Manner
+) -> AsyncIterator[tuple[Wire, Worker, asyncpg.Connection[asyncpg.Record]]]:
+    """Give a worker behind a wire of its own, and a connection past it."""
+    with Wire(dsn) as wire:
+        async with await Store.connect(wire.dsn) as store, await Store.connect(dsn) as past:
+            bench = Bench(past, dsn)
+            async with other(bench) as sql, bench.worker(ran.app, store, settings=settings, manner=manner) as worker:
+                yield wire, worker, sql
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("noted")
+async def test_a_worker_that_waits_sends_five_queries_a_second_at_most(databases: Databases, template: str) -> None:
+    """With sealing and projections, whether it is told of jobs or not, once its last job is sealed and folded."""
+
+    async def waits(notify: str) -> tuple[float, Sequence[Exchange]]:
+        name, ran = databases.create(template), Ran()
+        try:
+            settings = Settings(notify=notify)
+            async with wired(databases.server.dsn_for(name), ran, settings, Manner()) as (wire, worker, sql):
+                await enqueued(sql, 1)
+                await ran.has(1)
+                await becomes(sql, 0, BEHIND)
+                # By then its connection has learnt the types that it needs, and the sealer looks seldom.
+                await until(lambda: worker.life and worker.life.heartbeat.beats)
+                before, began = len(wire.sent), time.monotonic()
+                await asyncio.sleep(WINDOW_S)
+                return time.monotonic() - began, wire.sent[before:]
+        finally:
+            databases.drop(name)
+
+    for passed_s, sent in await asyncio.gather(waits("idle"), waits("off")):
+        count = Counter(one.what for one in sent)
+        polls = [one.at for one in sent if one.what in ("poll", "claim")]
+        # The machine's doing: a tick does not wait for a poll that is late. It goes by itself, and that poll too.
+        late = sum(after - before > 1.15 * EVERY_S["poll"] for before, after in pairwise(polls))
+        print(f"{len(sent) / passed_s:.2f} a second, {late} late: {dict(count)}")
+        assert set(count) <= {*EVERY_S, *(["tick", "claim"] if late else [])}
+        assert len(sent) <= A_SECOND * passed_s + len(EVERY_S) + late
