@@ -1,4 +1,4 @@
-"""What a worker sends, counted on the wire."""
+"""What a worker sends, counted on the wire: while it waits, and from an enqueue to the handler's start."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
-from tests.worker.conftest import Bench, until
-from tests.worker.test_wakeup import Ran, becomes, enqueued, other
+from tests.worker.conftest import Bench, quick, until
+from tests.worker.test_wakeup import Ran, becomes, enqueued, idle, other
 
 from jobledger.settings import Settings
+from jobledger.store import listen as listening
 from jobledger.store.pool import Store
 from jobledger.testing.line import Line
 from jobledger.testing.proxy import Proxy
@@ -40,6 +41,9 @@ EVERY_S: Final = {
 """What a worker sends while it waits, and every how many seconds; a poll ticks, too, in the same exchange."""
 A_SECOND: Final = 5
 WINDOW_S: Final = 20.0
+WARM: Final = 3
+"""Jobs until a claim and a report are prepared, each on the connection that it keeps."""
+FINISHED: Final = "select count(*) from jobledger.finished"
 BEHIND: Final = """
 select count(*) from jobledger.projections as p
 where p.block < (select max(b.block) from jobledger.blocks as b) or not exists (select from jobledger.blocks)
@@ -60,6 +64,10 @@ class Wire(Proxy):
         """Nothing was sent yet."""
         super().__init__(dsn)
         self.sent: list[Exchange] = []
+
+    def words(self, since: int = 0) -> list[str]:
+        """Return what was sent since so many exchanges."""
+        return [one.what for one in self.sent[since:]]
 
 
 @pytest.fixture
@@ -101,6 +109,12 @@ async def wired(
                 yield wire, worker, sql
 
 
+def in_vain(worker: Worker) -> bool:
+    """Say whether the last poll brought nothing: none follows before the timer or a hint."""
+    assert worker.life is not None
+    return worker.life.fetcher.empty_polls > 0 and not worker.life.fetcher.under_way
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("noted")
 async def test_a_worker_that_waits_sends_five_queries_a_second_at_most(databases: Databases, template: str) -> None:
@@ -130,3 +144,34 @@ async def test_a_worker_that_waits_sends_five_queries_a_second_at_most(databases
         print(f"{len(sent) / passed_s:.2f} a second, {late} late: {dict(count)}")
         assert set(count) <= {*EVERY_S, *(["tick", "claim"] if late else [])}
         assert len(sent) <= A_SECOND * passed_s + len(EVERY_S) + late
+
+
+@pytest.mark.usefixtures("noted")
+async def test_from_an_enqueue_to_the_handler_a_worker_asks_once(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim, by a statement that the session has prepared; then the report, and one look whether more came."""
+    # No timer comes: neither of the worker nor of what it does beside its jobs.
+    monkeypatch.setattr(listening, "_CHECK_S", 3600.0)
+    settings = quick(heartbeat_s=1000, lease_s=3600, seal=False, projections=False)
+    ran, begun = Ran(), list[int]()
+
+    @ran.app.job(name="look")
+    async def look() -> None:
+        begun.append(len(wire.sent))
+
+    async with wired(database, ran, settings, Manner(poll_s=600, tick_s=600)) as (wire, worker, sql):
+
+        async def rest(jobs: int) -> None:
+            await becomes(sql, jobs, FINISHED)
+            await until(lambda: in_vain(worker))
+            await idle(worker)
+
+        await rest(0)
+        for number in range(10):
+            before = len(wire.sent)
+            await sql.execute("select jobledger.enqueue('look')")
+            await rest(number + 1)
+            if number >= WARM:
+                assert wire.words(before)[: begun[number] - before] == ["claim"]
+                assert wire.words(before) == ["claim", "report", "claim"]
