@@ -174,9 +174,21 @@ class Hand:
         return self.process.wait()
 
     async def dismiss(self) -> None:
-        """Ask it to stop as an operator would, and see that it does."""
+        """Ask it to stop as an operator would, and see that it does.
+
+        One that has just been hired still loads its program, and would end as any program does: by the signal.
+        """
+        await until(self._hears)
         self.process.terminate()
         assert await self.ended() == 0
+
+    def _hears(self) -> bool:
+        """Say whether it has a handler for SIGTERM, or has ended by itself."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if self.process.poll() is not None or not status.exists():
+            return True
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 class Crew:
