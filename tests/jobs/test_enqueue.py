@@ -197,6 +197,26 @@ async def test_a_default_set_by_an_operator_binds_a_registered_kind(store: Store
     assert (await enqueued(store, handle.id))["max_attempts"] == 9
 
 
+async def test_a_default_set_by_an_operator_binds_a_kind_that_nobody_has_registered_yet(
+    store: Store, client: Client
+) -> None:
+    """What a kind leaves to the service is not stated as if it were its own: before and after, a job is the same."""
+    async with store.connection() as conn:
+        await conn.execute(
+            "select jobledger.set_limit(0::smallint, 'service', '', $1, 'me', 'test')",
+            '{"max_attempts": 9, "timeout": 77}',
+        )
+    for _ in range(2):
+        one = await add.using(client=client).enqueue(1, 2)
+        (many,) = await client.enqueue_many([add.call(1, 2)])
+        for handle in (one, many):
+            found = await enqueued(store, handle.id)
+            assert (found["max_attempts"], found["timeout"]) == (9, 77)
+        greeting = await greet.using(client=client).enqueue("Ada")
+        assert (await enqueued(store, greeting.id))["max_attempts"] == 3
+        await client.register()
+
+
 async def test_the_same_key_enqueues_once(client: Client) -> None:
     """The second call returns the first job; other content under the key is an error."""
     first = await greet.using(client=client, key="k").enqueue("Ada")

@@ -72,18 +72,65 @@ async def test_callers_of_one_moment_share_transactions_and_each_gets_its_own_jo
 async def test_a_call_by_itself_waits_for_nobody_and_those_behind_it_go_together(
     client: Client, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a call stands still others wait, and go as one; a cancelled one does not go; keys go by themselves."""
+    """While a call stands still others wait, and go as one; a cancelled one does not; a unique key goes by itself."""
     monkeypatch.setattr(gather, "_SLOW_S", 3600.0)
     await sql.execute("begin; lock table jobledger.ready in exclusive mode")
     first = asyncio.create_task(client.enqueue("noop"))
     await blocked(sql, 1)
     behind = [asyncio.create_task(client.enqueue("noop")) for _ in range(5)]
-    keyed = asyncio.create_task(client.enqueue("noop", key="k"))
+    unique = asyncio.create_task(client.enqueue("noop", unique_key="k"))
     await blocked(sql, 2)
     behind[0].cancel()
     await sql.execute("commit")
-    await asyncio.gather(first, *behind[1:], keyed)
+    await asyncio.gather(first, *behind[1:], unique)
     assert [row["n"] for row in await sql.fetch(SIZES)] == [1, 1, 4]
+
+
+async def test_jobs_with_keys_share_transactions_and_each_key_makes_one_job(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty keys, each by two callers at once, and twenty jobs without: a few transactions, and a job for each key."""
+    monkeypatch.setattr(gather, "_SLOW_S", 3600.0)
+    keyed = [client.enqueue("noop", {"n": n}, key=f"k{n}") for n in range(50)]
+    again = [client.enqueue("noop", {"n": n}, key=f"k{n}") for n in range(50)]
+    plain = [client.enqueue("noop", {"n": n}) for n in range(50, 70)]
+    handles = await asyncio.gather(*keyed, *again, *plain)
+    assert [one.id for one in handles[:50]] == [one.id for one in handles[50:100]]
+    assert sum(one.created for one in handles) == 70
+    assert len(await sql.fetch(SIZES)) <= 10
+    assert {row["stream_id"]: row["n"] for row in await sql.fetch(WROTE)} == {
+        one.id: n for n, one in enumerate([*handles[:50], *handles[100:]])
+    }
+
+
+async def test_nobody_waits_for_a_key_that_another_transaction_holds(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Its own caller does, and gets the job of the other; those beside it, keys or not, are through before."""
+    await sql.execute("begin")
+    made = await sql.fetchval("select jobledger.enqueue('noop', key => 'held', tenant => 'default')")
+    others = [client.enqueue("noop", key=f"k{n}") for n in range(10)] + [client.enqueue("noop") for _ in range(5)]
+    held = [asyncio.create_task(client.enqueue("noop", key="held")) for _ in range(2)]
+    async with asyncio.timeout(30):
+        assert all(one.created for one in await asyncio.gather(*others))
+        # By now it is known that keys may not be free: they go by themselves, and hold up nobody either.
+        assert (await client.enqueue("noop", key="later")).created
+    assert not any(one.done() for one in held)
+    await sql.execute("commit")
+    for one in await asyncio.gather(*held):
+        assert (one.id, one.created) == (made, False)
+
+
+async def test_a_key_used_for_something_else_is_told_to_its_caller_alone(client: Client) -> None:
+    """Those that go with it are enqueued; each of them once."""
+    before = await client.enqueue("noop", {"n": 1}, key="used")
+    calls = [client.enqueue("noop", key=f"k{n}") for n in range(10)]
+    calls[5:5] = [client.enqueue("noop", {"n": 2}, key="used"), client.enqueue("noop", {"n": 1}, key="used")]
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(done[5], Conflict)
+    assert isinstance(done[6], Handle)
+    assert (done[6].id, done[6].created) == (before.id, False)
+    assert all(isinstance(one, Handle) and one.created for one in [*done[:5], *done[7:]])
 
 
 async def test_a_slow_call_holds_up_nobody(
@@ -147,7 +194,7 @@ async def test_callers_without_end_leave_the_connection_to_others_now_and_then(
         for _ in range(5):
             await client.enqueue("noop")  # by then a lane has the connection
         before = made
-        assert (await client.enqueue("noop", key="k")).created
+        assert (await client.enqueue("noop", unique_key="k")).created
         assert made - before < 200
         others_came.set()
         await asyncio.gather(*tasks)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from jobledger.errors import Unreachable
-from jobledger.store.pool import Store
-from jobledger.worker.lines import Lines, is_lost
+from jobledger.store.pool import Store, is_lost
+from jobledger.worker.lines import Lines
 
 PID = "select pg_backend_pid()"
 

@@ -137,7 +137,11 @@ class Client(Operations):
         """
         if not isinstance(call, Call):
             raise InvalidArgument("What is sent is made by `job.call(…)` or `client.call(…)`.")
-        done = await around_enqueue(self._layers(), lambda new: self._sent(call, new))(call.new)
+        layers = self._layers()
+        if layers:
+            done = await around_enqueue(layers, lambda new: self._sent(call, new))(call.new)
+        else:
+            done = await self._sent(call, call.new)
         return self._handle(done, call)
 
     async def enqueue_many(
@@ -197,7 +201,8 @@ class Client(Operations):
         self, conn: Connection | None, kinds: Mapping[str, Job[..., Any] | None], batch: Sequence[NewJob]
     ) -> list[NewJob]:
         """Let each job state what its kind declares, where the database does not know it, and the current span."""
-        silent = {name: job for name, job in kinds.items() if job and not await self._catalogue.find(name, conn)}
+        declaring = {name: job for name, job in kinds.items() if job and job.declares}
+        silent = {name: job for name, job in declaring.items() if not await self._catalogue.find(name, conn)}
         prepared = list(batch)
         if silent:
             prepared = [silent[new.kind].declared(new) if new.kind in silent else new for new in batch]
@@ -209,12 +214,13 @@ class Client(Operations):
     async def _sent(self, call: Call[Any], new: NewJob) -> Enqueued:
         """Send one job: as `_prepared`, without the lists."""
         actor, conn = call.options.get("actor", self.actor), call.options.get("conn")
-        if call.job is not None and not await self._catalogue.find(new.kind, conn):
-            new = call.job.declared(new)
+        job = call.job
+        if job is not None and job.declares and not await self._catalogue.find(new.kind, conn):
+            new = job.declared(new)
         trace = tracing.capture()
         if trace:
             new = _traced(new, trace)
-        return await self._door.enqueue(new, actor=actor, strict=self._strict_for([call.job]), conn=conn)
+        return await self._door.enqueue(new, actor=actor, strict=self.strict and job is None, conn=conn)
 
     def _layers(self) -> Sequence[EnqueueMiddleware]:
         return self.app.enqueue_layers if self.app is not None else ()

@@ -77,9 +77,12 @@ class DatabaseDoor:
             self._owned = True
 
     async def close(self) -> None:
-        """Close what was opened here."""
+        """Close what was opened here; give back what was kept of the caller's pool."""
+        if self._gathering is not None:
+            gathering, self._gathering = self._gathering, None
+            await gathering.close()
         if self._owned and self._store is not None:
-            store, self._store, self._owned, self._gathering = self._store, None, False, None
+            store, self._store, self._owned = self._store, None, False
             await store.close()
 
     async def registered(self, kind: str, conn: Connection | None) -> RegisteredKind | None:

@@ -76,12 +76,22 @@ class Declaration:
         if self.transaction and self.isolation == "process":
             raise InvalidArgument(f"{self.name}: a transaction cannot be handed to another process.")
 
+    @property
+    def own_max_attempts(self) -> int | None:
+        """The attempts of a job; None where it is the service's own default, which an operator may set otherwise."""
+        return self.max_attempts if self.max_attempts != DEFAULT_MAX_ATTEMPTS else None
+
+    @property
+    def own_timeout_s(self) -> int | None:
+        """The seconds of an attempt; None as with `own_max_attempts`."""
+        return self.timeout_s if self.timeout_s != DEFAULT_TIMEOUT_S else None
+
     def defaults(self) -> dict[str, Any]:
         """Return what `kind.registered` states as defaults; what equals the service's own is left out."""
         stated = {
             "queue": self.queue if self.queue != "default" else None,
-            "max_attempts": self.max_attempts if self.max_attempts != DEFAULT_MAX_ATTEMPTS else None,
-            "timeout": self.timeout_s if self.timeout_s != DEFAULT_TIMEOUT_S else None,
+            "max_attempts": self.own_max_attempts,
+            "timeout": self.own_timeout_s,
             "kill_after": self.kill_after_s,
             "backoff": self._stated_backoff(),
             "on_timeout": self.policy.on_timeout if self.policy.on_timeout != "retry" else None,
@@ -169,6 +179,7 @@ class Job(Enqueuer[P, R]):
         self.app = app
         self.function = function
         self.declaration = declaration
+        self.declares = bool(declaration.own_max_attempts or declaration.own_timeout_s)
         self.is_async = inspect.iscoroutinefunction(function)
         self.arguments = Arguments(declaration.name, function, namespace)
         self.returns = ResultType(declaration.name, function, namespace)
@@ -199,8 +210,11 @@ class Job(Enqueuer[P, R]):
         return new_job(self.name, args, options, queue=self.declaration.queue, priority=self.declaration.priority)
 
     def declared(self, new: NewJob) -> NewJob:
-        """Return `new` with what the kind declares where it is silent: for a database that does not know the kind."""
-        return new.stating(self.declaration.max_attempts, self.declaration.timeout_s)
+        """Return `new` with what the kind declares where it is silent: for a database that does not know the kind.
+
+        Not what is the service's own default: a job enqueued before the registration is to be as one after it.
+        """
+        return new.stating(self.declaration.own_max_attempts, self.declaration.own_timeout_s)
 
 
 if TYPE_CHECKING:

@@ -96,9 +96,9 @@ class NewJob:
                 if value is not None:
                     _CHECKS[name](name, value)
 
-    def stating(self, max_attempts: int, timeout: int) -> NewJob:
+    def stating(self, max_attempts: int | None, timeout: int | None) -> NewJob:
         """Return the job with these where it says nothing of its own."""
-        if self.max_attempts is not None and self.timeout is not None:
+        if (self.max_attempts is not None or max_attempts is None) and (self.timeout is not None or timeout is None):
             return self
         values = list(_all(self))
         if self.max_attempts is None:
@@ -241,12 +241,24 @@ async def enqueue_many(
 
 
 async def enqueue_stated(
-    connection: Connection, items: Sequence[Mapping[str, Any]], *, actor: str | None, strict: bool, shard: int
+    connection: Connection,
+    items: Sequence[Mapping[str, Any]],
+    *,
+    actor: str | None,
+    strict: bool,
+    shard: int,
+    patience_ms: int | None = None,
 ) -> list[Enqueued]:
-    """Enqueue what jobs stated (`NewJob.stated`), at least one; as `enqueue_many`, which checks and states them."""
-    batch = _text(items).decode()
+    """Enqueue what jobs stated (`NewJob.stated`), at least one; as `enqueue_many`, which checks and states them.
+
+    With `patience_ms` it waits no longer for a key that another transaction holds: `Unavailable`, nothing was written.
+    """
+    sent = (_text(items).decode(), actor, strict, shard)
     with translated():
-        rows = await connection.fetch(statement("enqueue_many"), batch, actor, strict, shard)
+        if patience_ms is None:
+            rows = await connection.fetch(statement("enqueue_many"), *sent)
+        else:
+            rows = await connection.fetch(statement("enqueue_together"), *sent, f"{patience_ms}ms")
     if listeners:
         tenants = {item["tenant"] for item in items}
         emit(

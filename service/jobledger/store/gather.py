@@ -4,8 +4,9 @@ A call that finds the door free goes through at once, with those that came in th
 while it is under way wait for it, and then go together; beside it only where it is slow. So nobody waits for company
 that may not come, and many callers share a commit. Of many that wait half go at a time: while the database has the one
 half, this process answers the other and takes in what it asks next; all together, each side would wait for the other.
-Jobs with an idempotency or unique key, or an id of their own, go by themselves: such an insert may have to wait for
-another transaction to end, and nobody else's job is to wait with it.
+A job with an idempotency key may have to wait for another transaction to end, and nobody else's job is to wait long
+with it: a batch with keys has little patience; then they go by themselves, as all keys do for a while. Jobs with a
+unique key or an id of their own always do: there a refusal is an everyday answer, and would be everybody's.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from jobledger.errors import BadInput, Conflict, Forbidden
+from jobledger.errors import BadInput, Conflict, Forbidden, Unavailable
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_stated
+from jobledger.store.line import HELD_S, KeptLine
 from jobledger.store.pool import hung_up_after
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from jobledger.store.pool import Connection, Store
 
 _LANES: Final = 4
@@ -26,11 +30,14 @@ _SLOW_S: Final = 0.1
 """When a call that is not answered is no longer waited for by those that come. Two at a time are slower than one: each
 costs half a millisecond by itself, and on few cores they take turns with the caller."""
 _TOGETHER: Final = 500
-HELD_S: Final = 0.1
-"""Seconds for which a lane keeps a connection that others of the pool may wait for."""
 _FEW: Final = 8
 """Who are no more than these go together: their statement costs more than they do."""
 _BYTES: Final = 4 * 1024 * 1024
+_PATIENCE_MS: Final = 50
+"""How long jobs that go together wait for a key that another transaction holds."""
+_APART_S: Final = 1.0
+"""How long keys go by themselves after one was not free."""
+_LOCKED: Final = "55P03"
 STATEMENT_S: Final = 30.0
 """Seconds after which a line that does not answer is closed: those that wait for it are told, and the lane goes on."""
 
@@ -56,6 +63,10 @@ class Gathering:
         self._waiting: list[_Waiting] = []
         self._under_way = 0
         self._departed = 0.0
+        self._keyed_alone = False
+        self._apart_until = 0.0
+        self._company = True
+        self._line = KeptLine(store)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def enqueue(self, job: NewJob, *, actor: str | None, strict: bool) -> Enqueued:
@@ -64,25 +75,49 @@ class Gathering:
         Cancelled while it waits for company, it is not enqueued; later it may be.
         """
         manner = _Manner(actor, strict)
-        if job.key is not None or job.unique_key is not None or job.id is not None:
+        if job.unique_key is not None or job.id is not None:
             return await self._alone(job, manner)
+        if job.key is not None:
+            return await self._keyed(job, manner)
         if not self._under_way:
             self._under_way = 1
             self._departed = time.monotonic()
             try:
-                # Who comes in the same turn of the loop goes along: one by one each would pay for a commit.
-                await asyncio.sleep(0)
+                if self._company:
+                    # Who comes in the same turn of the loop goes along: one by one each would pay for a commit. Where
+                    # nobody came the last time, this call need not give them the time.
+                    await asyncio.sleep(0)
                 if not self._waiting:
                     return await self._alone(job, manner)
                 mine = self._wait(job, manner)
             finally:
+                self._company = bool(self._waiting)
                 self._leave()
             return await mine.answer
         mine = self._wait(job, manner)
-        if self._under_way < _LANES and time.monotonic() - self._departed > _SLOW_S:
+        self._open_lane()
+        return await mine.answer
+
+    async def _keyed(self, job: NewJob, manner: _Manner) -> Enqueued:
+        """Enqueue a job with an idempotency key: one at a time by itself, without a lane; who comes meanwhile waits."""
+        if time.monotonic() < self._apart_until:
+            return await self._alone(job, manner)
+        if self._keyed_alone or self._under_way:
+            mine = self._wait(job, manner)
+            self._open_lane()
+            return await mine.answer
+        self._keyed_alone = True
+        try:
+            return await self._alone(job, manner)
+        finally:
+            self._keyed_alone = False
+
+    def _open_lane(self) -> None:
+        """Let those that wait go, where nobody is under way, or beside one that takes long."""
+        slow = self._under_way < _LANES and time.monotonic() - self._departed > _SLOW_S
+        if slow or not self._under_way:
             self._under_way += 1
             self._leave()
-        return await mine.answer
 
     def _wait(self, job: NewJob, manner: _Manner) -> _Waiting:
         """Wait for a lane, with what else does. What is wrong with a job is its caller's affair, and found here."""
@@ -90,9 +125,20 @@ class Gathering:
         self._waiting.append(mine)
         return mine
 
+    async def close(self) -> None:
+        """Give back the connection that is kept between two calls."""
+        await self._line.close()
+
     async def _alone(self, job: NewJob, manner: _Manner) -> Enqueued:
-        async with self._store.connection(ours=True) as connection:
-            return await self._one(connection, job, manner)
+        line = self._line
+        lent = line.kept() or await line.borrowed()
+        try:
+            enqueued = await self._one(lent.connection, job, manner)
+        except BaseException as error:
+            await line.fail(lent, error)
+            raise
+        await line.settle(lent)
+        return enqueued
 
     async def _one(self, connection: Connection, job: NewJob, manner: _Manner) -> Enqueued:
         return await enqueue_job(connection, job, actor=manner.actor, strict=manner.strict, shard=self._store.shard)
@@ -102,9 +148,7 @@ class Gathering:
         if not self._waiting:
             self._under_way -= 1
             return
-        task = asyncio.get_running_loop().create_task(self._lane(), name="jobledger-enqueue")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(self._lane())
 
     async def _lane(self) -> None:
         """Send what waits, batch after batch, over one connection, which now and then is given back for others."""
@@ -138,16 +182,24 @@ class Gathering:
         return together
 
     async def _together(self, connection: Connection, batch: list[_Waiting]) -> None:
-        if len(batch) == 1:
+        keyed = any(one.job.key is not None for one in batch)
+        if len(batch) == 1 and not keyed:
             await self._one_by_one(connection, batch)
             return
         manner = batch[0].manner
         items = [one.stated for one in batch]
-        shard = self._store.shard
+        shard, patience_ms = self._store.shard, _PATIENCE_MS if keyed else None
         try:
-            done = await enqueue_stated(connection, items, actor=manner.actor, strict=manner.strict, shard=shard)
+            done = await enqueue_stated(
+                connection, items, actor=manner.actor, strict=manner.strict, shard=shard, patience_ms=patience_ms
+            )
         except (BadInput, Conflict, Forbidden):
             # All or nothing: nothing was written, and the others are not to suffer for one.
+            await self._one_by_one(connection, batch)
+        except Unavailable as error:
+            if not keyed or error.detail.get("sqlstate") != _LOCKED:
+                raise
+            self._apart_until = time.monotonic() + _APART_S
             await self._one_by_one(connection, batch)
         else:
             for one, enqueued in zip(batch, done, strict=True):
@@ -156,7 +208,10 @@ class Gathering:
 
     async def _one_by_one(self, connection: Connection, batch: list[_Waiting]) -> None:
         for one in batch:
-            if one.answer.done():
+            if one.job.key is not None:
+                self._begin(self._by_itself(one))
+        for one in batch:
+            if one.answer.done() or one.job.key is not None:
                 continue
             try:
                 enqueued = await self._one(connection, one.job, one.manner)
@@ -167,6 +222,20 @@ class Gathering:
             else:
                 if not one.answer.done():
                     one.answer.set_result(enqueued)
+
+    async def _by_itself(self, one: _Waiting) -> None:
+        try:
+            enqueued = await self._alone(one.job, one.manner)
+        except BaseException as found:  # noqa: BLE001 - its caller gets it
+            _fail(one, found)
+        else:
+            if not one.answer.done():
+                one.answer.set_result(enqueued)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="jobledger-enqueue")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _first_together(waiting: list[_Waiting], most: int) -> list[_Waiting]:

@@ -14,7 +14,7 @@ import random
 import socket
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 
 import asyncpg
 
@@ -313,38 +313,59 @@ class Store:
         """Close it."""
         await self.close()
 
-    @asynccontextmanager
-    async def _acquired(self, ours: bool) -> AsyncIterator[Connection]:
-        # Getting a connection may open one: there every OSError is the server's. Inside the block it may be the
-        # caller's own, and is left alone.
-        pool = self.pool
+    async def borrow(self) -> Connection:
+        """Take a connection for as long as the caller likes; who takes one ends with `give_back`. See `connection`."""
+        if self._connection is not None:
+            return self._connection
+        # It may have to be opened: there every OSError is the server's.
         with translated(self._where, connecting=True):
-            connection = await pool.acquire()
-        patience_s = self._patience_s
-        try:
-            yield connection
-        except asyncio.CancelledError:
+            return await self.pool.acquire()
+
+    async def give_back(
+        self, connection: Connection, *, ours: bool = False, error: BaseException | None = None
+    ) -> None:
+        """Give back what was borrowed, and say what `error` ended its use."""
+        if self._connection is not None:
+            return
+        pool, patience_s = self.pool, self._patience_s
+        if isinstance(error, asyncio.CancelledError):
             # Who was given up because nobody answered shall not have to wait for that once more.
             patience_s = min(patience_s, _CLOSING_S)
-            raise
-        except Exception:
-            if self._owned and connection.is_closed():
-                # Those beside it may have gone with it, and say nothing: they are closed when they are next lent.
-                await pool.expire_connections()
+        elif isinstance(error, Exception) and self._owned and is_lost(connection):
+            # Those beside it may have gone with it, and say nothing: they are closed when they are next lent.
+            await pool.expire_connections()
+        # One that breaks while it is given back is closed by the pool. What was done on it is done: an error here
+        # would tell that it was not.
+        # One that does not answer is closed, too: a line may be dead, and say nothing for ever.
+        mark = _ours.set(ours)
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            try:
+                await pool.release(cast("PoolConnectionProxy[asyncpg.Record]", connection), timeout=patience_s)
+            except TimeoutError:
+                # The line is dead, and those beside it may be.
+                if self._owned:
+                    await pool.expire_connections()
+        _ours.reset(mark)
+
+    @asynccontextmanager
+    async def _acquired(self, ours: bool) -> AsyncIterator[Connection]:
+        connection = await self.borrow()
+        fault: BaseException | None = None
+        try:
+            yield connection
+        except BaseException as error:
+            fault = error
             raise
         finally:
-            # One that breaks while it is given back is closed by the pool. What was done on it is done: an error here
-            # would tell that it was not.
-            # One that does not answer is closed, too: a line may be dead, and say nothing for ever.
-            mark = _ours.set(ours)
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-                try:
-                    await pool.release(connection, timeout=patience_s)
-                except TimeoutError:
-                    # The line is dead, and those beside it may be.
-                    if self._owned:
-                        await pool.expire_connections()
-            _ours.reset(mark)
+            await self.give_back(connection, ours=ours, error=fault)
+
+
+def is_lost(connection: Connection) -> bool:
+    """Whether the connection is closed: one that the server ended goes back to its pool by itself."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 async def connect(

@@ -7,13 +7,12 @@ get whichever connection is free, and in the end every connection would have mad
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-import asyncpg
 
 from jobledger.errors import Unreachable
 from jobledger.store.failures import translated
+from jobledger.store.pool import is_lost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -33,14 +32,14 @@ class Lines:
         """Open nothing yet."""
         self._store = store
         self._most = most if store.pooled and store.pool.get_max_size() >= _LEAST else 0
-        self._spare: list[tuple[Connection, AsyncExitStack]] = []
+        self._spare: list[Connection] = []
         self._kept = 0
         self._over = False
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[Connection]:
         """Lend a connection, for the package's own statements only. One that met an error goes back to the pool."""
-        connection, stack = await self._taken()
+        connection = await self._taken()
         well = False
         try:
             with translated(self._store.where, own=False):
@@ -48,45 +47,33 @@ class Lines:
             well = True
         finally:
             if well and not self._over and not is_lost(connection) and self._kept <= self._most:
-                self._spare.append((connection, stack))
+                self._spare.append(connection)
             else:
-                self._kept -= 1
-                await stack.aclose()
+                await self._given_back(connection)
 
     async def close(self) -> None:
         """Give back what is kept; what is lent follows when its call has ended."""
         self._over = True
         while self._spare:
-            _, stack = self._spare.pop()
-            self._kept -= 1
-            await stack.aclose()
+            await self._given_back(self._spare.pop())
 
-    async def _taken(self) -> tuple[Connection, AsyncExitStack]:
+    async def _taken(self) -> Connection:
         while self._spare:
-            connection, stack = self._spare.pop()
+            connection = self._spare.pop()
             if not is_lost(connection):
-                return connection, stack
+                return connection
             # The server has gone since, or was restarted.
-            self._kept -= 1
-            await stack.aclose()
-        return await self._opened()
-
-    async def _opened(self) -> tuple[Connection, AsyncExitStack]:
+            await self._given_back(connection)
         self._kept += 1
-        stack = AsyncExitStack()
         try:
-            return await stack.enter_async_context(self._store.connection(ours=True)), stack
+            return await self._store.borrow()
         except BaseException:
             self._kept -= 1
             raise
 
-
-def is_lost(connection: Connection) -> bool:
-    """Whether the connection is closed: one that the server ended goes back to its pool by itself."""
-    try:
-        return connection.is_closed()
-    except asyncpg.InterfaceError:
-        return True
+    async def _given_back(self, connection: Connection) -> None:
+        self._kept -= 1
+        await self._store.give_back(connection, ours=True)
 
 
 async def patiently(connection: Connection, call: Coroutine[Any, Any, T], patience_s: float) -> T:
