@@ -16,7 +16,7 @@ from opentelemetry.trace import Link, NoOpTracerProvider, ProxyTracerProvider, S
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from uuid import UUID
 
     from opentelemetry.trace import Span
@@ -43,10 +43,8 @@ def enabled() -> bool:
 
 
 @contextmanager
-def running(
-    *, job: UUID, tenant: str, queue: str, kind: str, attempt: int, enqueued: Mapping[str, str] | None
-) -> Iterator[Span]:
-    """Make the span of one attempt current; `enqueued` is what `capture` returned when the job was enqueued.
+def running(*, job: UUID, tenant: str, queue: str, kind: str, attempt: int, enqueued: object) -> Iterator[Span]:
+    """Make the span of one attempt current; `enqueued` is what `capture` returned at the enqueue, or any JSON.
 
     What the handler raises passes through and is not recorded here: `ended` says how the attempt ended.
     """
@@ -78,8 +76,10 @@ def ended(span: Span, outcome: str, error_type: str | None = None) -> None:
         span.set_status(Status(StatusCode.ERROR, error_type))
 
 
-def _links(enqueued: Mapping[str, str] | None) -> list[Link]:
-    if not enqueued:
+def _links(enqueued: object) -> list[Link]:
+    # In SQL a job's trace may be any JSON.
+    if not isinstance(enqueued, dict):
         return []
-    origin = trace.get_current_span(_TRACE_CONTEXT.extract(enqueued)).get_span_context()
+    carrier = {name: text for name, text in enqueued.items() if isinstance(text, str)}
+    origin = trace.get_current_span(_TRACE_CONTEXT.extract(carrier)).get_span_context()
     return [Link(origin)] if origin.is_valid else []

@@ -15,7 +15,7 @@ from jobledger import tracing
 from jobledger.ids import new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-def _run(enqueued: Mapping[str, str] | None, outcome: str = "succeeded", error_type: str | None = None) -> None:
+def _run(enqueued: object, outcome: str = "succeeded", error_type: str | None = None) -> None:
     with tracing.running(job=new_id(), tenant="acme", queue="mail", kind="send", attempt=2, enqueued=enqueued) as span:
         tracing.ended(span, outcome, error_type)
 
@@ -52,6 +52,14 @@ def test_the_run_is_a_trace_of_its_own_linked_to_the_enqueuing_span(spans: InMem
     assert run.context.trace_id != request.get_span_context().trace_id
     assert [link.context.span_id for link in run.links] == [request.get_span_context().span_id]
     assert run.kind is SpanKind.CONSUMER
+
+
+@pytest.mark.parametrize("said", [[1], "00-1-1-01", 5, {"traceparent": 5}, {"traceparent": ["x"], "tracestate": {}}])
+def test_a_run_whose_trace_is_none_has_no_link(spans: InMemorySpanExporter, said: object) -> None:
+    """Who enqueues in SQL may write any JSON there; it fails no run."""
+    _run(said)
+    (run,) = spans.get_finished_spans()
+    assert list(run.links) == []
 
 
 def test_a_span_that_is_not_recorded_is_not_captured() -> None:

@@ -39,3 +39,16 @@ def die() -> None:
 def fail() -> None:
     """Fail."""
     raise ValueError("no luck")
+
+
+@app.job(isolation="process")
+def obey(context: Context) -> str:
+    """End when told to, with a result."""
+    context.cancellation.wait_blocking(60)
+    return "as told"
+
+
+@app.job(isolation="process")
+def number() -> int:
+    """Say which process this is."""
+    return os.getpid()

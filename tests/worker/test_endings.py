@@ -10,18 +10,26 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 from tests.worker import isolated
 from tests.worker.conftest import BRISK, quick, until
 
+from jobledger.ids import new_id
 from jobledger.jobs import App, Context
+from jobledger.jobs.cancellation import CancellationToken
 from jobledger.observations import JobTimedOut, SlotLost, observing
-from jobledger.worker.life import Manner
+from jobledger.store.claim import ClaimedJob
+from jobledger.store.workers import Told
+from jobledger.worker.incarnation import Incarnation
+from jobledger.worker.life import Life, Manner
 from jobledger.worker.limits import Limits
 from jobledger.worker.processes import REPLACE, Supervisor
+from jobledger.worker.slots import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +159,17 @@ async def test_an_isolated_handler_is_killed_at_its_time_out(bench: Bench) -> No
     assert (await bench.last(die.id))["error"]["type"] == "ChildEnded"
     assert (await bench.last(fail.id))["error"]["message"] == "no luck"
     assert await bench.history(add.id) == ["enqueued", "claimed", "progressed", "succeeded"]
+
+
+async def test_a_child_that_ended_when_told_to_is_not_killed(bench: Bench) -> None:
+    """It has answered, so it is at rest; the next job is not handed to a process that is about to die."""
+    async with bench.client(isolated.app), bench.worker(isolated.app, concurrency=1):
+        before = await (await isolated.number.enqueue()).result(timeout=30)
+        obey = await isolated.obey.using(max_attempts=1, timeout=1).enqueue()
+        await bench.reaches(obey.id, "failed", timeout_s=30)
+        after = await (await isolated.number.enqueue()).result(timeout=30)
+    assert after == before
+    assert (await bench.last(obey.id))["error"]["type"] == "TimedOut"
 
 
 async def test_a_stop_lets_jobs_finish_within_the_grace(bench: Bench) -> None:
@@ -370,6 +389,32 @@ async def test_a_supervisor_passes_signals_on_and_ends_with_its_children(
     os.kill(os.getpid(), signal.SIGTERM)
     assert await running == 0
     assert supervisor.pids == []
+
+
+async def test_a_slot_that_has_gone_on_to_its_next_job_is_not_told_of_the_last_one() -> None:
+    """The heartbeat's thread reads the slots while the loop turns: the end of one job stops no other."""
+    now = datetime.now(UTC)
+    job = ClaimedJob(new_id(), "acme", "default", "note", 0, 1, 5, 2, now, None, 60, "{}", None, now)
+    slot, next_job = Slot(), job._replace(id=new_id())
+    slot.job, slot.token = job, CancellationToken()
+    last, following = slot.token, CancellationToken()
+
+    class Held(dict[UUID, ClaimedJob]):
+        def __getitem__(self, id_: UUID) -> ClaimedJob:
+            # What the loop does at this moment: the job ends, and the slot begins the next one.
+            slot.job, slot.token = next_job, following
+            return super().__getitem__(id_)
+
+    life: Any = SimpleNamespace(
+        pool=SimpleNamespace(busy=lambda: iter([(slot, job)])), _loop=asyncio.get_running_loop()
+    )
+    life._told_in_loop = lambda *_: None
+    told = Told("cancel", job.id, now)
+    Life._told(life, Incarnation(new_id()), Held({job.id: job}), [told])
+    assert not following.is_set
+    slot.job, slot.token = job, last
+    Life._told(life, Incarnation(new_id()), {job.id: job}, [told])
+    assert last.why == "cancel"
 
 
 def test_manner_has_the_defaults_of_the_design() -> None:

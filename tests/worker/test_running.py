@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
+from pydantic import BeforeValidator
 
 from jobledger.errors import InvalidArgument, JobCancelled, JobFailed
 from jobledger.jobs import App, Cancel, Context, Park, PermanentFailure, Retry, Snooze
@@ -143,6 +144,38 @@ async def test_arguments_that_do_not_fit_end_in_the_dead_letter_at_once(bench: B
         assert "retry_at" not in data
         assert await bench.state(one) == "failed"
     assert ran == []
+
+
+@pytest.mark.parametrize("with_context", [False, True])
+async def test_a_check_of_the_applications_own_that_breaks_is_a_failed_attempt(
+    bench: Bench, with_context: bool
+) -> None:
+    """What it raises, whatever it is, is the attempt's error; the job is not held for ever, and the next one runs."""
+    app = App()
+    names: dict[str, int] = {}
+    Named = Annotated[int, BeforeValidator(lambda name: names[name])]  # noqa: N806 - a type
+
+    if with_context:
+
+        @app.job(max_attempts=1)
+        async def look(context: Context, n: Named) -> int:
+            return n + context.attempt - 1
+    else:
+
+        @app.job(max_attempts=1)
+        async def look(n: Named) -> int:
+            return n
+
+    async with bench.client(app):
+        job = await bench.value("""select jobledger.enqueue('look', '{"n": "one"}'::jsonb, max_attempts => 1)""")
+        async with asyncio.timeout(20):
+            await bench.worker(app, concurrency=1, until_empty=True).run(signals=False)
+        assert (await bench.last(job))["error"]["type"] == "KeyError"
+        names["two"] = 2
+        later = await bench.value("""select jobledger.enqueue('look', '{"n": "two"}'::jsonb)""")
+        async with asyncio.timeout(20):
+            await bench.worker(app, concurrency=1, until_empty=True).run(signals=False)
+        assert await bench.state(later) == "succeeded"
 
 
 async def test_unknown_kinds_are_left_alone_and_aliases_run(bench: Bench) -> None:

@@ -142,9 +142,9 @@ class Crew:
         """Return what delivers jobs of these kinds."""
         return dict.fromkeys(kinds, self._deliver)
 
-    def early(self, job: ClaimedJob, slot: Slot) -> Outcome:
-        """Return what becomes of a job that was ended early, whatever its endpoint does with it."""
-        return ended_early(job, self._policies.get(job.kind, _PLAIN), slot.ending, None)
+    def early(self, job: ClaimedJob, slot: Slot, error: Exception | None) -> Outcome:
+        """Return what becomes of a job that was ended early, whatever its endpoint does, or met a fault."""
+        return ended_early(job, self._policies.get(job.kind, _PLAIN), slot.ending, error)
 
     async def close(self) -> None:
         """Let nothing go: endpoints outlive their crews."""

@@ -96,13 +96,18 @@ def invalid_args(error: JobledgerError) -> Outcome:
 
 
 def ended_early(job: ClaimedJob, policy: RetryPolicy, ending: Ending | None, error: BaseException | None) -> Outcome:
-    """Return the outcome of a job that the worker ended. `error` is what the handler raised on its way out, if any."""
+    """Return the outcome of a job that the worker ended, or whose runner raised.
+
+    `error` is what the handler raised on its way out, if any.
+    """
     if ending is Ending.TIMED_OUT:
         return timed_out(job, policy)
     if ending is Ending.CANCELLED:
         return ("cancelled", {"error": error_record(error)} if error is not None else None)
     if ending is Ending.INTERRUPTED:
         return ("interrupted", {"reason": "the worker is stopping"})
+    if ending is None and error is not None:
+        return failed_with(job, policy, error)
     if ending is None:
         # The handler cancelled itself, or awaited something that was cancelled.
         record = {

@@ -65,6 +65,7 @@ class Child:
         self._pipe, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=serve, args=(theirs,), name="jobledger-child", daemon=True)
         self._process.start()
+        self._killed = False
         theirs.close()
 
     @property
@@ -74,8 +75,8 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Say whether it runs."""
-        return self._process.is_alive()
+        """Say whether it runs, and was not told to die a moment ago."""
+        return not self._killed and self._process.is_alive()
 
     def order(self, order: _Order) -> None:
         """Hand it a job."""
@@ -97,6 +98,7 @@ class Child:
 
     def kill(self) -> None:
         """End it for good."""
+        self._killed = True
         self._process.kill()
 
     def close(self) -> None:
@@ -188,18 +190,27 @@ async def _followed(child: Child, host: IsolationHost, job: ClaimedJob, slot: Sl
         except asyncio.CancelledError:
             child.tell(slot.ending.value if slot.ending is not None else Ending.CANCELLED.value)
             await asyncio.wait([answer], timeout=_NOTICE_S)
-            child.kill()
-            await asyncio.wait([answer])
-            last = answer.result() if answer.exception() is None else None
-            if last is not None and last[0] == "ended" and last[1][0] == "succeeded":
-                done: Outcome = last[1]
-                return done
+            if _ended(answer) is None:
+                child.kill()
+                await asyncio.wait([answer])
+            last = _ended(answer)
+            if last is not None and last[0] == "succeeded":
+                return last
             raise
         if what == "progress":
             await host.progress(slot, job, said)
             continue
         ended: Outcome = said
         return ended
+
+
+def _ended(answer: asyncio.Future[tuple[str, Any]]) -> Outcome | None:
+    """Return the outcome in a child's answer; None before it came, and where it is something else."""
+    if not answer.done() or answer.exception() is not None:
+        return None
+    what, said = answer.result()
+    ended: Outcome | None = said if what == "ended" else None
+    return ended
 
 
 # ---- in the child

@@ -322,9 +322,11 @@ class Life:
         if not named:
             return
         for slot, job in self.pool.busy():
-            # A sync handler hears it now, even if the loop stands still.
-            if job.id in named and held[job.id].claim == job.claim and slot.token is not None:
-                slot.token.set(_ENDINGS[named[job.id]].value)
+            # A sync handler hears it now, even if the loop stands still. Where it does not, the slot may have gone on
+            # to its next job: the token is this one's if the slot runs it still, after the token was read.
+            token = slot.token
+            if job.id in named and held[job.id].claim == job.claim and token is not None and slot.job is job:
+                token.set(_ENDINGS[named[job.id]].value)
         self._loop.call_soon_threadsafe(self._told_in_loop, incarnation, held, named)
 
     def _told_in_loop(self, incarnation: Incarnation, held: Mapping[UUID, ClaimedJob], named: dict[UUID, str]) -> None:

@@ -43,7 +43,7 @@ class Ending(Enum):
 
 
 class Runner(Protocol):
-    """Runs one job to its outcome. It raises nothing but CancelledError, when it was ended from outside."""
+    """Runs one job to its outcome. It raises CancelledError when it was ended from outside; all else is a fault."""
 
     def __call__(self, job: ClaimedJob, slot: Slot, /) -> Awaitable[Outcome]:
         """Return the outcome and its data for the report."""
@@ -72,7 +72,7 @@ class SlotPool:
     """The slots of one worker.
 
     `runners` has a runner for each kind and alias; `concluded` takes each outcome; `wanted` is called when the jobs at
-    hand run low; `early` gives the outcome of a job that was ended early.
+    hand run low; `early` gives the outcome of a job that was ended early, or whose runner raised.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SlotPool:
         *,
         concurrency: int,
         concluded: Callable[[Incarnation, ClaimedJob, Outcome, Slot], None],
-        early: Callable[[ClaimedJob, Slot], Outcome],
+        early: Callable[[ClaimedJob, Slot, Exception | None], Outcome],
         wanted: Callable[[], None],
         ignore_s: float = 10.0,
     ) -> None:
@@ -239,7 +239,9 @@ class SlotPool:
             except asyncio.CancelledError:
                 if self.closed and slot.ending is None:
                     raise
-                outcome = self._early(job, slot)
+                outcome = self._early(job, slot, None)
+            except Exception as error:  # noqa: BLE001 - let out, it would leave the job held, unreported, for good
+                outcome = self._early(job, slot, error)
             if slot.abandoned:
                 return
             self._conclude(slot, home, job, outcome)
@@ -263,7 +265,7 @@ class SlotPool:
     def _conclude(self, slot: Slot, home: Incarnation, job: ClaimedJob, outcome: Outcome) -> None:
         if slot.ending is Ending.TIMED_OUT and outcome[0] == "succeeded" and not slot.recorded:
             # A time-out bounds the attempt: what came after it has not met it.
-            outcome = self._early(job, slot)
+            outcome = self._early(job, slot, None)
         ran = time.monotonic() - slot.started
         if ran >= 0.001:
             outcome = (outcome[0], {**(outcome[1] or {}), "ran": round(ran, 6)})
@@ -322,7 +324,7 @@ class SlotPool:
         self.lost += 1
         slot.abandoned = True
         self._slots.discard(slot)
-        self._conclude(slot, home, job, self._early(job, slot))
+        self._conclude(slot, home, job, self._early(job, slot, None))
         self.offer()
 
 

@@ -46,8 +46,8 @@ class Shop(Protocol):
     def runners(self, kinds: Sequence[str]) -> Mapping[str, Runner]:
         """Return a runner for each of these names or aliases."""
 
-    def early(self, job: ClaimedJob, slot: Slot) -> Outcome:
-        """Return what becomes of a job that was ended early."""
+    def early(self, job: ClaimedJob, slot: Slot, error: Exception | None) -> Outcome:
+        """Return what becomes of a job that was ended early, or whose runner raised `error`."""
 
     async def close(self) -> None:
         """Let go of what the runners had."""
@@ -89,9 +89,9 @@ class Workshop:
             made[name] = self._runner(kind)
         return made
 
-    def early(self, job: ClaimedJob, slot: Slot) -> Outcome:
-        """Return what becomes of a job that was ended early, by its kind's policy."""
-        return ended_early(job, self._app.kind(job.kind).declaration.policy, slot.ending, None)
+    def early(self, job: ClaimedJob, slot: Slot, error: Exception | None) -> Outcome:
+        """Return what becomes of a job that was ended early, or whose runner raised, by its kind's policy."""
+        return ended_early(job, self._app.kind(job.kind).declaration.policy, slot.ending, error)
 
     async def progress(self, slot: Slot, job: ClaimedJob, data: dict[str, Any]) -> None:
         """Put progress on record, or give up after a few tries: no handler fails because it could not say this."""
