@@ -63,6 +63,12 @@ def test_text_is_one_line_a_record() -> None:
     assert "warning did it\\nerror forged tenant='a b' wait_s=0.123457" in line
 
 
+def test_text_writes_several_of_a_thing_as_words() -> None:
+    """Kinds and queues stand there as one would type them, not as Python would."""
+    line = TextFormatter().format(_record(kinds=("greet", "mail"), queues=("one",), jobs=(), odd=["a b", 2]))
+    assert "kinds=greet,mail queues=one jobs='' odd='a b,2'" in line
+
+
 def test_a_record_names_the_span_it_was_written_in() -> None:
     """Logs and traces meet by the ids."""
     with TracerProvider().get_tracer("test").start_as_current_span("work") as span:

@@ -135,5 +135,5 @@ class TextFormatter(logging.Formatter):
 def _word(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = str(value)
+    text = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
     return repr(text) if not text or " " in text else text
