@@ -18,6 +18,7 @@ async def test_ctrl_c_ends_what_swallows_a_cancellation(monkeypatch: pytest.Monk
     said: list[str] = []
 
     async def stubborn() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
@@ -27,7 +28,6 @@ async def test_ctrl_c_ends_what_swallows_a_cancellation(monkeypatch: pytest.Monk
         finally:
             said.append("the last word")
 
-    asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         await interruptible(stubborn())
     assert said == ["swallowed", "the last word"]

@@ -50,12 +50,16 @@ def delivering(endpoint: Endpoint, count: int, data: str = "{}") -> list[asyncio
     return tasks
 
 
-async def turns(sender: Holding, kept: int) -> None:
-    """Wait until so many requests were kept, and no more come."""
+async def turns(endpoint: Endpoint, sender: Holding, kept: int) -> None:
+    """Wait until so many requests were kept; no more come, for none gathers and each that was begun is kept."""
+
+    def settled() -> bool:
+        under_way = sum(not answer.done() for _, answer in sender.kept)
+        return len(sender.kept) >= kept and endpoint._gathering is None and len(endpoint._sending) == under_way
+
     async with asyncio.timeout(5):
-        while len(sender.kept) < kept:  # noqa: ASYNC110 - the endpoint gathers for a moment
+        while not settled():  # noqa: ASYNC110 - the endpoint gathers for a moment
             await asyncio.sleep(0.001)
-    await asyncio.sleep(0.02)  # longer than it gathers
     assert len(sender.kept) == kept
 
 
@@ -64,10 +68,10 @@ async def test_no_more_are_under_way_than_the_push_says_whoever_claims_them() ->
     sender = Holding()
     endpoint = Endpoint(PUSH, Wire(sender, ServiceKey(b"k" * 32), "http://a"), lambda _: None)
     tasks = delivering(endpoint, 5)
-    await turns(sender, 2)
+    await turns(endpoint, sender, 2)
     assert [size for size, _ in sender.kept] == [2, 1]
     sender.kept[0][1].set_result(Sent(200, None, b"", None, 0.1))
-    await turns(sender, 3)
+    await turns(endpoint, sender, 3)
     assert sender.kept[2][0] == 2
     for _, answer in sender.kept[1:]:
         answer.set_result(Sent(200, None, b"", None, 0.1))
@@ -84,7 +88,7 @@ async def test_a_request_ends_at_its_bytes() -> None:
     )
     large = orjson.dumps({"args": {"text": "x" * (BODY_BYTES // 2)}}).decode()
     tasks = delivering(endpoint, 4, large)
-    await turns(sender, 2)
+    await turns(endpoint, sender, 2)
     assert [size for size, _ in sender.kept] == [2, 2]
     for _, answer in sender.kept:
         answer.set_result(Sent(503, "status", b"", None, 0.1))
@@ -98,7 +102,7 @@ async def test_a_job_that_cannot_be_written_fails_alone() -> None:
     sender = Holding()
     endpoint = Endpoint(PUSH, Wire(sender, ServiceKey(b"k" * 32), ""), lambda _: None)
     tasks = delivering(endpoint, 1, '{"args": {"x": ' + "[" * 300 + "]" * 300 + "}}") + delivering(endpoint, 1)
-    await turns(sender, 1)
+    await turns(endpoint, sender, 1)
     assert sender.kept[0][0] == 1
     sender.kept[0][1].set_result(Sent(200, None, b'{"outcome": "succeeded"}', None, 0.1))
     outcomes = [await task for task in tasks]

@@ -151,9 +151,13 @@ async def test_a_feed_outlives_the_service(store: Store, port: int, monkeypatch:
         async with serving(store, port):
             client = await Client(url=f"http://127.0.0.1:{port}", key="jl_key").__aenter__()
             feed = client.events()
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await anext(feed)
+            cancelled = asyncio.ensure_future(anext(feed))
+            async with asyncio.timeout(10):
+                while feed._lines._lines is None:  # type: ignore[attr-defined]  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.005)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
             first = await direct.enqueue("noop")
             await _seal(store)
             assert (await anext(feed)).stream_id == first.id

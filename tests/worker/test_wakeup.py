@@ -213,17 +213,29 @@ async def test_a_drain_sends_no_notification(bench: Bench, ran: Ran) -> None:
 async def test_always_tells_a_busy_worker_too(bench: Bench, ran: Ran) -> None:
     """The flag is up for as long as the worker listens, full or not."""
     ran.gate.clear()
-    settings = quick(notify="always")
-    async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT, concurrency=1, settings=settings) as worker:
+    async with (
+        other(bench) as sql,
+        bench.worker(
+            ran.app, manner=PATIENT, concurrency=1, queues=["told"], settings=quick(notify="always")
+        ) as worker,
+        bench.worker(ran.app, manner=PATIENT, concurrency=1, queues=["default"]) as usual,
+    ):
         await idle(worker)
-        await enqueued(sql, 1)
+        await enqueued(sql, 1, queue="told")
         await ran.has(1)
-        await asyncio.sleep(0.3)  # longer than a full worker keeps its flag otherwise
+        await idle(usual)
+        await enqueued(sql, 2)
+        await ran.has(2)
+        # Of the two that are full the one whose flag comes down filled up last.
+        await becomes(sql, 1, FLAGS)
+        assert worker.life is not None
+        assert worker.life.idle is not None
+        await worker.life.idle.settled()
         async with hearing(sql) as heard:
-            await enqueued(sql, 2)
+            await enqueued(sql, 3, queue="told")
         assert heard == [""]
         ran.gate.set()
-        await ran.has(2)
+        await ran.has(3)
 
 
 async def test_off_polls(bench: Bench, ran: Ran) -> None:
