@@ -99,10 +99,11 @@ class Gathering:
         return await mine.answer
 
     async def _keyed(self, job: NewJob, manner: _Manner) -> Enqueued:
-        """Enqueue a job with an idempotency key: one at a time by itself, without a lane; who comes meanwhile waits."""
+        """Enqueue a job with an idempotency key: by itself, without a lane, where nobody goes beside it."""
         if time.monotonic() < self._apart_until:
             return await self._alone(job, manner)
-        if self._keyed_alone or self._under_way:
+        if self._keyed_alone or self._under_way or self._company:
+            self._company = True
             mine = self._wait(job, manner)
             self._open_lane()
             return await mine.answer
@@ -161,6 +162,7 @@ class Gathering:
                         # The next is on its way before those that this one answers go on: the database need not wait.
                         with hung_up_after(connection, STATEMENT_S):
                             await self._together(connection, batch)
+                        self._company = len(batch) > 1
                         batch = self._next(len(batch))
                         if time.monotonic() > until:
                             break
