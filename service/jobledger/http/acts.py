@@ -136,7 +136,7 @@ class Verdicts(Document):
 async def preview_acts(call: Call[None, Meant]) -> Answer:
     """Count the jobs that an act on a filter would meet now, up to 100,000 of them."""
     store = call.service.store
-    async with store.connection() as connection:
+    async with store.connection(ours=True) as connection:
         found = await operate.preview(connection, store.shard, call.body.act, _wanted(call, call.body.filter))
     return Answer(json_of(found))
 

@@ -61,7 +61,7 @@ async def list_limits(call: Call[Which, None]) -> Answer:
     call.access.must_see_tenant()
     asked, store = call.query, call.service.store
     scope, _, name = (asked.cursor or "").partition(":")
-    async with store.connection() as connection:
+    async with store.connection(ours=True) as connection:
         found = await operate.limits_page(
             *(connection, store.shard),
             scope=asked.scope,

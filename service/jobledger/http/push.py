@@ -122,7 +122,7 @@ async def show_push(call: Call[OfTenant, None]) -> Answer:
     """Say where a queue's jobs are sent, and how."""
     call.access.must_see_tenant()
     tenant, store = call.access.tenant(call.query.tenant), call.service.store
-    async with store.connection() as connection:
+    async with store.connection(ours=True) as connection:
         found = await registered.pushes(connection, store.shard, tenant=tenant or "_global", queue=call.name("queue"))
     if not found:
         raise NotFound("This queue is not delivered to an endpoint.")

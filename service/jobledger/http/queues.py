@@ -42,7 +42,7 @@ async def list_queues(call: Call[OfTenant, None]) -> Answer:
     call.access.must_see_tenant()
     asked, store = call.query, call.service.store
     tenant = call.access.tenant(asked.tenant)
-    async with store.connection() as connection:
+    async with store.connection(ours=True) as connection:
         if tenant is None:
             found = await registers.list_queues(connection, store.shard, after=asked.cursor, limit=asked.limit + 1)
         else:

@@ -56,7 +56,7 @@ async def list_tenants(call: Call[Named, None]) -> Tenants:
     """List the tenants that had jobs, with how many of each are in each state, as counted a moment ago."""
     call.access.must_see_tenant()
     asked, store = call.query, call.service.store
-    async with store.connection() as connection:
+    async with store.connection(ours=True) as connection:
         found = await door.list_tenants(
             connection, store.shard, after=asked.cursor, limit=asked.limit, among=call.access.tenants
         )

@@ -92,7 +92,7 @@ class DatabaseDoor:
 
     async def register(self, kinds: Sequence[StatedKind]) -> list[str]:
         """Register kinds; return the names of those that were new or had changed."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await register_kinds(connection, self.store.shard, kinds)
 
     def enqueue(self, new: NewJob, *, actor: str | None, strict: bool, conn: Connection | None) -> Awaitable[Enqueued]:
@@ -114,7 +114,7 @@ class DatabaseDoor:
         until = time.monotonic() + wait_s
         step = _FIRST_LOOK_S
         while True:
-            async with self.store.connection() as connection:
+            async with self.store.connection(ours=True) as connection:
                 found = await outcome_of(connection, self.store.shard, job, tenant)
             left = until - time.monotonic()
             if found.state in FINISHED_STATES or left <= 0:
@@ -125,7 +125,7 @@ class DatabaseDoor:
     async def job(self, job: UUID, tenant: str | None, as_of: str | datetime | None, token: bool) -> JobDetail:
         """Return one job whole."""
         shard = self.store.shard
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             if as_of is not None:
                 return await job_as_of(connection, shard, job, as_of, tenant=tenant)
             told = (await moments_for(connection, tenant)).token if token else None
@@ -136,7 +136,7 @@ class DatabaseDoor:
     ) -> JobPage:
         """Return a page of jobs."""
         shard = self.store.shard
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             if as_of is not None:
                 return await jobs_as_of(connection, shard, wanted, as_of, limit=limit, cursor=cursor)
             told = (await moments_for(connection, wanted.tenant)).token if token else None
@@ -144,23 +144,23 @@ class DatabaseDoor:
 
     async def history(self, job: UUID, tenant: str | None, heartbeats: bool) -> list[Event]:
         """Return every event of a job."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await jobs_read.job_history(connection, self.store.shard, job, tenant=tenant, heartbeats=heartbeats)
 
     async def tenant(self, tenant: str, since: datetime | None, until: datetime | None, token: bool) -> TenantStatus:
         """Return how a tenant does."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             told = (await moments_for(connection, tenant)).token if token else None
             return await tenant_status(connection, self.store.shard, tenant, since=since, until=until, told=told)
 
     async def tenants(self, after: str, limit: int) -> tuple[TenantLevels, ...]:
         """Return the tenants that had jobs."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await list_tenants(connection, self.store.shard, after=after, limit=limit)
 
     async def counts(self, as_of: str | datetime, tenant: str | None) -> PastCounts:
         """Return how many jobs were in each state at a moment."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await counts_as_of(connection, self.store.shard, as_of, tenant=tenant)
 
     def events(self, wanted: EventFilter, *, after: str | None, from_end: bool, live: bool, shown: Shown) -> Feed:
@@ -182,7 +182,7 @@ class DatabaseDoor:
 
     async def subscriptions(self, tenant: str | None) -> list[Status]:
         """Return how the subscriptions stand."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await all_of(connection, self.store.shard, tenant)
 
     async def act(
@@ -196,7 +196,7 @@ class DatabaseDoor:
         data: Mapping[str, Any],
     ) -> Acted:
         """Do one thing to one job. Raises what its verdict says."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             (done,) = await operate.act(
                 connection, self.store.shard, act, [job], actor=actor, reason=reason, tenant=tenant, data=data
             )
@@ -219,7 +219,7 @@ class DatabaseDoor:
         if isinstance(jobs, JobFilter):
             return await operate.act_on_all(self.store, act, jobs, actor=actor, reason=reason, data=data)
         counts: dict[str, int] = {}
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             done = await operate.act(
                 connection, self.store.shard, act, jobs, actor=actor, reason=reason, tenant=tenant, data=data
             )
@@ -229,31 +229,31 @@ class DatabaseDoor:
 
     async def preview(self, act: Act, jobs: JobFilter) -> Preview:
         """Count the jobs that an act would meet."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await operate.preview(connection, self.store.shard, act, jobs)
 
     async def pause(self, scope: Scope, name: str, *, actor: str | None, reason: str) -> bool:
         """Stop claiming; false if that was so."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await operate.pause(connection, self.store.shard, scope, name, actor=actor, reason=reason)
 
     async def resume(self, scope: Scope, name: str, *, actor: str | None, reason: str) -> bool:
         """End a pause; false if there was none."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await operate.resume(connection, self.store.shard, scope, name, actor=actor, reason=reason)
 
     async def set_limit(
         self, scope: Scope, name: str, values: Mapping[str, int | None], *, actor: str | None, reason: str
     ) -> bool:
         """Set defaults; None clears one."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await operate.set_limit(
                 connection, self.store.shard, scope, name, values, actor=actor, reason=reason
             )
 
     async def limits(self, scope: Scope | None, name: str | None) -> list[Limit]:
         """Return what was paused and set."""
-        async with self.store.connection() as connection:
+        async with self.store.connection(ours=True) as connection:
             return await operate.limits(connection, self.store.shard, scope=scope, name=name)
 
     async def _enqueue_on(self, conn: Connection | None, new: NewJob, actor: str | None, strict: bool) -> Enqueued:

@@ -142,7 +142,7 @@ class DatabaseDesk:
         self, name: str, wanted: EventFilter, kind: str | None, options: Options, begin: Begin, by: By
     ) -> bool:
         """Create one; false where it was there."""
-        async with self._store.connection() as connection:
+        async with self._store.connection(ours=True) as connection:
             place = await _place(connection, wanted.tenant, begin.after)
             return await checkpoints.create(
                 *(connection, self._store.shard, name, wanted, options),
@@ -151,39 +151,39 @@ class DatabaseDesk:
 
     async def reset(self, tenant: str | None, name: str, begin: Begin, by: By) -> None:
         """Let it go on from a place."""
-        async with self._store.connection() as connection:
+        async with self._store.connection(ours=True) as connection:
             place = await _place(connection, tenant, begin.after)
             at = (None, None, None) if place is None else (place.epoch, place.block, place.position)
             await self._act(connection, "reset", tenant, name, begin.to, *at, begin.at, *by)
 
     async def disable(self, tenant: str | None, name: str, by: By) -> bool:
         """Give its consumers nothing; false where that was so."""
-        async with self._store.connection() as connection:
+        async with self._store.connection(ours=True) as connection:
             return bool(await self._act(connection, "disable", tenant, name, *by))
 
     async def remove(self, tenant: str | None, name: str, by: By) -> None:
         """Remove it."""
-        async with self._store.connection() as connection:
+        async with self._store.connection(ours=True) as connection:
             await self._act(connection, "remove", tenant, name, *by)
 
     async def again(self, tenant: str | None, name: str, jobs: Sequence[UUID] | None, by: By, *, drop: bool) -> int:
         """Hand out again, or give up, what was set aside; return how many events."""
-        async with self._store.connection() as connection:
+        async with self._store.connection(ours=True) as connection:
             return int(await self._act(connection, "retry", tenant, name, jobs, drop, *by))
 
     async def status(self, tenant: str | None, name: str) -> Status:
         """Return how it stands."""
-        async with self._store.connection() as connection:
+        async with self._store.connection(ours=True) as connection:
             return await shown_as(connection, await self._registered(connection, tenant, name))
 
     async def slices(self, tenant: str | None, name: str) -> list[Slice]:
         """Return its slices."""
-        async with self._store.connection() as connection:
+        async with self._store.connection(ours=True) as connection:
             return await checkpoints.slices_of(connection, self._store.shard, tenant, name)
 
     async def set_aside(self, tenant: str | None, name: str, limit: int) -> list[SetAside]:
         """Return the first events that it has set aside."""
-        async with self._store.connection() as connection:
+        async with self._store.connection(ours=True) as connection:
             return await checkpoints.set_aside(connection, self._store.shard, tenant, name, after=Place(), limit=limit)
 
     async def consumer(self, tenant: str | None, name: str, about: str, *, ahead: int = AHEAD) -> Consumer:

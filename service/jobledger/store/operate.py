@@ -176,7 +176,7 @@ async def act_on_some(
         InvalidArgument: the act, its data, the filter or the cursor is not well formed.
     """
     found = _met_by(act_, wanted)
-    async with store.connection() as connection:
+    async with store.connection(ours=True) as connection:
         page = await list_jobs(connection, store.shard, found, limit=BATCH, cursor=cursor)
     ids = [job.id for job in page.jobs]
 
