@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import aiohttp
 import pytest
 from tests.faults.conftest import until
 
-from jobledger.cli.connect import Place
+from jobledger.cli.connect import Place, located
 from jobledger.cli.serve import served
 from jobledger.cli.up import _greet, _key_file
 from jobledger.errors import InvalidArgument
@@ -85,6 +86,19 @@ def test_what_listens_on_a_socket_tells_how_it_is_asked(tmp_path: Path, capsys: 
         assert f"  curl --unix-socket '{path}' -H " in said
         assert f" {scheme}://localhost/v1/jobs\n" in said
         assert f"unix:{path}/" not in said
+
+
+@pytest.mark.slow
+def test_the_postgres_of_a_command_is_started_again_while_it_lasts(tmp_path: Path) -> None:
+    """`up`, `serve` and workers on the embedded one go on after its SIGKILL: nobody else has to start it."""
+    with located(Settings(dsn=None, data=tmp_path / "data")) as place:
+        assert place.attachment is not None
+        first = place.attachment.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while place.attachment.pid in (first, None):
+            assert time.monotonic() < deadline
 
 
 @pytest.mark.slow

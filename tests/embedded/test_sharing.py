@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
-from jobledger.embedded import attach
+from jobledger.embedded import Attachment, Server, attach
+from jobledger.embedded.folder import DataFolder
+from jobledger.errors import PostgresFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +98,53 @@ def test_when_postgres_is_killed_any_of_its_users_brings_it_back(data: Path, oth
             mine.ensure()
         assert asking.ask(mine.dsn, "select count(*) from kept") == "1000"
         assert owner.do("ensure") == (mine.dsn, False, None)
+
+
+def test_a_server_that_is_kept_comes_back_by_itself(data: Path, others: Others, asking: Any) -> None:
+    """SIGKILL of Postgres, then of the process that owns it: whoever keeps it has it again, and its data, unasked."""
+    with attach(data) as mine, mine.kept():
+        asking.ask(mine.dsn, "create table kept as select generate_series(1, 1000)")
+        assert mine.pid is not None
+        os.kill(mine.pid, signal.SIGKILL)
+        until_it_answers(mine, asking)
+        assert mine.owner
+    owner = others(data)
+    assert owner.held().owner
+    with attach(data) as mine, mine.kept():
+        assert not mine.owner
+        owner.send("die")
+        owner.end()
+        until_it_answers(mine, asking)
+        assert mine.owner
+
+
+def until_it_answers(attachment: Attachment, asking: Any) -> None:
+    """Return once its server gives back what was committed; the time is only a limit."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            assert asking.ask(attachment.dsn, "select count(*) from kept") == "1000"
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline
+        else:
+            return
+
+
+def test_who_ends_does_not_wait_for_a_start_under_way(data: Path) -> None:
+    """A start that waits for another process's server, which may recover for minutes, is given up at once."""
+    lock = DataFolder(data).try_lock()
+    assert lock is not None
+    server = Server(data, timeout=20)
+    with ThreadPoolExecutor() as threads:
+        starting = threads.submit(server.start_or_find)
+        while server._turn.acquire(blocking=False):
+            server._turn.release()
+        server.give_up()
+        with pytest.raises(PostgresFailed, match="given up"):
+            starting.result()
+    os.close(lock)
+    with server:
+        assert server.running
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def settings_of(dsn: str | None = None, data: Path | None = None, **more: Any) -
 
 @contextmanager
 def located(settings: Settings) -> Iterator[Place]:
-    """Find the database, starting or sharing the embedded Postgres where no address is set.
+    """Find the database, starting or sharing the embedded Postgres where no address is set; it is kept for the block.
 
     To be entered from the main thread, outside the event loop: Postgres ends with the thread that started it.
     """
@@ -73,7 +73,10 @@ def located(settings: Settings) -> Iterator[Place]:
     if address is not None:
         yield Place(address, settings, None)
         return
-    with embedded.attach(settings.data, pg_bin=settings.pg_bin, pg_user=settings.pg_user) as attachment:
+    with (
+        embedded.attach(settings.data, pg_bin=settings.pg_bin, pg_user=settings.pg_user) as attachment,
+        attachment.kept(),
+    ):
         yield Place(attachment.dsn, settings, attachment)
 
 

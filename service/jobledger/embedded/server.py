@@ -96,6 +96,7 @@ class Server:
         self._pg_user = pg_user
         self._timeout = timeout
         self._turn = threading.RLock()
+        self._given_up = threading.Event()
         self._process: Process | None = None
         self._owner = 0
         self._socket: Path | None = None
@@ -148,6 +149,12 @@ class Server:
         with self._turn:
             return self._answers() or self._start_or_find()
 
+    def give_up(self) -> None:
+        """End a start that another thread waits for; it raises PostgresFailed there. Does nothing if there is none."""
+        self._given_up.set()
+        with self._turn:
+            self._given_up.clear()
+
     def _answers(self) -> bool:
         # Not the pid alone: a server that was killed a moment ago still has one.
         return self.running and self._socket is not None and knock(self._socket) is Answer.READY
@@ -163,6 +170,7 @@ class Server:
             lock = self._folder.try_lock()
             if lock is not None:
                 break
+            self._go_on()
             if time.monotonic() > deadline:
                 raise PostgresFailed(
                     f"The server on {self._folder.root} answers nobody, and did not end within {self._timeout:g} s.",
@@ -277,6 +285,7 @@ class Server:
             raise PostgresFailed("The embedded Postgres was stopped while it started.")
         try:
             while knock(place) is not Answer.READY:
+                self._go_on()
                 if process.poll() is not None:
                     raise PostgresFailed(f"Postgres ended while it started: {self._tail()}", hint=self._see_log())
                 if time.monotonic() > deadline:
@@ -286,6 +295,10 @@ class Server:
         except BaseException:  # also an interrupt: nothing may run that the caller believes not started
             self.stop()
             raise
+
+    def _go_on(self) -> None:
+        if self._given_up.is_set():
+            raise PostgresFailed("The start of the embedded Postgres was given up.")
 
     def _step(self, deadline: float) -> float:
         # Soon at first; rarely once it takes long, for Postgres logs each knock while it recovers.

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
+from contextlib import contextmanager
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from jobledger.embedded.server import Server
+from jobledger.errors import JobledgerError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from jobledger.embedded.binaries import Binaries
+
+_log = logging.getLogger("jobledger.embedded")
+
+_LOOK_S: Final = 1.0
 
 
 class Attachment:
@@ -59,6 +67,30 @@ class Attachment:
     async def aensure(self) -> str:
         """As `ensure`, without blocking the event loop."""
         return await asyncio.to_thread(self.ensure)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Have the server started again, inside a block, whenever it is gone: killed, or ended with its owner."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(over,), name="jobledger-postgres", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            self._server.give_up()
+            thread.join()
+
+    def _keep(self, over: threading.Event) -> None:
+        while not over.wait(_LOOK_S):
+            if self.owner:
+                continue
+            try:
+                if self._server.start_or_find():
+                    _log.warning("the embedded Postgres was gone, and was started again")
+            except (JobledgerError, OSError) as error:
+                if not over.is_set():
+                    _log.warning("the embedded Postgres is gone, and could not be started (%s)", error)
 
     def close(self) -> None:
         """Let go; the owner thereby stops the server."""
