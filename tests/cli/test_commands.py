@@ -77,6 +77,22 @@ def test_a_job_runs_and_its_history_tells_how(cli: Run, database: str, shop: str
     assert "Hello, Ada!" in cli("show", job, "--dsn", database).out
 
 
+def test_arguments_that_do_not_fit_are_refused_before_they_are_a_job(cli: Run, database: str, shop: str) -> None:
+    """What a worker has registered counts: each field is named with its rule, no value is; --lax does not ask."""
+    assert cli("worker", shop, "--until-empty", "--dsn", database).status == 0
+    wrong = ("enqueue", "greet", '{"name": 777000777}', "--dsn", database)
+    refused = cli(*wrong, "--json")
+    assert (refused.status, refused.problem["code"]) == (2, "invalid_args")
+    assert [fault["field"] for fault in refused.problem["facts"]["fields"]] == ["args.name"]
+    told = cli(*wrong)
+    assert "args.name" in told.err
+    assert "777000777" not in told.err
+    assert cli("enqueue", "greet", "--dsn", database).status == 2
+    assert cli("jobs", "--dsn", database, "--json").document["jobs"] == []
+    assert cli(*wrong, "--lax").status == 0
+    assert cli("enqueue", "greet", '{"name": "Ada"}', "--dsn", database).status == 0
+
+
 def test_waiting_for_a_result_prints_it(cli: Run, database: str, shop: str) -> None:
     """`--wait` on a job that has ended prints its result; one that failed makes the status 9."""
     good = _enqueue(cli, database, "greet", '{"name": "Ada"}', "--key", "one")

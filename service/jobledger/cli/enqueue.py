@@ -13,6 +13,7 @@ from jobledger.cli.options import Actor, Data, Dsn, Json  # noqa: TC001 - typer 
 if TYPE_CHECKING:
     from jobledger.cli.connect import Place
     from jobledger.jobs.options import EnqueueOptions
+    from jobledger.store.pool import Store
 
 Kind = Annotated[str, typer.Argument(help="The kind's name, as a worker has registered it.")]
 Document = Annotated[
@@ -38,7 +39,7 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", help="May be given seve
 Meta = Annotated[str | None, typer.Option("--meta", help="Any JSON object, kept with the job.")]
 Key = Annotated[str | None, typer.Option("--key", help="Idempotency key: within 24 hours the same key enqueues once.")]
 UniqueKey = Annotated[str | None, typer.Option("--unique-key", help="No other open job of the tenant may hold it.")]
-Lax = Annotated[bool, typer.Option("--lax", help="Also a kind that no worker has registered.")]
+Lax = Annotated[bool, typer.Option("--lax", help="Also what no worker has registered: another kind, other arguments.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end and print the result.")]
 WaitTimeout = Annotated[str | None, typer.Option("--wait-timeout", help="Wait no longer: seconds, or 10m.")]
 
@@ -69,6 +70,7 @@ def enqueue(
 ) -> None:
     """Enqueue one job and print its id; with --wait also its result.
 
+    The arguments are checked by what a worker has registered for the kind.
     A job that ends without a result makes the status 9.
     """
     from jobledger.cli import values
@@ -117,6 +119,8 @@ async def _enqueue(
     from jobledger.jobs.client import Client
 
     async with store_at(place) as store:
+        if strict:
+            await _must_fit(store, kind, args)
         try:
             handle = await Client(store, strict=strict).enqueue(kind, args, **options)
         except UnknownKind as error:
@@ -132,3 +136,21 @@ async def _enqueue(
         output.document(said["result"])
     else:
         output.say(said["id"])
+
+
+async def _must_fit(store: Store, kind: str, args: dict[str, Any]) -> None:
+    """Raise `InvalidArgs` or `SecretInPlain` for arguments that do not fit what the kind was registered with."""
+    from jobledger.errors import InvalidArgs
+    from jobledger.jobs.fitting import Fitting
+    from jobledger.store.kinds import registered_kind
+
+    async with store.connection() as connection:
+        registered = await registered_kind(connection, store.shard, kind)
+    if registered is None or registered.schema is None:
+        return
+    try:
+        Fitting().check(registered.schema, args)
+    except InvalidArgs as error:
+        rules = "; ".join(f"{fault['field']}: {fault['rule']}" for fault in error.detail["fields"])
+        hint = f"{rules}. Mend them, or add --lax where a newer worker takes them."
+        raise InvalidArgs(error.message, hint=hint, detail=error.detail) from None
