@@ -15,6 +15,7 @@ import sys
 import time
 from typing import Any
 
+from jobledger.bench.child import end_with_parent
 from jobledger.jobs.client import Client
 from jobledger.order.sealer import Sealer
 from jobledger.store.pool import Store
@@ -51,6 +52,7 @@ async def _run(orders: dict[str, Any]) -> None:
 
 def main() -> None:
     """Read the orders, work until killed."""
+    end_with_parent()
     loops.run(_run(json.loads(sys.stdin.readline())))
 
 

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from jobledger.bench.child import end_with_parent
 from jobledger.bench.noop import KIND, Noop
 from jobledger.bench.processes import resident_bytes
 from jobledger.bench.watch import Watch
@@ -100,6 +101,7 @@ def _tell(done: Done) -> None:
 
 def main() -> None:
     """Read the orders, connect, wait for `go`, work until killed."""
+    end_with_parent()
     orders = Orders(**json.loads(sys.stdin.readline()))
     gc.freeze()
     loops.run(_run(orders))

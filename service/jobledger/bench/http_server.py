@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import orjson
 from aiohttp import web
 
+from jobledger.bench.child import end_with_parent
 from jobledger.http.enqueue import NewJob
 from jobledger.http.server import listening
 from jobledger.http.service import Service
@@ -90,4 +91,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     loops.run(main())

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from jobledger.bench.child import end_with_parent
 from jobledger.jobs.app import App
 from jobledger.jobs.context import Context  # noqa: TC001 - the handler's signature is read at run time
 from jobledger.settings import Settings
@@ -49,6 +50,7 @@ async def _run(dsn: str, concurrency: int, notify: str) -> None:
 
 def main() -> None:
     """Read the orders, work until killed."""
+    end_with_parent()
     orders = json.loads(sys.stdin.readline())
     loops.run(_run(orders["dsn"], orders["concurrency"], orders["notify"]))
 

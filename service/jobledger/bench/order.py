@@ -7,8 +7,10 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
+from jobledger.bench.beside import attach_partitions
 from jobledger.bench.lag import watching
 from jobledger.bench.order_load import Writers
+from jobledger.bench.plot import Bars
 from jobledger.bench.processes import backends_cpu_s
 from jobledger.bench.quantiles import spread
 from jobledger.errors import CheckFailed
@@ -39,6 +41,8 @@ async def order(bench: Bench, *, seconds: float, writers: int, readers: int, str
         CheckFailed: an event was lost, repeated or turned round within its job, or two readers had different orders.
     """
     bench.options |= {"seconds": seconds, "writers": writers, "readers": readers, "straggle_s": straggle_s}
+    if bench.setup.partitions:
+        await attach_partitions(bench.connection, bench.setup.partitions)
     prepares = bool(await bench.connection.fetchval(statement("bench/order_prepares")))
     load = Writers(bench.dsn, straggle_s=straggle_s, prepares=prepares)
     stop = asyncio.Event()
@@ -48,17 +52,20 @@ async def order(bench: Bench, *, seconds: float, writers: int, readers: int, str
     ):
         sealing = asyncio.create_task(Sealer(store).run())
         reading = [asyncio.create_task(_come_and_go(bench.dsn, stop)) for _ in range(readers)]
-        cpu = await backends_cpu_s(bench.connection, SEALER)
-        began = time.perf_counter()
-        bench.say(f"writing for {seconds:g} s")
-        await load.run(writers, seconds)
-        sealed_after_s = await lag.caught_up()
-        elapsed_s = time.perf_counter() - began
-        spent = await backends_cpu_s(bench.connection, SEALER)
-        stop.set()
-        orders = [await reader for reader in reading]
-        sealing.cancel()
-        await asyncio.wait([sealing])
+        try:
+            cpu = await backends_cpu_s(bench.connection, SEALER)
+            began = time.perf_counter()
+            bench.say(f"writing for {seconds:g} s")
+            await load.run(writers, seconds)
+            sealed_after_s = await lag.caught_up()
+            elapsed_s = time.perf_counter() - began
+            spent = await backends_cpu_s(bench.connection, SEALER)
+            stop.set()
+            orders = [await reader for reader in reading]
+        finally:
+            for task in (sealing, *reading):
+                task.cancel()
+            await asyncio.gather(sealing, *reading, return_exceptions=True)
     blocks = dict(await bench.connection.fetchrow(statement("bench/order_blocks")) or {})
     faults = await _faults(bench.connection, orders)
     bench.figures |= {
@@ -77,6 +84,7 @@ async def order(bench: Bench, *, seconds: float, writers: int, readers: int, str
         **lag.figures(),
         "sealed_after_s": round(sealed_after_s, 3),
     }
+    bench.panels.append(Bars("From an event's appending to its sealing", "ms", bench.figures["seal_lag_ms"] or {}))
     wrong = {name: bench.figures[name] for name in ("lost", "repeated", "inverted", "readers_that_differ")}
     if any(wrong.values()):
         raise CheckFailed("The order of the log is not what it must be.", detail=wrong)

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from jobledger.bench.child import end_with_parent
 from jobledger.bench.noop import Noop
 from jobledger.bench.processes import resident_bytes
 from jobledger.http.access import Access
@@ -54,6 +55,7 @@ async def _run(orders: dict[str, Any]) -> None:
 
 def main() -> None:
     """Read the orders, serve until the input ends."""
+    end_with_parent()
     loops.run(_run(json.loads(sys.stdin.readline())))
 
 

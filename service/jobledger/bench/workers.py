@@ -95,6 +95,8 @@ async def started(program: str, orders: Sequence[str]) -> AsyncIterator[list[Pro
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LINE_BYTES,
+                # Ctrl-c at a terminal goes to all of its processes: these would each tell of it by a traceback.
+                start_new_session=True,
             )
             running.append(Process(process))
             running[-1].say(order)
