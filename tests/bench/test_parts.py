@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
 
@@ -15,7 +15,8 @@ from jobledger.bench.drain import thirds
 from jobledger.bench.lag import Lag
 from jobledger.bench.noop import KIND
 from jobledger.bench.plot import Bars, Lines, Panel, number, svg
-from jobledger.bench.quantiles import ratio, spread
+from jobledger.bench.quantiles import medians, ratio, spread
+from jobledger.cli.measuring import tell
 from jobledger.errors import InvalidArgument
 from jobledger.store.recovery import compare
 from jobledger.store.statements import statement
@@ -59,6 +60,32 @@ def test_quantiles_of_few_values() -> None:
     assert spread([]) is None
     assert spread([3.0]) == {"mean": 3.0, "p50": 3.0, "p95": 3.0, "p99": 3.0, "max": 3.0}
     assert ratio(1, 0) is None
+
+
+def test_medians_are_those_of_the_runs_that_know_the_figure() -> None:
+    """A spread has the median of each of its values; what no run knows is nothing."""
+    runs: list[dict[str, Any]] = [
+        {"a": 1.0, "b": None, "c": {"p50": 1.0, "p99": 9.0}},
+        {"a": None, "b": None, "c": {"p50": 3.0, "p99": 7.0}},
+        {"a": 2.0, "b": None, "c": None},
+    ]
+    assert medians(runs, ("a", "b", "c")) == {"a": 1.5, "b": None, "c": {"p50": 2.0, "p99": 8.0}}
+
+
+def test_a_result_is_read_by_people(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each figure by its whole name, a spread on one line, the runs of a list side by side, and no JSON."""
+    waits = spread([1.0, 3.0])
+    runs = [{"jobs_per_s": 1500, "thirds": [], "claim_ms": waits}, {"jobs_per_s": 7, "thirds": [], "claim_ms": waits}]
+    sides = {name: {"with_ms": waits} for name in ("tenants", "global")}
+    tell({"bench": "x", "sides": sides, "runs": {"held": runs}, "thirds": []}, [], as_json=False, plot=None)
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    shown = "mean 2  p50 2  p95 2.9  p99 2.98  max 3"
+    assert [(name, value.rstrip()) for name, value in lines] == [
+        ("bench", "x"),
+        ("sides.tenants.with_ms", shown),
+        ("sides.global.with_ms", shown),
+        ("runs.held.jobs_per_s", "1,500, 7"),
+    ]
 
 
 def test_thirds_tell_a_rate_that_decays() -> None:

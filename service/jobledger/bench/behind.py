@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobledger.bench.backlog import clients
 from jobledger.bench.beside import fill
 from jobledger.bench.claimer import HandClaimer
+from jobledger.bench.meter import CLIENTS, Meter, whole_life
 from jobledger.bench.noop import KIND
 from jobledger.bench.quantiles import spread
 from jobledger.store.enqueue import NewJob, enqueue_many
@@ -36,10 +37,18 @@ async def behind(bench: Bench, *, claim: int) -> dict[str, Any]:
                 await stack.enter_async_context(other.transaction())
                 jobs = [NewJob(KIND, tenant=bench.setup.tenant(number * _EACH + n)) for n in range(_EACH)]
                 late |= {job.id for job in await enqueue_many(other, jobs)}
-            await fill(bench, (_BEFORE + 2) * claim, tenants=tenants)
+            filled = (_BEFORE + 2) * claim
+            filling = Meter(bench, filled)
+            await filling.begin_wal()
+            await fill(bench, filled, tenants=tenants)
+            enqueued = await filling.wal()
             hands = await HandClaimer.start(connection, claim)
+            meter = Meter(bench, 1, backends=CLIENTS)
+            await meter.start()
             for _ in range(_BEFORE):
                 await hands.claim()
+            meter.jobs = max(1, hands.finished)
+            costs = whole_life(enqueued, await meter.cost())
         found: list[int] = []
         size, after = len(late), hands.claims
         while late and hands.claims - after < _MOST:
@@ -54,4 +63,6 @@ async def behind(bench: Bench, *, claim: int) -> dict[str, Any]:
         "never_taken": len(late),
         "claims_until_taken": spread(found),
         "claim_ms": spread(hands.claims_ms),
+        "report_ms": spread(hands.reports_ms),
+        **costs,
     }

@@ -33,6 +33,7 @@ class HandClaimer:
         self.claims = 0
         self.finished = 0
         self.claims_ms: list[float] = []
+        self.reports_ms: list[float] = []
 
     @classmethod
     async def start(cls, connection: Connection, n: int, held: int = 2) -> Self:
@@ -61,7 +62,9 @@ class HandClaimer:
         if not jobs:
             return
         reports = [Report(job.id, job.claim, "succeeded") for job in jobs]
+        began = time.perf_counter()
         await report(self._connection, 0, self._claimer.worker, reports)
+        self.reports_ms.append((time.perf_counter() - began) * 1000)
         self.finished += len(jobs)
         self._shares.subtract(job.tenant for job in jobs)
         self._shares += Counter()  # what is 0 is left out

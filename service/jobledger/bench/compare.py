@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from jobledger.bench.database import bare_database
 from jobledger.bench.drain import drain
 from jobledger.bench.floor import rows_per_s
+from jobledger.bench.meter import COSTS
 from jobledger.bench.plot import Bars
-from jobledger.bench.quantiles import ratio
+from jobledger.bench.quantiles import medians, ratio
 from jobledger.errors import InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
@@ -77,14 +78,13 @@ def _conclude(bench: Bench, ours: list[dict[str, Any]], peers: list[dict[str, An
     ours_median = statistics.median(one["jobs_per_s"] for one in ours)
     peers_median = statistics.median(one["jobs_per_s"] for one in peers)
     floor = statistics.median(one["floor_rows_per_s"] for one in ours)
-    carried = ("wal_bytes_per_job", "postgres_cpu_us_per_job", "worker_cpu_us_per_job")
     bench.figures |= {
         "jobs_per_s": ours_median,
         "peer_jobs_per_s": peers_median,
         "ratio_to_peer": ratio(ours_median, peers_median),
         "ratio_to_floor": ratio(ours_median, floor),
         "peer_ratio_to_floor": ratio(peers_median, floor),
-        **{name: _median([one[name] for one in ours]) for name in carried},
+        **medians(ours, COSTS),
         "ours": ours,
         "peers": peers,
     }
@@ -97,11 +97,6 @@ def _conclude(bench: Bench, ours: list[dict[str, Any]], peers: list[dict[str, An
     bench.panels.append(
         Bars("Drain, in turns", "jobs/s", {**turns, "median, ours": ours_median, "median, peer": peers_median})
     )
-
-
-def _median(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.median(known), 1) if known else None
 
 
 async def _told(words: list[str], dsn: str, timeout_s: float) -> dict[str, Any]:

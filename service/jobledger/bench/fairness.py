@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobledger.bench.behind import behind
 from jobledger.bench.kinds import kinds
+from jobledger.bench.meter import COSTS
 from jobledger.bench.newcomers import newcomers
 from jobledger.bench.plot import Bars
 from jobledger.bench.setup import within
@@ -45,7 +46,10 @@ class Fairness:
 
 
 async def fairness(bench: Bench, *, asked: Fairness) -> None:
-    """Measure each part that is asked for, on databases of its own; the costs of a job are those of `newcomers`."""
+    """Measure each part that is asked for, on databases of its own.
+
+    What a job cost stands with each; that of the first is that of the whole.
+    """
     bench.options |= {
         "parts": list(asked.parts),
         "tenants": list(asked.tenants),
@@ -61,14 +65,12 @@ async def fairness(bench: Bench, *, asked: Fairness) -> None:
         figures["newcomers"] = {}
         for tenants in asked.tenants:
             async with bench.elsewhere(tenants=tenants) as own:
-                found = await newcomers(own, claim=asked.claim, trials=asked.trials)
-            figures["newcomers"][str(tenants)] = found
-            figures |= {name: value for name, value in found.items() if name.endswith("_per_job")}
+                figures["newcomers"][str(tenants)] = await newcomers(own, claim=asked.claim, trials=asked.trials)
         _draw_newcomers(bench, figures["newcomers"])
     if "kinds" in asked.parts:
         async with bench.elsewhere() as own:
             figures["kinds"] = await kinds(own, many=asked.many, few=asked.few)
-        bench.panels.append(Bars("The few jobs behind the many", "seconds", {"all claimed": figures["kinds"]["few_s"]}))
+        bench.panels.append(Bars("The few jobs behind the many", "seconds", {"all run": figures["kinds"]["few_s"]}))
     if "sides" in asked.parts:
         figures["sides"] = await sides(bench, waiting=asked.waiting, measured=asked.measured)
         bench.panels.append(
@@ -80,7 +82,14 @@ async def fairness(bench: Bench, *, asked: Fairness) -> None:
         )
     if "behind" in asked.parts:
         async with bench.elsewhere() as own:
-            figures["behind"] = await behind(own, claim=asked.claim)
+            figures["behind"] = found = await behind(own, claim=asked.claim)
+        bench.panels.append(
+            Bars("In which claim after their commit late rows are taken", "claims", found["claims_until_taken"] or {})
+        )
+    first = next(iter(figures.values()))
+    if "wal_bytes_per_job" not in first:  # newcomers and sides were measured more than once
+        first = next(iter(first.values()))
+    figures |= {name: first[name] for name in COSTS}
 
 
 def _draw_newcomers(bench: Bench, found: dict[str, dict[str, Any]]) -> None:

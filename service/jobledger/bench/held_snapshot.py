@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from jobledger.bench.drain import drain, rate_panel
+from jobledger.bench.meter import COSTS
 from jobledger.bench.plot import Bars
-from jobledger.bench.quantiles import ratio
+from jobledger.bench.quantiles import medians, ratio
 from jobledger.store import pool
 from jobledger.store.statements import statement
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from jobledger.bench.drain import Series
     from jobledger.bench.measurement import Bench
-
-_CARRIED = ("wal_bytes_per_job", "postgres_cpu_us_per_job", "worker_cpu_us_per_job", "claim_ms", "report_ms")
 
 
 async def held_snapshot(bench: Bench, *, turns: int) -> None:
@@ -37,22 +36,21 @@ async def held_snapshot(bench: Bench, *, turns: int) -> None:
                 series[name] = await drain(own, holding if name == "held" else None)
             thirds = own.figures["thirds_jobs_per_s"]
             found.append({**own.figures, "last_to_first_third": ratio(thirds[-1], thirds[0]) if thirds else None})
-    medians = {name: statistics.median(one["jobs_per_s"] for one in found) for name, found in runs.items()}
+    rates = {name: statistics.median(one["jobs_per_s"] for one in found) for name, found in runs.items()}
     decays = {
         name: _median([one["last_to_first_third"] for one in found if one["last_to_first_third"] is not None])
         for name, found in runs.items()
     }
-    last = runs["held"][-1]
     bench.figures |= {
-        "jobs_per_s": medians["held"],
-        "without_jobs_per_s": medians["without"],
-        "ratio_to_without": ratio(medians["held"], medians["without"]),
+        "jobs_per_s": rates["held"],
+        "without_jobs_per_s": rates["without"],
+        "ratio_to_without": ratio(rates["held"], rates["without"]),
         "last_to_first_third": decays["held"],
         "without_last_to_first_third": decays["without"],
-        **{name: last[name] for name in _CARRIED},
+        **medians(runs["held"], COSTS),
         "runs": runs,
     }
-    bench.panels += [Bars("Drain", "jobs/s", medians), rate_panel("The last runs over time", series)]
+    bench.panels += [Bars("Drain", "jobs/s", rates), rate_panel("The last runs over time", series)]
 
 
 @asynccontextmanager

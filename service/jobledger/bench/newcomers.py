@@ -64,6 +64,7 @@ async def newcomers(bench: Bench, *, claim: int, trials: int) -> dict[str, Any]:
         "claims": spread(counted),
         "within": max(counted) <= allowed,
         "claim_ms": spread(hands.claims_ms),
+        "report_ms": spread(hands.reports_ms),
         "backlog": others * (_SHARE + 1),
         **{name.replace("client_", "worker_"): value for name, value in costs.items()},
     }

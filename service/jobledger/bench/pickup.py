@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from jobledger.bench.meter import Meter
+from jobledger.bench.meter import WORKERS, Meter
 from jobledger.bench.noting import noting
 from jobledger.bench.plot import Bars
 from jobledger.bench.quantiles import spread
@@ -72,7 +72,8 @@ async def pickup(bench: Bench) -> None:
     starts = _Starts()
     app, note = noting(starts.note)
     waits: list[float] = []
-    async with await Store.connect(bench.dsn, pool_max=_WORKERS_CONNECTIONS + setup.clients) as store:
+    most = _WORKERS_CONNECTIONS + setup.clients
+    async with await Store.connect(bench.dsn, pool_max=most, application_name=WORKERS) as store:
         client = Client(store, app=app)
         worker = Worker(app, store, concurrency=setup.concurrency, settings=Settings(notify=setup.notify))
         async with worker, _listening(bench, starts):
@@ -94,13 +95,14 @@ async def pickup(bench: Bench) -> None:
                 for number in range(setup.clients):
                     clients.create_task(one_client(number))
             elapsed_s = meter.stop()
+            costs = await meter.cost()
     waited = spread([wait * 1000 for wait in waits]) or {}
     bench.figures |= {
         "pace_jobs_per_s": round(setup.jobs / elapsed_s, 1),
         "pickup_ms": waited,
         "queries_per_s_idle": round(queries_per_s, 2),
         "elapsed_s": round(elapsed_s, 3),
-        **await meter.cost(),
+        **costs,
     }
     bench.panels.append(Bars("From commit to the handler's start", "ms", waited))
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jobledger.bench.beside import fill
 from jobledger.bench.database import settle
 from jobledger.bench.drain import drain
+from jobledger.bench.meter import COSTS
 from jobledger.bench.noop import KIND
 from jobledger.bench.plot import Bars
 from jobledger.bench.workers import drainers, working
@@ -68,13 +69,12 @@ async def recovery(bench: Bench, *, server: Server, open_jobs: int, finished_job
     first = [one["first_claim_s"] for one in found]
     async with bench.elsewhere(jobs=min(_AFTER, bench.setup.jobs)) as own:
         await drain(own)
-    carried = ("wal_bytes_per_job", "postgres_cpu_us_per_job", "worker_cpu_us_per_job", "claim_ms", "report_ms")
     bench.figures |= {
         "first_claim_s": round(statistics.median(first), 3),
         "start_s": round(statistics.median(one["start_s"] for one in found), 3),
         "kills": found,
         "drain_after_jobs_per_s": own.figures["jobs_per_s"],
-        **{name: own.figures[name] for name in carried},
+        **{name: own.figures[name] for name in COSTS},
     }
     bench.panels.append(
         Bars("From taking connections to the first claim", "seconds", {f"kill {n}": s for n, s in enumerate(first, 1)})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from jobledger.bench.measurement import Bench
     from jobledger.bench.plot import Panel
@@ -88,8 +88,25 @@ def must_be_writable(plot: Path | None) -> None:
         raise InvalidArgument("The file to draw into cannot be written.", hint="Name a file in a folder that is there.")
 
 
-def _pairs(result: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _pairs(result: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return what stands in a result as lines for people: a spread on one line, the runs of a list side by side."""
+    from jobledger.bench.quantiles import SPREAD
+    from jobledger.cli.output import word
+
     pairs: list[tuple[str, Any]] = []
     for name, value in result.items():
-        pairs += _pairs(value, f"{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+        if isinstance(value, dict) and tuple(value) == SPREAD:
+            pairs.append((prefix + name, "  ".join(f"{part} {word(found)}" for part, found in value.items())))
+        elif isinstance(value, dict):
+            pairs += _pairs(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            pairs += _pairs(_side_by_side(value), f"{prefix}{name}.")
+        elif value != []:
+            pairs.append((prefix + name, value))
     return pairs
+
+
+def _side_by_side(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return of each plain figure those of all runs; what is made of several stands in the JSON alone."""
+    plain = [name for name, value in runs[0].items() if not isinstance(value, dict | list)]
+    return {name: [run.get(name) for run in runs] for name in plain}
