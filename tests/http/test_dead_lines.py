@@ -15,6 +15,7 @@ from jobledger.jobs.client import Client
 from jobledger.observations import ConnectionLost, observing
 from jobledger.settings import Settings
 from jobledger.store import gather, keys, listen, pool
+from jobledger.store.failures import place_of
 from jobledger.store.pool import Store
 from jobledger.store.recovery import take_snapshot
 from jobledger.testing.proxy import Proxy
@@ -81,6 +82,20 @@ async def test_a_request_on_a_dead_line_is_given_up_in_time(
             assert {status for status, _, _ in await asyncio.gather(*map(_told, [session.get("/v1/jobs")] * 1))} == {
                 200
             }
+
+
+async def test_where_the_database_is_is_told_to_nobody_who_asks(database: str, serving: Any) -> None:
+    """While it is away neither a bearer of some tenant nor who has no key learns host, port, name or settings of it."""
+    with Proxy(database) as proxy:
+        place = place_of(proxy.dsn)
+        assert place
+        async with through(proxy) as store, serving(store) as (session, _):
+            proxy.refuse()
+            for asked in (session.get("/readyz"), session.get("/v1/jobs"), session.post("/v1/jobs", json=JOB)):
+                status, told, _ = await _told(asked)
+                assert (status, told["code"]) == (503, "unreachable")
+                for part in (place, *place.split("/"), "JOBLEDGER_", "DATABASE_URL"):
+                    assert part not in str(told)
 
 
 @pytest.mark.slow

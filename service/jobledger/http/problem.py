@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from jobledger.errors import JobledgerError, Unauthenticated, Unavailable
+from jobledger.errors import JobledgerError, Unauthenticated, Unavailable, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,9 @@ def document(error: JobledgerError) -> dict[str, Any]:
 
 def problem(error: JobledgerError, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return the answer that tells of an error, with when to try again where that may help."""
+    if isinstance(error, Unreachable):
+        # Its own words are for who runs the service: where the database is, and what it said.
+        error = Unreachable("The service has no connection to its database.", hint="Try again later.")
     given = dict(headers or {})
     if isinstance(error, Unavailable) and error.http_status in (429, 503):
         given.setdefault("Retry-After", str(error.detail.get("retry_after_s", RETRY_AFTER_S)))
