@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import pytest
@@ -12,8 +12,12 @@ import pytest
 from jobledger.errors import InvalidArgument
 from jobledger.settings import Settings
 from jobledger.store.enqueue import NewJob, enqueue
+from jobledger.store.kinds import StatedKind, register_kinds, registered_kind
 from jobledger.store.pool import Store, connect
 from jobledger.testing.proxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 
 async def test_a_store_closes_its_own_pool_and_only_that(database: str) -> None:
@@ -38,6 +42,50 @@ async def test_a_store_closes_although_its_lines_are_dead(database: str) -> None
         async with asyncio.timeout(20):
             await asyncio.gather(store.close(), single.close())
         assert single.is_closed()
+
+
+async def _in_transaction(store: Store) -> None:
+    async with store.transaction() as connection:
+        await connection.fetchval("select 'asked'")
+
+
+async def _repeated(store: Store) -> None:
+    await store.repeated(lambda connection: connection.fetchval("select 'asked'"))
+
+
+async def _looked_up(store: Store) -> None:
+    async with store.connection() as connection:
+        await registered_kind(connection, 0, "asked")
+
+
+async def _registered(store: Store) -> None:
+    async with store.connection() as connection:
+        await register_kinds(connection, 0, [StatedKind("asked", 1, {}, (), {})])
+
+
+@pytest.mark.parametrize(
+    ("needle", "ask"),
+    [
+        ("select 'asked'", _in_transaction),
+        ("select 'asked'", _repeated),
+        ("from jobledger.kinds", _looked_up),
+        ("jobledger.register_kind(", _registered),
+    ],
+)
+async def test_who_is_given_up_in_a_transaction_is_let_go_although_the_line_is_dead(
+    database: str, needle: str, ask: Callable[[Store], Coroutine[None, None, None]]
+) -> None:
+    """Nobody answers a rollback there, and nobody waits for it: the server rolls back what has lost its line."""
+    with Proxy(database) as proxy:
+        async with await Store.connect(proxy.dsn, pool_min=1, pool_max=1) as store:
+            trap = proxy.trap(needle, before=True)
+            asking = asyncio.create_task(ask(store))
+            await asyncio.to_thread(trap.wait)
+            trap.mute()
+            asking.cancel()
+            await asyncio.wait([asking], timeout=20)
+            assert asking.cancelled()
+            await ask(store)
 
 
 async def test_a_line_over_a_network_is_looked_after_by_the_system(database: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -12,6 +13,7 @@ from jobledger.store.statements import statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from jobledger.store.pool import Connection
 
@@ -37,9 +39,8 @@ class StatedKind(NamedTuple):
 async def registered_kind(connection: Connection, shard: int, name: str) -> RegisteredKind | None:
     """Return what is registered under a name or alias; None also where this role may not read it."""
     try:
-        # A savepoint where the caller's transaction is open: being refused must not end it.
         with translated():
-            async with connection.transaction():
+            async with _apart(connection):
                 row = await connection.fetchrow(statement("registered_kind"), shard, name)
     except Forbidden:
         return None
@@ -64,9 +65,16 @@ async def register_kinds(connection: Connection, shard: int, kinds: Iterable[Sta
                 "The schema or the defaults of a kind have no JSON form.", hint="Whole numbers have at most 64 bits."
             ) from None
         facts = (shard, kind.name, kind.version, schema, list(kind.aliases), defaults)
-        # A savepoint where the caller's transaction is open: being refused must not end it.
         with translated():
-            async with connection.transaction():
+            async with _apart(connection):
                 if await connection.fetchval(statement("register_kind"), *facts):
                     changed.append(kind.name)
     return changed
+
+
+def _apart(connection: Connection) -> AbstractAsyncContextManager[object]:
+    """Return a savepoint where the caller's transaction is open: being refused must not end it. Else nothing.
+
+    One statement is a transaction by itself, and on a line that dies nobody waits for the end of another around it.
+    """
+    return connection.transaction() if connection.is_in_transaction() else nullcontext()

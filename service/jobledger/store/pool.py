@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import socket
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast
 
@@ -251,7 +251,7 @@ class Store:
     @asynccontextmanager
     async def transaction(self, *, isolation: Isolation | None = None) -> AsyncIterator[Connection]:
         """Lend a connection inside a transaction (a savepoint, where the caller's own is open)."""
-        async with self.connection() as connection, connection.transaction(isolation=isolation):
+        async with self.connection() as connection, self._block(connection, isolation):
             yield connection
 
     @asynccontextmanager
@@ -285,7 +285,7 @@ class Store:
             async with self.connection() as connection:
                 theirs = connection.is_in_transaction()
                 try:
-                    async with nullcontext() if alone else connection.transaction():
+                    async with nullcontext() if alone else self._block(connection):
                         return await work(connection)
                 except COLLISIONS:
                     if theirs:
@@ -346,6 +346,27 @@ class Store:
                 if self._owned:
                     await pool.expire_connections()
         _ours.reset(mark)
+
+    @asynccontextmanager
+    async def _block(self, connection: Connection, isolation: Isolation | None = None) -> AsyncIterator[None]:
+        """Open a transaction. Who is given up in it does not wait for an answer to its end on a line that is dead."""
+        given_up: asyncio.CancelledError | None = None
+        try:
+            with ExitStack() as ending:
+                async with connection.transaction(isolation=isolation):
+                    try:
+                        yield
+                    except asyncio.CancelledError as error:
+                        given_up = error
+                        # The caller's own is the caller's to close.
+                        if self.pooled:
+                            ending.enter_context(hung_up_after(connection, _CLOSING_S))
+                        raise
+        except Exception:
+            # The line was closed, and the server rolls back.
+            if given_up is not None:
+                raise given_up from None
+            raise
 
     @asynccontextmanager
     async def _acquired(self, ours: bool) -> AsyncIterator[Connection]:
