@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from jobledger.errors import BadInput, JobledgerError, MethodNotAllowed, NotFound, Unavailable
 from jobledger.http import intake
 from jobledger.http.key_book import ASKS, asking
-from jobledger.http.problem import problem
+from jobledger.http.problem import outward, problem
 from jobledger.http.route import JSON, Answer, Call
 from jobledger.observations import RequestFailed, RequestServed, emit, listeners
 from jobledger.store.pool import COLLISIONS
@@ -52,7 +52,7 @@ def serving(service: Service, route: Route) -> Callable[[web.Request], Awaitable
             status = error.http_status
             if status >= 500 and not isinstance(error, Unavailable):
                 emit(RequestFailed(route.path, type(error).__name__))
-            return problem(error)
+            return problem(outward(error))
         except COLLISIONS:
             status = 503
             return problem(Unavailable("The transaction collided with others.", hint="Try again."))

@@ -33,11 +33,15 @@ def document(error: JobledgerError) -> dict[str, Any]:
     return found
 
 
+def outward(error: JobledgerError) -> JobledgerError:
+    """Return the error as those may hear it who ask: not where the database is, nor what it said."""
+    if isinstance(error, Unreachable):
+        return Unreachable("The service has no connection to its database.", hint="Try again later.")
+    return error
+
+
 def problem(error: JobledgerError, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return the answer that tells of an error, with when to try again where that may help."""
-    if isinstance(error, Unreachable):
-        # Its own words are for who runs the service: where the database is, and what it said.
-        error = Unreachable("The service has no connection to its database.", hint="Try again later.")
     given = dict(headers or {})
     if isinstance(error, Unavailable) and error.http_status in (429, 503):
         given.setdefault("Retry-After", str(error.detail.get("retry_after_s", RETRY_AFTER_S)))
