@@ -35,7 +35,8 @@ _PATIENCE_S: Final = 30.0
 _WORKERS_CONNECTIONS: Final = 10
 _IDLE_S: Final = 6.0
 _CALM_S: Final = 3.0
-_JOBS_FOR_LONG: Final = 100
+_JOBS_TO_WAIT: Final = 100
+"""For fewer nobody waits until the worker is calm, and before that its queries tell nothing of an idle one."""
 
 
 class _Starts:
@@ -78,7 +79,7 @@ async def pickup(bench: Bench) -> None:
         worker = Worker(app, store, concurrency=setup.concurrency, settings=Settings(notify=setup.notify))
         async with worker, _listening(bench, starts):
             await _picked_up(client, note, starts, ["default"])  # the first waits for the worker's own start
-            queries_per_s = await _queries_per_s(setup.jobs)
+            queries_per_s = await _queries_per_s() if setup.jobs >= _JOBS_TO_WAIT else None
             meter = Meter(bench, setup.jobs)
             await meter.start()
             firsts = iter(range(0, setup.jobs, setup.batch))
@@ -100,7 +101,7 @@ async def pickup(bench: Bench) -> None:
     bench.figures |= {
         "pace_jobs_per_s": round(setup.jobs / elapsed_s, 1),
         "pickup_ms": waited,
-        "queries_per_s_idle": round(queries_per_s, 2),
+        "queries_per_s_idle": None if queries_per_s is None else round(queries_per_s, 2),
         "elapsed_s": round(elapsed_s, 3),
         **costs,
     }
@@ -121,17 +122,16 @@ async def _listening(bench: Bench, starts: _Starts) -> AsyncIterator[None]:
             await asyncio.gather(*listening, return_exceptions=True)
 
 
-async def _queries_per_s(jobs: int) -> float:
+async def _queries_per_s() -> float:
     """Return how many queries a second the worker of this process sends while it waits.
 
     They are counted where they leave: the server's count of transactions also holds what its own housekeeping does.
     Before, what the last job brings about (its seal, the fold of its events) has time to end.
     """
-    long = jobs >= _JOBS_FOR_LONG
-    await asyncio.sleep(_CALM_S if long else 0.0)
+    await asyncio.sleep(_CALM_S)
     with _counted() as sent:
         began = time.monotonic()
-        await asyncio.sleep(_IDLE_S if long else 1.0)
+        await asyncio.sleep(_IDLE_S)
         return len(sent) / (time.monotonic() - began)
 
 
