@@ -27,13 +27,15 @@ _log = logging.getLogger("jobledger.worker")
 TICK_S = 0.25
 _BUSY_TICK_S = 0.02
 _ALONE_S = 10.0
+_LOST_MOST_S = 2.0
+"""The longest pause while the database is away: each try is an observation, and a line of the log."""
 _TURN_S = 1.0
 COPY_S = 300.0
 """When a copy of the live tables is given up: the line may be dead. A million open jobs take a second or two."""
 
 
 class Ticker:
-    """Calls `tick` four times a second, and again at once while it finds work that presses.
+    """Calls `tick` four times a second, again at once while it finds work that presses, less often while it is refused.
 
     The polls of a worker that waits do it in the same exchange (`riding`): then there is no call of its own.
     """
@@ -55,6 +57,7 @@ class Ticker:
         self._wake = asyncio.Event()
         self._lock = asyncio.Lock()
         self._last = self._alone_until = 0.0
+        self._lost_s = 0.0
 
     def riding(self) -> Ticking | None:
         """Return what a poll needs to tick as well; None while a tick is under way or was only just."""
@@ -75,7 +78,7 @@ class Ticker:
         """Tick until cancelled."""
         while True:
             result = await self.once()
-            pause_s = _BUSY_TICK_S if result is not None and result.presses else self._every_s
+            pause_s = _BUSY_TICK_S if result is not None and result.presses else max(self._every_s, self._lost_s)
             self._wake.clear()
             ended = self._last = time.monotonic()
             # Many workers that started together must not tick together.
@@ -90,6 +93,7 @@ class Ticker:
     async def once(self) -> TickResult | None:
         """Tick once; None where the store could not."""
         async with self._lock:
+            lost_s, self._lost_s = self._lost_s, 0.0
             try:
                 result = await self._tick(self._after)
             except NotOpen:
@@ -98,6 +102,7 @@ class Ticker:
                 return None
             except (JobledgerError, OSError, asyncpg.InterfaceError) as error:
                 emit(ConnectionLost(where="tick", error=type(error).__name__))
+                self._lost_s = min(2 * max(self._every_s, lost_s), _LOST_MOST_S)
             except Exception:  # noqa: BLE001 - a worker goes on without ticks: others do them, too
                 _log.exception("a tick failed")
             else:
