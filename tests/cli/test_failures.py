@@ -159,10 +159,10 @@ def test_a_database_without_the_schema_is_7(cli: Run, empty_database: str) -> No
 
 
 def test_every_error_has_its_form_for_programs() -> None:
-    """The members of RFC 9457 are there for each error, with the code and exit status of its class."""
+    """The members of RFC 9457 are there for each error, with the code and exit status of its class, as over HTTP."""
     for code, kind in BY_CODE.items():
         told = problem(kind(hint="Look.", detail={"n": 1}))
-        assert told["type"] == f"urn:jobledger:problem:{code}"
+        assert told["type"] == f"https://jobledger.dev/problems/{code}"
         assert (told["code"], told["exit_status"], told["status"]) == (code, kind.exit_status, kind.http_status)
         assert (told["hint"], told["facts"]) == ("Look.", {"n": 1})
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import typer
 
-from jobledger.errors import JobledgerError
+from jobledger.errors import PROBLEM_TYPES, JobledgerError, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,18 +83,12 @@ def tell(error: JobledgerError, *, as_json: bool) -> None:
 
 def problem(error: JobledgerError) -> dict[str, Any]:
     """Return an error in the form of RFC 9457, with the code, the way out and the facts beside the standard members."""
-    title = (type(error).__doc__ or error.code).strip().splitlines()[0]
-    told = _problem(error.code, title, error.message, error.exit_status, error.http_status)
-    if error.hint:
-        told["hint"] = error.hint
-    if error.detail:
-        told["facts"] = error.detail
-    return told
+    return {**problem_of(error), "exit_status": error.exit_status}
 
 
 def _problem(code: str, title: str, detail: str, exit_status: int, status: int) -> dict[str, Any]:
     return {
-        "type": f"urn:jobledger:problem:{code}",
+        "type": PROBLEM_TYPES + code,
         "title": title,
         "status": status,
         "detail": detail,

@@ -85,9 +85,7 @@ from jobledger.errors.input import (
     UnknownKind,
     UnsupportedMedia,
 )
-from jobledger.errors.root import (
-    JobledgerError,
-)
+from jobledger.errors.root import PROBLEM_TYPES, JobledgerError, problem_of
 from jobledger.errors.service import (
     Busy,
     DataDirectoryUnusable,
@@ -137,6 +135,7 @@ from jobledger.errors.state import (
 __all__ = [
     "BY_CODE",
     "BY_SQLSTATE",
+    "PROBLEM_TYPES",
     "AddressRefused",
     "AppendOnly",
     "BadCursor",
@@ -195,6 +194,7 @@ __all__ = [
     "Unreachable",
     "UnsupportedMedia",
     "WrongState",
+    "problem_of",
 ]
 
 

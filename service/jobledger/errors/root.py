@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+PROBLEM_TYPES: Final = "https://jobledger.dev/problems/"
+"""What the type of a problem begins with; its code follows."""
 
 
 class JobledgerError(Exception):
@@ -29,3 +32,19 @@ class JobledgerError(Exception):
     def __str__(self) -> str:
         """Say the facts, then the way out."""
         return f"{self.message} {self.hint}" if self.hint else self.message
+
+
+def problem_of(error: JobledgerError) -> dict[str, Any]:
+    """Return the problem (RFC 9457) that an error is: its type (by code), status, sentence, way out and facts."""
+    found: dict[str, Any] = {
+        "type": PROBLEM_TYPES + error.code,
+        "title": (type(error).__doc__ or error.code).strip().splitlines()[0],
+        "status": error.http_status,
+        "detail": error.message,
+        "code": error.code,
+    }
+    if error.hint:
+        found["hint"] = error.hint
+    if error.detail:
+        found["facts"] = error.detail
+    return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jobledger import __version__, errors
 from jobledger.errors import (
+    PROBLEM_TYPES,
     BadInput,
     Busy,
     Forbidden,
@@ -225,7 +226,7 @@ _PROBLEM: Final[dict[str, Any]] = {
     },
     "examples": [
         {
-            "type": problem.TYPE + "invalid_fields",
+            "type": PROBLEM_TYPES + "invalid_fields",
             "title": (InvalidFields.__doc__ or "").strip(),
             "status": 422,
             "detail": "Fields of the request do not fit.",

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from aiohttp import web
 
-from jobledger.errors import JobledgerError, Unauthenticated, Unavailable, Unreachable
+from jobledger.errors import JobledgerError, Unauthenticated, Unavailable, Unreachable, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MEDIA: Final = "application/problem+json"
-TYPE: Final = "https://jobledger.dev/problems/"
 RETRY_AFTER_S: Final = 2
-
-
-def document(error: JobledgerError) -> dict[str, Any]:
-    """Return the problem that an error is: its type (by code), status, sentence, way out and facts."""
-    found: dict[str, Any] = {
-        "type": TYPE + error.code,
-        "title": (type(error).__doc__ or error.code).strip().splitlines()[0],
-        "status": error.http_status,
-        "detail": error.message,
-        "code": error.code,
-    }
-    if error.hint:
-        found["hint"] = error.hint
-    if error.detail:
-        found["facts"] = error.detail
-    return found
 
 
 def outward(error: JobledgerError) -> JobledgerError:
@@ -47,5 +30,5 @@ def problem(error: JobledgerError, headers: Mapping[str, str] | None = None) -> 
         given.setdefault("Retry-After", str(error.detail.get("retry_after_s", RETRY_AFTER_S)))
     if isinstance(error, Unauthenticated):
         given["WWW-Authenticate"] = 'Bearer realm="jobledger"'
-    body = orjson.dumps(document(error), default=str)
+    body = orjson.dumps(problem_of(error), default=str)
     return web.Response(body=body, status=error.http_status, content_type=MEDIA, headers=given)
