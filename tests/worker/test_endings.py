@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from jobledger.worker.life import Life, Manner
 from jobledger.worker.limits import Limits
 from jobledger.worker.processes import REPLACE, Supervisor
 from jobledger.worker.slots import Slot
+from jobledger.worker.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -389,6 +391,21 @@ async def test_a_supervisor_passes_signals_on_and_ends_with_its_children(
     os.kill(os.getpid(), signal.SIGTERM)
     assert await running == 0
     assert supervisor.pids == []
+
+
+async def test_a_thread_at_rest_keeps_nothing_of_its_last_job() -> None:
+    """Arguments, secrets among them, and results are gone with the job, not with the next one in the same thread."""
+
+    class Thing:
+        """What a job was given, and what it gave."""
+
+    threads = Threads()
+    given = Thing()
+    gave = await threads.run(lambda given=given: [given, Thing()])  # type: ignore[misc]  # a default holds what it is
+    kept = [weakref.ref(thing) for thing in gave]
+    del given, gave
+    await until(lambda: not any(one() for one in kept))
+    threads.close()
 
 
 async def test_a_slot_that_has_gone_on_to_its_next_job_is_not_told_of_the_last_one() -> None:

@@ -86,14 +86,19 @@ class Threads:
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
-            try:
-                value = call.variables.run(call.function)
-            except BaseException as error:  # noqa: BLE001 - handed to the one who waits, whatever it is
-                self._hand_back(call, None, error)
-            else:
-                self._hand_back(call, value, None)
+            self._run_one(call)
+            # At rest it would keep the job's arguments and result for as long as no other comes.
+            del call
             with self._lock:
                 self._idle += 1
+
+    def _run_one(self, call: _Call) -> None:
+        try:
+            value = call.variables.run(call.function)
+        except BaseException as error:  # noqa: BLE001 - handed to the one who waits, whatever it is
+            self._hand_back(call, None, error)
+        else:
+            self._hand_back(call, value, None)
 
     @staticmethod
     def _hand_back(call: _Call, value: object, error: BaseException | None) -> None:
