@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from tests.faults.lines import BLOCKED
 from tests.faults.workplace import Workplace
 
 from jobledger.errors import IdOutOfWindow, NoPartition
@@ -26,6 +27,7 @@ WRITTEN = """
 select (select count(*) from jobledger.events) + (select count(*) from jobledger.ready)
   + (select count(*) from jobledger.waiting) + (select count(*) from jobledger.idempotency)
 """
+ADD = "select jobledger.partitions_ensure(0::smallint, 6)"
 FAR_OFF = {
     "before the first partition": first_id_at(datetime(2001, 1, 1, tzinfo=UTC)),
     "after the last partition": first_id_at(datetime(2200, 1, 1, tzinfo=UTC)),
@@ -76,43 +78,57 @@ async def test_without_a_partition_for_the_hour_enqueue_says_so_until_a_tick_mak
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read"])
-async def test_a_partition_is_added_under_an_open_reader_and_enqueuers_do_not_wait(
+async def test_a_partition_is_added_under_an_open_reader_and_nobody_waits_for_it(
     store: Store, database: str, ledger: Ledger, client: Client, isolation: str
 ) -> None:
-    """A reader in an open transaction holds the log; months are added all the same, and enqueues go on beside."""
+    """A reader in an open transaction has the log; months are added, and not committed yet: jobs come, run and end."""
     work = Workplace()
     jobs: list[UUID] = []
-    stopped = asyncio.Event()
-    longest = 0.0
 
-    async def enqueue_on() -> None:
-        nonlocal longest
-        while not stopped.is_set():
-            began = asyncio.get_running_loop().time()
-            jobs.append((await client.enqueue("short", {"ms": 0}, max_attempts=100)).id)
-            longest = max(longest, asyncio.get_running_loop().time() - began)
+    async def enqueue_some() -> None:
+        jobs.extend([(await client.enqueue("short", {"ms": 0}, max_attempts=100)).id for _ in range(10)])
 
     reader = await asyncpg.connect(database)
     held = reader.transaction(isolation=isolation)  # type: ignore[arg-type]
     await held.start()
     counted = await reader.fetchval("select count(*) from jobledger.events")
-    async with work.manned(database):
-        going = asyncio.create_task(enqueue_on())
-        async with asyncio.timeout(20), store.connection() as other:
+    async with work.manned(database), asyncio.timeout(60):
+        await enqueue_some()
+        await ledger.all_over()
+        async with store.transaction() as other:
             made = 0
             while made < 3:  # what no lock could be had for in time is left to the next call
-                made += await other.fetchval("select jobledger.partitions_ensure(0::smallint, 6)")
-        assert made == 3
-        assert await reader.fetchval("select count(*) from jobledger.events") >= counted
-        await ledger.until(lambda: len(jobs) >= 20)
-        stopped.set()
-        await going
+                made += await other.fetchval(ADD)
+            # Whoever had to stand behind one of its locks would stand here for ever.
+            await enqueue_some()
+            await ledger.all_over()
+            assert await reader.fetchval("select count(*) from jobledger.events") >= counted
+        assert await ledger.value("select jobledger.partitions_ahead()") == 6
+        await enqueue_some()
         await ledger.all_over()
     await held.rollback()
     await reader.close()
-    # The lock is asked for within 200 ms at a time: nobody stands behind it for longer, but for the machine's own part.
-    assert longest < 10.0
     await ledger.agrees(jobs, work.notes)
+
+
+async def test_enqueuers_pass_a_partition_that_waits_for_its_lock(
+    store: Store, database: str, ledger: Ledger, client: Client
+) -> None:
+    """A vacuum has the log, say, and the new month waits for it: nobody waits behind the one that waits."""
+    await ledger.fetch("alter function jobledger.partition_add set lock_timeout = '1min'")
+    vacuum = await asyncpg.connect(database)
+    held = vacuum.transaction()
+    await held.start()
+    await vacuum.execute("lock table jobledger.events in share update exclusive mode")
+    async with store.connection() as other, asyncio.timeout(60):
+        adding = asyncio.ensure_future(other.fetchval(ADD))
+        await ledger.until(lambda: ledger.fetch(BLOCKED))
+        await client.enqueue("short", {"ms": 0})
+        assert len(await ledger.fetch("select from jobledger.ready")) == 1
+        assert await ledger.fetch(BLOCKED)
+        await held.rollback()
+        assert await adding == 3
+    await vacuum.close()
 
 
 async def test_a_reader_that_holds_the_log_exclusively_is_not_waited_for_either(store: Store, database: str) -> None:
@@ -121,8 +137,8 @@ async def test_a_reader_that_holds_the_log_exclusively_is_not_waited_for_either(
     async with reader.transaction(), asyncio.timeout(20):
         await reader.execute("lock table jobledger.events in share mode")
         async with store.connection() as connection:
-            assert await connection.fetchval("select jobledger.partitions_ensure(0::smallint, 6)") == 0
+            assert await connection.fetchval(ADD) == 0
             assert await connection.fetchval("select jobledger.partitions_ahead()") == 3
     async with store.connection() as connection:
-        assert await connection.fetchval("select jobledger.partitions_ensure(0::smallint, 6)") == 3
+        assert await connection.fetchval(ADD) == 3
     await reader.close()

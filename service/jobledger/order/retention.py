@@ -98,7 +98,7 @@ async def add_partitions(
 ) -> int:
     """Make the partitions of this month and of so many to come (1 to 24), and return how many were made.
 
-    Who reads and writes is not waited for longer than 200 ms at a time, and does not wait longer either.
+    Who reads and writes is not waited for, and does not wait; who holds the log alone is, for 200 ms at a time.
 
     Raises:
         Unavailable: within `patience_s` there was no moment in which nobody held the log exclusively.
