@@ -32,8 +32,9 @@ declare
   v_data jsonb;
   v_logged boolean := false;
   v_idle boolean;
+  v_first boolean;
 begin
-  select jobledger.new_id(v_now), coalesce(enqueue_job.args, '{}'), coalesce(enqueue_job.queue, k.queue, 'default'), coalesce(enqueue_job.max_attempts, k.max_attempts, 5),
+  select pg_current_xact_id_if_assigned() is null, jobledger.new_id(v_now), coalesce(enqueue_job.args, '{}'), coalesce(enqueue_job.queue, k.queue, 'default'), coalesce(enqueue_job.max_attempts, k.max_attempts, 5),
     coalesce(enqueue_job.timeout, k.timeout, 1800), k.kill_after, k.name is not null, exists (select from jobledger.limits as l where l.shard = enqueue_job.shard),
     num_nonnulls(nullif(enqueue_job.priority, 0), enqueue_job.run_at, enqueue_job.kill_at, enqueue_job.timeout, enqueue_job.max_attempts, enqueue_job.owner, enqueue_job.tags,
         enqueue_job.meta, enqueue_job.key, enqueue_job.unique_key, enqueue_job.backoff, enqueue_job.trace, enqueue_job.id) = 0 and enqueue_job.shard is not null
@@ -42,7 +43,7 @@ begin
       and coalesce(enqueue_job.queue, k.queue, 'default') = 'default' and coalesce(k.max_attempts, 5) = 5 and coalesce(k.timeout, 1800) = 1800
       and pg_column_size(enqueue_job.args) <= 32768 and pg_column_compression(enqueue_job.args) is null and jobledger.may(enqueue_job.tenant)
       and to_regclass('jobledger.events_' || to_char(v_now at time zone 'UTC', 'YYYY_MM')) is not null
-  into v_id, v_args, v_queue, v_max_attempts, v_timeout, v_kill_after, v_known, v_limited, v_usual
+  into v_first, v_id, v_args, v_queue, v_max_attempts, v_timeout, v_kill_after, v_known, v_limited, v_usual
   from (select 1) as one left join jobledger.kinds as k on k.shard = enqueue_job.shard and k.name = enqueue_job.kind;
   if (v_usual and not v_limited) is not true then
     v_fault := coalesce(jobledger.enqueue_fault(enqueue_job.kind, enqueue_job.tenant, enqueue_job.queue, enqueue_job.priority, enqueue_job.run_at, enqueue_job.kill_at, enqueue_job.timeout,
@@ -118,7 +119,7 @@ begin
       enqueue_job.kind, enqueue_job.owner, enqueue_job.unique_key)
     returning exists (select from jobledger.idle as i where i.shard = enqueue_job.shard) into v_idle;
     if v_idle then
-      perform jobledger.hint(enqueue_job.shard, v_queue, enqueue_job.tenant, enqueue_job.kind);
+      perform jobledger.hint(enqueue_job.shard, v_queue, enqueue_job.tenant, enqueue_job.kind, case when v_first then v_id end);
     end if;
   else
     insert into jobledger.waiting (id, run_at, kill_at, head, timeout, shard, priority, attempt, max_attempts, releases, tenant, queue, kind, owner, unique_key, state, wake_at)

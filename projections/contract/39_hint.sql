@@ -1,8 +1,11 @@
 -- Tell idle workers that a job is due: one NOTIFY, without words, so that a transaction sends one however many jobs it makes. A null queue, tenant or kind means any.
+-- The first job that a transaction makes, if it is alone in its call, is named (p_job): the worker need not look for it. Those that follow are not, so two NOTIFYs are the most.
 -- Only when a live worker that could take the job says that it waits (jobledger.idle): NOTIFY takes a lock of the whole cluster at commit, so a busy system sends none.
 -- It breaks PREPARE TRANSACTION: who prepares says `set local jobledger.notify = 'off'`. Race: a worker may raise its flag after this look; then its own timer finds the job.
 -- Volatile, so that the look has a snapshot of its own.
-create or replace function jobledger.hint(p_shard smallint, p_queue text, p_tenant text, p_kind text) returns void
+drop function if exists jobledger.hint;
+
+create function jobledger.hint(p_shard smallint, p_queue text, p_tenant text, p_kind text, p_job uuid default null) returns void
 language plpgsql volatile
 as $$
 begin
@@ -11,7 +14,7 @@ begin
     where i.shard = p_shard and w.stopped_at is null and w.lease_until > jobledger.now() and (p_queue is null or w.queues is null or w.queues ? p_queue)
       and (p_tenant is null or w.tenants is null or p_tenant = any (w.tenants)) and (p_kind is null or p_kind = any (w.kinds))
   ) then
-    perform pg_notify(c.name, '') from jobledger.channels as c where c.shard = p_shard;
+    perform pg_notify(c.name, coalesce(p_job::text, '')) from jobledger.channels as c where c.shard = p_shard;
   end if;
 end
 $$;

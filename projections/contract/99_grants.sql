@@ -7,7 +7,7 @@ grant execute on function jobledger.now(), jobledger.answered_at(), jobledger.ne
 
 grant execute on function jobledger.enqueue, jobledger.enqueue_job, jobledger.enqueue_many to jobledger_producer, jobledger_worker;
 
-grant execute on function jobledger.worker_start, jobledger.worker_stop, jobledger.worker_idle, jobledger.channel, jobledger.heartbeat, jobledger.claim, jobledger.claim_job, jobledger.claimed, jobledger.report, jobledger.register_kind to jobledger_worker;
+grant execute on function jobledger.worker_start, jobledger.worker_stop, jobledger.worker_idle, jobledger.channel, jobledger.heartbeat, jobledger.claim, jobledger.claim_hinted, jobledger.claim_job, jobledger.claimed, jobledger.report, jobledger.register_kind to jobledger_worker;
 
 grant execute on function jobledger.tick, jobledger.open, jobledger.queue_snapshot, jobledger.open_epoch, jobledger.seal, jobledger.read_log, jobledger.sealed_between, jobledger.log_end, jobledger.own_streams, jobledger.read_own, jobledger.follow_channel, jobledger.tell_sealed, jobledger.read_events, jobledger.origins, jobledger.cursor_key, jobledger.service_key to jobledger_worker, jobledger_operator;
 

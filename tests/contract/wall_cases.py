@@ -102,6 +102,10 @@ CASES: dict[str, list[tuple[str, str]]] = {
         ("select * from jobledger.claim_job(0::smallint, MINE, 1, $1, array['other'])", "job"),
         ("select * from jobledger.claim_job(0::smallint, $1, 1, null, array['noop'])", "worker"),
     ],
+    "claim_hinted": [
+        ("select * from jobledger.claim_hinted(0::smallint, MINE, 1, $1, array['noop'])", "job"),
+        ("select * from jobledger.claim_hinted(0::smallint, $1, 1, null, array['noop'])", "worker"),
+    ],
     "claimed": [("select id, data from jobledger.claimed(0::smallint, $1, 1)", "worker")],
     "report": [
         *REPORTS,

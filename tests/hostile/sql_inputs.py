@@ -246,6 +246,15 @@ def functions(worker: bytes, waiting: bytes, running: bytes) -> dict[str, dict[s
             "p_id": Argument("uuid", waiting, [*NO_ID, None, running]),
             "p_kinds": Argument("text[]", b"{k}", [*listed("{}", "{other}", "{NULL}"), None]),
         },
+        "claim_hinted": {
+            "p_shard": SHARD,
+            "p_worker": known,
+            "p_call": Argument("int", b"1", [*number(0, 2**31 - 1)[2:], b"-1", None]),
+            "p_id": Argument("uuid", running, NO_UUID),
+            "p_kinds": Argument("text[]", b"{nobody}", NO_LIST),
+            "p_queues": Argument("text[]", b"{q}", NO_LIST),
+            "p_timeout": Argument("int", b"1", texts("", "{mark}", "1.5", "NaN")),
+        },
         "claimed": {
             "p_shard": SHARD,
             "p_worker": known,

@@ -22,6 +22,7 @@ BUFFERS: dict[str, int] = {
     "enqueue_many, with keys": 32,
     "claim": 35,
     "claim, the first": 150,
+    "claim_hinted": 280,
     "report": 25,
     "report, failed": 25,
     "report, unique keys": 40,

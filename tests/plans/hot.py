@@ -86,6 +86,7 @@ class HotPath:
             await self.desk.act("cancel", ids)
             await self._read(ids[0])
             await self.sql.fetch(statement("repair"), 0, ids)
+            await self._hinted()
             await self._sealed()
             await self.desk.tick()
         self.runs.clear()
@@ -101,6 +102,7 @@ class HotPath:
         """Run everything with batches of that size."""
         await self.run_drain(batch)
         await self.claim_and_report(batch, "failed", {"error": {"type": "Gone", "message": "away"}, "retry_in": 3600})
+        await self._hinted()
         await self._keyed(batch)
         await self._held(2 * batch)
         await self._acts(batch)
@@ -151,6 +153,13 @@ class HotPath:
             await other.report(jobs)
         async with self._recorded("enqueue", 1):
             await self.desk.enqueue(key="one", unique_key="one", queue="keyed")
+
+    async def _hinted(self) -> None:
+        job = await self.desk.enqueue(tenant="t01")
+        self.desk.call += 1
+        async with self._recorded("claim_hinted", 1):
+            (taken,) = await self.desk.claimer.claim_hinted(job, self.desk.call, self.sql)
+        await self.report([taken])
 
     async def _held(self, count: int) -> None:
         await self._many(count)

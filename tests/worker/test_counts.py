@@ -173,5 +173,5 @@ async def test_from_an_enqueue_to_the_handler_a_worker_asks_once(
             await sql.execute("select jobledger.enqueue('look')")
             await rest(number + 1)
             if number >= WARM:
-                assert wire.words(before)[: begun[number] - before] == ["claim"]
-                assert wire.words(before) == ["claim", "report", "claim"]
+                assert wire.words(before)[: begun[number] - before] == ["claim_hinted"]
+                assert wire.words(before) == ["claim_hinted", "report", "claim"]

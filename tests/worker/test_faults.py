@@ -426,7 +426,7 @@ async def test_many_poisoned_rows_in_one_claim_pass_promptly(bench: Bench, caplo
             await bench.fetch(damage, [handle.id for handle in handles[at * 25 :: 100]])
         link = Link(bench.store, kinds=["note"], queues=None, tenants=None, lease_s=30, patience_s=10)
         worker = await link.start()
-        claimed = await link.claim(worker, 1000, 1, held={}, free=None, timeout_s=None, ticking=None)
+        claimed = await link.claim(worker, 1000, 1, held={}, free=None, timeout_s=None, ticking=None, named=None)
         assert claimed
         await link.end(worker, "the test goes on with another")
         await link.close()

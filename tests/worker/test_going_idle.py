@@ -63,8 +63,8 @@ class Marks:
         """Count the raced jobs, not the polls, that no hint asked for: one that waits for the timer brings many."""
         plain = fetcher._answer
 
-        async def answered(home: Any, n: int, call: int, asked: Any, cause: str) -> Any:
-            jobs = await plain(home, n, call, asked, cause)
+        async def answered(home: Any, n: int, call: int, asked: Any, cause: str, named: Any) -> Any:
+            jobs = await plain(home, n, call, asked, cause, named)
             if cause == "timer":
                 self.by_timer += sum(orjson.loads(job.data)["args"]["number"] >= 0 for job in jobs or ())
             return jobs

@@ -232,8 +232,8 @@ async def test_always_tells_a_busy_worker_too(bench: Bench, ran: Ran) -> None:
         assert worker.life.idle is not None
         await worker.life.idle.settled()
         async with hearing(sql) as heard:
-            await enqueued(sql, 3, queue="told")
-        assert heard == [""]
+            job = await enqueued(sql, 3, queue="told")
+        assert heard == [str(job)]
         ran.gate.set()
         await ran.has(3)
 
@@ -323,6 +323,49 @@ async def test_a_place_in_a_full_queue_ends_the_wait_for_an_empty_one(bench: Ben
             await ran.has(3)
 
 
+async def test_a_hint_that_names_a_job_asks_for_it_alone_and_leaves_the_timer_as_it_was(bench: Bench, ran: Ran) -> None:
+    """The job it names is run; one that is gone costs one look; where several are named at once all are looked for."""
+    async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT) as worker:
+        await idle(worker)
+        assert worker.life is not None
+        fetcher = worker.life.fetcher
+        async with sql.transaction():
+            await sql.execute("set local jobledger.notify = 'off'")
+            silent = [await enqueued(sql, number) for number in range(4)]
+        fetcher.notified(silent[2])
+        await ran.has(1)
+        # The poll that follows soon finds the others, which nobody was told of.
+        await ran.has(4)
+        assert ran.jobs[0] == 2
+        await idle(worker)
+        await until(lambda: fetcher.empty_polls > 0 and not fetcher.under_way)
+        due, completed = fetcher._not_before, fetcher.completed
+        fetcher.notified(silent[2])
+        await until(lambda: fetcher.completed > completed and not fetcher.under_way)
+        assert fetcher._not_before == due
+        async with sql.transaction():
+            await sql.execute("set local jobledger.notify = 'off'")
+            silent = [await enqueued(sql, number) for number in range(4, 6)]
+        for job in silent:
+            fetcher.notified(job)
+        await ran.has(6)
+        assert fetcher.found["hint"] == 2
+
+
+async def test_workers_that_are_told_of_the_same_jobs_run_each_once(bench: Bench, ran: Ran) -> None:
+    """Three wait idle, and all hear of each job: one takes it, and who was too late too often waits for its timer."""
+    async with contextlib.AsyncExitStack() as stack:
+        sql = await stack.enter_async_context(other(bench))
+        workers = [await stack.enter_async_context(bench.worker(ran.app)) for _ in range(3)]
+        for worker in workers:
+            await idle(worker)
+        for number in range(60):
+            await enqueued(sql, number)
+            await ran.has(number + 1)
+        await becomes(sql, 60, "select count(*) from jobledger.finished")
+    assert ran.jobs == list(range(60))
+
+
 @pytest.mark.parametrize("statement", ["jobledger.channel", "LISTEN"])
 async def test_a_listener_whose_line_dies_as_it_begins_begins_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, statement: str
@@ -330,7 +373,7 @@ async def test_a_listener_whose_line_dies_as_it_begins_begins_again(
     """The answer to its first statements never comes: it hangs up and connects anew."""
     monkeypatch.setattr(listening, "_PATIENCE_S", 0.2)
     stands = asyncio.Event()
-    ears = listen.Ears(lambda: None, lambda stand: stands.set() if stand else stands.clear())
+    ears = listen.Ears(lambda _: None, lambda stand: stands.set() if stand else stands.clear())
     with Proxy(bench.dsn) as proxy:
         trap = proxy.trap(statement)
         listener = listen.Listener(proxy.dsn, 0)

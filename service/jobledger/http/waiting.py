@@ -359,7 +359,7 @@ class Lobby:
                 listening(self._listen_dsn, self._store.shard, Ears(self._heard, self._stands))
             )
 
-    def _heard(self) -> None:
+    def _heard(self, _: UUID | None) -> None:
         for line in self._lines.values():
             line.hear()
 

@@ -43,6 +43,6 @@ def sealed_ear(dsn: str, shard: int, heard: Callable[[], None]) -> Listening:
         where="hub_listen",
         channel=channel,
         still=still,
-        heard=heard,
+        heard=lambda _: heard(),
         stands=lambda _: heard(),
     )

@@ -202,6 +202,7 @@ class ServiceCalls:
         free: Mapping[str, int] | None,
         timeout_s: int | None,
         ticking: Ticking | None = None,  # noqa: ARG002 - the service ticks
+        named: UUID | None = None,  # noqa: ARG002 - the service hears the hints
     ) -> Sequence[ClaimedJob]:
         """Claim up to n jobs of a time-out up to `timeout_s`, waiting for the first of them."""
         said: dict[str, Any] = {"n": n, "call": call}

@@ -164,6 +164,23 @@ class Claimer:
         self.lanes.learn(plan, _reads(row), missing=n - len(jobs), asked=n)
         return jobs
 
+    async def claim_hinted(
+        self,
+        job: UUID,
+        call: int,
+        conn: Connection,
+        queues: Mapping[str, int] | None = None,
+        *,
+        timeout_s: int | None = None,
+    ) -> list[ClaimedJob]:
+        """Take the job that a hint named, if it is there and for this worker; look at nothing else.
+
+        `queues` and `timeout_s` are as in `claim`, and so is what it raises.
+        """
+        names = None if queues is None or self._any_queue else [queue for queue, room in queues.items() if room > 0]
+        facts = (self.store.shard, self.worker, call, job, self.kinds, names, timeout_s)
+        return [ClaimedJob(**dict(row.items())) for row in await conn.fetch(statement("claim_hinted"), *facts)]
+
     async def claim_job(self, job: UUID, call: int, conn: Connection | None = None) -> ClaimedJob:
         """Take one waiting job by its id.
 

@@ -34,7 +34,7 @@ class Listening:
     """Listens until cancelled; `connected` says whether the connection stands: without it nobody would hear.
 
     `channel` asks a connection for the channel's name, None for a role that may not listen; `still` is asked every half
-    minute whether it is the right one (a line that is dead says nothing). `heard` is called for each hint, `stands`
+    minute whether it is the right one (a line that is dead says nothing). `heard` gets the words of each hint, `stands`
     when the connection comes or goes; `where` names it in observations.
     """
 
@@ -46,7 +46,7 @@ class Listening:
         where: str,
         channel: Callable[[Connection], Awaitable[str | None]],
         still: Callable[[Connection, str], Awaitable[bool]],
-        heard: Callable[[], None],
+        heard: Callable[[str], None],
         stands: Callable[[bool], None],
     ) -> None:
         """Prepare."""
@@ -91,7 +91,7 @@ class Listening:
                 name = await self._channel(connection)
                 if name is None:
                     return False
-                await connection.add_listener(name, lambda *_: self._heard())
+                await connection.add_listener(name, lambda *said: self._heard(str(said[-1])))
             self._tell(True)
             while not lost.is_set():
                 with contextlib.suppress(TimeoutError):

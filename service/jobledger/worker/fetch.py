@@ -8,7 +8,8 @@ calls `hint`; any number of hints are one poll.
 
 Going idle: a poll came back empty, so the flag is raised and committed, and one more poll is owed: a job whose enqueuer
 looked before the flag could be seen sent no hint. Then a notification or the timer, `_POLL_S` at most, asks for the
-next one.
+next one. A notification that names its job, alone, asks for that job only, which costs a third; the poll that follows
+looks at the rest, and where the job was gone the timer goes on as if nothing had been said.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from jobledger.store.pool import COLLISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from uuid import UUID
 
     from jobledger.store.claim import ClaimedJob
     from jobledger.worker.idle import IdleFlag
@@ -62,7 +64,7 @@ class Fetcher:
     def __init__(
         self,
         pool: SlotPool,
-        claim: Callable[[Incarnation, int, int, Asked, str], Awaitable[Sequence[ClaimedJob]]],
+        claim: Callable[[Incarnation, int, int, Asked, str, UUID | None], Awaitable[Sequence[ClaimedJob]]],
         *,
         lease_over: Callable[[Incarnation], Awaitable[None]],
         reopen: Callable[[], Awaitable[object]],
@@ -91,6 +93,7 @@ class Fetcher:
         self._ahead_s = ahead_s
         self._hurry = hurry
         self._owed: str | None = None
+        self._named: UUID | None = None
         self._rhythm = "timer"
         self._vain = 0
         self._heard_from = 0.0
@@ -121,8 +124,12 @@ class Fetcher:
         self._not_before = 0.0
         self._wake.set()
 
-    def notified(self) -> None:
-        """Say that a notification came. It asks for one poll, however many come before that has begun."""
+    def notified(self, job: UUID | None = None) -> None:
+        """Say that a notification came, which may name its job. However many come before a poll has begun ask for one.
+
+        Of several none is named any more: that poll looks at everything.
+        """
+        self._named = job if self._owed is None else None
         self._owed = self._owed or "hint"
         self._wake.set()
 
@@ -212,13 +219,15 @@ class Fetcher:
         return min(int(self._rate * self._ahead_s), _AHEAD_LIMIT)
 
     def _call(self, n: int) -> None:
+        named, self._named = self._named, None
+        n = 1 if named else n
         self._asked += n
         cause = self._owed or (self._rhythm if 0 < self._not_before <= time.monotonic() else "more")
         # From here on: a job that is committed now is seen by this poll; what is said later asks for another.
         self._owed = None
         if cause != "more":
             self._short_at = time.monotonic()
-        fetching = self._fetch(n, self._places.ask(n), cause)
+        fetching = self._fetch(n, self._places.ask(n), cause, named)
         task = asyncio.get_running_loop().create_task(fetching, name="jobledger-claim")
         self._calls.add(task)
         task.add_done_callback(self._ended)
@@ -230,7 +239,7 @@ class Fetcher:
             _log.error("a claim failed", exc_info=error)
         self._wake.set()
 
-    async def _fetch(self, n: int, asked: Asked, cause: str) -> None:
+    async def _fetch(self, n: int, asked: Asked, cause: str, named: UUID | None) -> None:
         home = self._pool.home
         call = home.held.begin_call()
         began = time.monotonic()
@@ -239,7 +248,7 @@ class Fetcher:
             if self.stopping:
                 # Sent now it might wait for jobs, and the worker's end for it.
                 return
-            jobs = await self._answer(home, n, call, asked, cause)
+            jobs = await self._answer(home, n, call, asked, cause, named)
             answered = jobs is not None
             if jobs is None:
                 return
@@ -251,7 +260,10 @@ class Fetcher:
                 if listeners:
                     emit(JobsClaimed(len(jobs), home.id, call, time.monotonic() - began))
             self.found[cause] += bool(jobs)
-            self._after(len(jobs), drawn, cause)
+            if named is None:
+                self._after(len(jobs), drawn, cause)
+            else:
+                self._after_named(bool(jobs))
             self._pool.offer()
             if self._idle is not None:
                 await self._show(self._idle, home, n, len(jobs))
@@ -262,11 +274,11 @@ class Fetcher:
                 home.held.give_up(call)
 
     async def _answer(
-        self, home: Incarnation, n: int, call: int, asked: Asked, cause: str
+        self, home: Incarnation, n: int, call: int, asked: Asked, cause: str, named: UUID | None
     ) -> Sequence[ClaimedJob] | None:
         """Return the jobs of one claim call, None where it gave no answer that counts."""
         try:
-            jobs = await self._claim(home, n, call, asked, cause)
+            jobs = await self._claim(home, n, call, asked, cause, named)
         except (LeaseOver, UnknownWorker):
             await self._lease_over(home)
         except NotOpen:
@@ -299,10 +311,23 @@ class Fetcher:
         self._rhythm = "timer" if 2 * wait_s > self._poll_s else "soon"
         self._not_before = now + wait_s
         if cause == "hint":
-            # Others were quicker, or the job cannot be taken now (a pause): hints may not turn into a loop.
-            self._vain += 1
-            if self._vain > _VAIN[0]:
-                self._heard_from = now + min(_FIRST_WAIT_S * 2 ** (self._vain - _VAIN[0] - 1), self._poll_s)
+            self._in_vain()
+
+    def _after_named(self, got: bool) -> None:
+        """Poll again soon where the named job was there; else leave the timer alone, for nothing else was looked at."""
+        if not got:
+            self._in_vain()
+            return
+        self.empty_polls = self._vain = 0
+        self._rhythm = "soon"
+        self._not_before = time.monotonic() + _FIRST_WAIT_S
+
+    def _in_vain(self) -> None:
+        """Count a hint for nothing: others were quicker, or it cannot be taken now. Hints may not become a loop."""
+        self._vain += 1
+        if self._vain > _VAIN[0]:
+            wait_s = min(_FIRST_WAIT_S * 2 ** (self._vain - _VAIN[0] - 1), self._poll_s)
+            self._heard_from = time.monotonic() + wait_s
 
     async def _show(self, idle: IdleFlag, home: Incarnation, asked: int, got: int) -> None:
         """Raise the idle flag, or lower it, by what the last claims brought."""

@@ -245,13 +245,20 @@ class Life:
 
     # ---- claiming
 
-    async def _claim(self, home: Incarnation, n: int, call: int, asked: Asked, cause: str) -> Sequence[ClaimedJob]:
+    async def _claim(
+        self, home: Incarnation, n: int, call: int, asked: Asked, cause: str, named: UUID | None
+    ) -> Sequence[ClaimedJob]:
         left = self._budget.left_s()
         ticking = self.sides.riding() if cause == "timer" else None
         timeout_s = None if left is None else int(left)
         try:
             jobs = await self._link.claim(
-                home.id, n, call, held=home.held.shares(), free=asked, timeout_s=timeout_s, ticking=ticking
+                *(home.id, n, call),
+                held=home.held.shares(),
+                free=asked,
+                timeout_s=timeout_s,
+                ticking=ticking,
+                named=named,
             )
         except BaseException:
             if ticking is not None:
@@ -296,8 +303,8 @@ class Life:
     def _worth(self) -> None:
         self.fetcher.worth()
 
-    def _notified(self) -> None:
-        self.fetcher.notified()
+    def _notified(self, job: UUID | None) -> None:
+        self.fetcher.notified(job)
 
     def _wanted(self) -> None:
         self.fetcher.hint()

@@ -176,14 +176,18 @@ class Link:
         free: Mapping[str, int] | None,
         timeout_s: int | None,
         ticking: Ticking | None,
+        named: UUID | None,
     ) -> Sequence[ClaimedJob]:
-        """Claim up to n jobs of a time-out up to `timeout_s`, mending what the claim meets."""
+        """Claim up to n jobs of a time-out up to `timeout_s`, or the `named` one; mend what the claim meets."""
 
         claimer = self._claimers[worker]
 
         async def claim(n: int, ticking: Ticking | None) -> Sequence[ClaimedJob]:
             async with self._claims.line() as connection:
-                claiming = claimer.claim(n, held, call, connection, queues=free, timeout_s=timeout_s, ticking=ticking)
+                if named is not None:
+                    claiming = claimer.claim_hinted(named, call, connection, free, timeout_s=timeout_s)
+                else:
+                    claiming = claimer.claim(n, held, call, connection, free, timeout_s=timeout_s, ticking=ticking)
                 return await self._patiently(connection, claiming)
 
         return await claim_mending(self.store, n, ticking, claim)

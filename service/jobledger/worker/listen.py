@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 from jobledger.store.listen import Listening
 from jobledger.store.tasks import end
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Ears(NamedTuple):
-    """What one worker wants to be told: that a job came, and whether the connection stands."""
+    """What one worker wants to be told: that a job came (which, where it is one alone), and whether the line stands."""
 
-    heard: Callable[[], None]
+    heard: Callable[[UUID | None], None]
     stands: Callable[[bool], None]
 
 
@@ -72,9 +73,10 @@ class Listener:
     async def _still(self, connection: Connection, name: str) -> bool:
         return await channel(connection, self._shard) == name
 
-    def _heard(self) -> None:
+    def _heard(self, words: str) -> None:
+        job = UUID(words) if words else None
         for ears in tuple(self._ears):
-            ears.heard()
+            ears.heard(job)
 
     def _tell(self, stands: bool) -> None:
         for ears in tuple(self._ears):

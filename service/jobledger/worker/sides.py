@@ -17,6 +17,7 @@ from jobledger.worker.listen import Ears, listening
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
+    from uuid import UUID
 
     from jobledger.jobs.app import App
     from jobledger.settings import Settings
@@ -35,7 +36,7 @@ class Around(NamedTuple):
     tick_s: float
     reopen: Callable[[], Awaitable[None]]
     worth: Callable[[], None]
-    notified: Callable[[], None]
+    notified: Callable[[UUID | None], None]
     hurry: Callable[[], None]
 
 
@@ -108,8 +109,8 @@ class DatabaseSides:
             return direct.get_secret_value()
         return self._link.store.dsn if self._link.store.pooler == "none" else None
 
-    def _notified(self) -> None:
-        self._around.notified()
+    def _notified(self, job: UUID | None) -> None:
+        self._around.notified(job)
         # The claim goes first, alone; its event is sealed together with that of the job.
         asyncio.get_running_loop().call_later(_CLAIM_S, self._upkeep.hint)
 

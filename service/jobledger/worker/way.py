@@ -62,8 +62,9 @@ class Way(Protocol):
         free: Mapping[str, int] | None,
         timeout_s: int | None,
         ticking: Ticking | None,
+        named: UUID | None,
     ) -> Sequence[ClaimedJob]:
-        """Claim up to n jobs of a time-out up to `timeout_s`."""
+        """Claim up to n jobs of a time-out up to `timeout_s`, or the one that a hint `named`."""
 
     async def pulse(self) -> Pulse:
         """Open the heartbeat's own way, in whichever loop runs it."""
