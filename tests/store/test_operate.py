@@ -181,3 +181,6 @@ def test_a_few_rows_of_what_is_paused_hurry_nobody() -> None:
     assert all(one.presses for one in (TickResult(promoted=1), TickResult(rescued=1), TickResult(released_holds=1)))
     assert all(one.presses for one in (TickResult(killed=1), TickResult(timed_out=1)))
     assert TickResult(held=100).presses
+    # A tick drops a thousand keys: with four ticks a second, and more keys than that, they would pile up.
+    assert not TickResult(keys_expired=999).presses
+    assert TickResult(keys_expired=1000).presses

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 _MANY_HELD: Final = 100
+_MANY_EXPIRED: Final = 1_000
+"""Expired idempotency keys that one tick drops at most: where it dropped so many there are more."""
 _BLOCKED_EVERY_S: Final = 60.0
 """A job whose row stays locked is told so often, not at each tick."""
 _BLOCKED_MOST: Final = 1_000
@@ -40,6 +42,8 @@ class TickResult:
     """Jobs moved out of the way: paused, or of a kind that no live worker knows."""
     released_holds: int = 0
     repaired: int = 0
+    keys_expired: int = 0
+    """Idempotency keys that are free again."""
     partitions: int = 0
     """Partitions of the log made ahead."""
     snapshot_due: bool = False
@@ -65,10 +69,13 @@ class TickResult:
     def presses(self) -> bool:
         """Whether another call should follow at once. What is paused is passed by anyway: a few rows of it can wait."""
         others = self.promoted or self.rescued or self.timed_out or self.killed or self.released_holds
-        return bool(others) or self.held >= _MANY_HELD
+        return bool(others) or self.held >= _MANY_HELD or self.keys_expired >= _MANY_EXPIRED
 
 
-_COUNTS = ("promoted", "rescued", "timed_out", "killed", "held", "released_holds", "repaired", "partitions")
+_COUNTS = (
+    *("promoted", "rescued", "timed_out", "killed", "held", "released_holds", "repaired"),
+    *("keys_expired", "partitions"),
+)
 
 
 async def tick(connection: Connection, shard: int, after: UUID | None = None) -> TickResult:
