@@ -97,10 +97,14 @@ class DatabaseDoor:
 
     def enqueue(self, new: NewJob, *, actor: str | None, strict: bool, conn: Connection | None) -> Awaitable[Enqueued]:
         """Enqueue one job: together with those of the same moment where the pool is the client's own affair."""
-        if conn is None and self.store.pooled:
-            self._gathering = self._gathering or Gathering(self.store)
+        store = self.store
+        if conn is None and store.pooled:
+            self._gathering = self._gathering or Gathering(store)
             return self._gathering.enqueue(new, actor=actor, strict=strict)
-        return self._enqueue_on(conn, new, actor, strict)
+        # Not lent: a caller's own connection has nothing to be given back, and every call would pay for it.
+        lent = store.lone if conn is None else conn
+        assert lent is not None  # noqa: S101 - a store with a pool gathers what comes without a connection
+        return enqueue.enqueue_job(lent, new, actor=actor, strict=strict, shard=store.shard)
 
     async def enqueue_many(
         self, batch: Sequence[NewJob], *, actor: str | None, strict: bool, conn: Connection | None
@@ -255,12 +259,6 @@ class DatabaseDoor:
         """Return what was paused and set."""
         async with self.store.connection(ours=True) as connection:
             return await operate.limits(connection, self.store.shard, scope=scope, name=name)
-
-    async def _enqueue_on(self, conn: Connection | None, new: NewJob, actor: str | None, strict: bool) -> Enqueued:
-        # Not lent: a caller's own connection has nothing to be given back, and every call would pay for it.
-        lent = self.store.lone if conn is None else conn
-        assert lent is not None  # noqa: S101 - a store with a pool gathers what comes without a connection
-        return await enqueue.enqueue_job(lent, new, actor=actor, strict=strict, shard=self.store.shard)
 
     @asynccontextmanager
     async def _lent(self, conn: Connection | None) -> AsyncGenerator[Connection]:

@@ -84,7 +84,7 @@ class NewJob:
         if self.queue is not None and not (isinstance(self.queue, str) and _NAME.match(self.queue)):
             raise _wrong("queue", _NAMED)
         # Each is asked for before its check is called: most jobs state none of them.
-        if self.priority is not None:
+        if self.priority:
             _check_number("priority", self.priority, -1000, 1000)
         if self.timeout is not None:
             _check_number("timeout", self.timeout, 1, 604_800)
@@ -204,7 +204,8 @@ async def enqueue_job(
         Forbidden: this role may not enqueue for the tenant.
         SchemaMissing, Unreachable: the database cannot take it.
     """
-    _check_text("actor", actor)
+    if actor is not None:
+        _check_text("actor", actor)
     if _any_said(_seldom(job)):
         sent = [value.decode() if isinstance(value, bytes) else value for value in job.sent().values()]
         with translated():
