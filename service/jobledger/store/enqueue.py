@@ -84,7 +84,7 @@ class NewJob:
         if self.queue is not None and not (isinstance(self.queue, str) and _NAME.match(self.queue)):
             raise _wrong("queue", _NAMED)
         # Each is asked for before its check is called: most jobs state none of them.
-        if self.priority:
+        if self.priority is not None:
             _check_number("priority", self.priority, -1000, 1000)
         if self.timeout is not None:
             _check_number("timeout", self.timeout, 1, 604_800)
