@@ -170,7 +170,7 @@ async def test_a_large_body_arrives_whole_each_time_it_is_sent(monkeypatch: pyte
 
 async def test_many_requests_take_turns() -> None:
     """No more are under way than there are places; who waits for one is not out of time, nor behind who waits long."""
-    under_way, most, over = 0, 0, asyncio.Event()
+    under_way, most, met, over = 0, 0, asyncio.Event(), asyncio.Event()
 
     async def handler(request: web.Request) -> web.StreamResponse:
         nonlocal under_way, most
@@ -179,6 +179,9 @@ async def test_many_requests_take_turns() -> None:
             return web.json_response({})
         under_way += 1
         most = max(most, under_way)
+        if most == 2:
+            met.set()
+        await met.wait()
         await asyncio.sleep(0.01)
         under_way -= 1
         return web.json_response({})
