@@ -253,7 +253,8 @@ async def test_signals_stop_a_worker_and_a_second_one_hurries(bench: Bench) -> N
     assert await bench.history(handle.id) == ["enqueued", "claimed", "interrupted"]
 
 
-async def test_a_worker_ends_after_so_many_jobs(bench: Bench) -> None:
+@pytest.mark.parametrize(("concurrency", "most"), [(8, 12), (400, 300)], ids=["few", "by two calls at once"])
+async def test_a_worker_ends_after_so_many_jobs(bench: Bench, concurrency: int, most: int) -> None:
     """It claims no more than it may run."""
     app = App()
 
@@ -262,11 +263,12 @@ async def test_a_worker_ends_after_so_many_jobs(bench: Bench) -> None:
         """Do nothing."""
 
     async with bench.client(app) as client:
-        await client.enqueue_many([noop.call() for _ in range(30)])
-        reason = await bench.worker(app, concurrency=8, limits=Limits(max_jobs=12)).run(signals=False)
+        await client.enqueue_many([noop.call() for _ in range(2 * most)])
+        limits = Limits(max_jobs=most)
+        reason = await bench.worker(app, concurrency=concurrency, limits=limits).run(signals=False)
     assert reason == "max_jobs"
-    assert await bench.count("job.claimed") == 12
-    assert await bench.count("job.succeeded") == 12
+    assert await bench.count("job.claimed") == most
+    assert await bench.count("job.succeeded") == most
 
 
 @pytest.mark.slow
@@ -286,13 +288,13 @@ async def test_a_worker_that_knows_its_end_claims_nothing_that_could_outlast_it(
         left = [await long.enqueue(), await short.using(timeout=3600).enqueue()]
         done = [await short.enqueue() for _ in range(3)]
         began = time.monotonic()
-        reason = await bench.worker(app, concurrency=1, limits=Limits(max_seconds=4)).run(signals=False)
+        reason = await bench.worker(app, concurrency=1, limits=Limits(max_seconds=10)).run(signals=False)
     assert reason == "max_seconds"
     assert time.monotonic() - began < 30
     assert await bench.history(left[0].id) == ["enqueued"]
     assert await bench.state(left[1].id) == "ready"
     assert await bench.value("select attempt from jobledger.jobs where id = $1", left[1].id) == 0
-    assert {await bench.state(handle.id) for handle in done} <= {"succeeded", "ready", "scheduled"}
+    assert {await bench.state(handle.id) for handle in done} == {"succeeded"}
 
 
 async def test_a_worker_over_its_memory_asks_to_be_replaced(bench: Bench) -> None:

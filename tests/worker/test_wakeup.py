@@ -210,6 +210,38 @@ async def test_a_drain_sends_no_notification(bench: Bench, ran: Ran) -> None:
             await ran.has(4000 + number)
 
 
+@pytest.mark.parametrize(("notify", "lowered"), [("idle", True), ("always", False)])
+async def test_a_burst_lowers_the_flag_of_a_worker_that_waited(
+    bench: Bench, ran: Ran, notify: str, lowered: bool
+) -> None:
+    """It is raised again when the jobs are done; with `always` it never came down."""
+    worker = bench.worker(ran.app, manner=PATIENT, concurrency=20, settings=quick(notify=notify))
+    async with bench.client(ran.app) as client, worker:
+        await idle(worker)
+        assert worker.life is not None
+        assert worker.life.idle is not None
+        raised = worker.life.idle.raised
+        await client.enqueue_many([ran.note.call(number) for number in range(1000)])
+        await ran.has(1000)
+        await idle(worker)
+        assert (worker.life.idle.raised > raised) is lowered
+
+
+async def test_hints_for_nothing_are_followed_ever_less_often_and_then_not_asked_for(bench: Bench, ran: Ran) -> None:
+    """Others are always quicker: after some of them the polls keep apart, then the flag comes down."""
+    async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT) as worker:
+        await idle(worker)
+        assert worker.life is not None
+        fetcher, began = worker.life.fetcher, time.monotonic()
+        for _ in range(10):
+            polls = fetcher.completed
+            await sql.execute("select pg_notify(jobledger.channel(), '')")
+            await until(lambda polls=polls: fetcher.completed > polls)  # type: ignore[misc]  # bound at once
+        assert time.monotonic() - began >= 0.3
+        await becomes(sql, 0, FLAGS)
+        assert fetcher.found == Counter()
+
+
 async def test_always_tells_a_busy_worker_too(bench: Bench, ran: Ran) -> None:
     """The flag is up for as long as the worker listens, full or not."""
     ran.gate.clear()
@@ -287,6 +319,21 @@ async def test_a_lost_listener_costs_only_the_hint(bench: Bench, ran: Ran) -> No
                 before = len(ran.jobs)
                 await enqueued(sql, 2)
                 await ran.has(before + 1)
+
+
+async def test_a_listener_whose_channel_is_another_by_now_listens_anew(
+    bench: Bench, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that was put back has another channel: it asks now and then, and is told again."""
+    monkeypatch.setattr(listening, "_CHECK_S", 0.05)
+    async with other(bench) as sql, bench.worker(ran.app, manner=PATIENT) as worker:
+        await idle(worker)
+        with observing(ConnectionLost) as lost:
+            await sql.execute("update jobledger.channels set name = name || '_anew'")
+            await until(lambda: lost)
+        await idle(worker)
+        await enqueued(sql, 1)
+        await ran.has(1)
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["without listen_dsn", "with listen_dsn"])
@@ -442,6 +489,30 @@ async def test_a_flag_that_is_lowered_while_it_is_being_raised_is_down_and_not_b
     assert flag.wanted(worker)
     assert await flag.put_up(worker)
     assert written[-1] is flag.up(worker) is True
+
+
+async def test_a_flag_that_is_lowered_while_an_earlier_lowering_is_written_is_not_raised() -> None:
+    """Who raises it waits for what is under way, and what was asked for meanwhile holds: jobs came."""
+    worker, written = uuid4(), [False]
+    answered = asyncio.Event()
+
+    async def send(_: UUID, up: bool) -> bool:
+        if not up:
+            await answered.wait()
+        written.append(up)
+        return up
+
+    flag = IdleFlag(send)
+    flag.listening = True
+    assert await flag.put_up(worker)
+    flag.take_down()
+    raising = asyncio.create_task(flag.put_up(worker))
+    await asyncio.sleep(0)
+    flag.take_down()
+    answered.set()
+    assert not await raising
+    await flag.settled()
+    assert written == [False, True, False]
 
 
 async def test_a_flag_that_is_raised_right_after_it_was_lowered_stands() -> None:
