@@ -23,6 +23,7 @@ declare
   v_twice boolean;
   v_due text[];
   v_known int[];
+  v_named boolean := case jsonb_typeof(enqueue_many.jobs) when 'array' then jsonb_array_length(enqueue_many.jobs) = 1 and pg_current_xact_id_if_assigned() is null end;
 begin
   if jsonb_typeof(enqueue_many.jobs) is distinct from 'array' then
     perform jobledger.refuse('JL101', 'jobs is an array of objects, each with at least a kind.', 'Nothing was written; mend the call.');
@@ -126,7 +127,8 @@ begin
     perform jobledger.refuse('JL203', 'Another open job holds the unique key.', 'All or nothing: nothing was written.', jsonb_build_object('items', to_jsonb(v_taken)));
   end if;
   if v_due[1] is not null and exists (select from jobledger.idle as i where i.shard = enqueue_many.shard) then
-    perform jobledger.hint(enqueue_many.shard, case when v_due[1] = v_due[2] then v_due[1] end, case when v_due[3] = v_due[4] then v_due[3] end, case when v_due[5] = v_due[6] then v_due[5] end);
+    perform jobledger.hint(enqueue_many.shard, case when v_due[1] = v_due[2] then v_due[1] end, case when v_due[3] = v_due[4] then v_due[3] end, case when v_due[5] = v_due[6] then v_due[5] end,
+      case when v_named then v_ids[1] end);
   end if;
   if v_lost then
     return query select * from jobledger.enqueued_before(enqueue_many.jobs, v_ids, v_new, enqueue_many.shard);

@@ -72,13 +72,17 @@ async def test_only_an_enqueue_for_a_worker_that_waits_is_told(desk: Desk, ear: 
     job = await desk.enqueue()
     await ear.heard()
     assert ear.words == [str(job)]
+    await many(desk, {"kind": "noop"})
+    newest = await desk.sql.fetchval("select max(id::text) from jobledger.ready")
+    await ear.heard()
+    assert ear.words == [newest]
     async with desk.sql.transaction():
         jobs = [await desk.enqueue() for _ in range(5)]
         await many(desk, {"kind": "noop"}, {"kind": "noop", "queue": "other"})
     await ear.heard()
     assert sorted(ear.words) == ["", str(jobs[0])]
     async with desk.sql.transaction():
-        await many(desk, {"kind": "noop"})
+        await many(desk, {"kind": "noop"}, {"kind": "noop"})
         await desk.enqueue()
     await ear.heard()
     assert ear.words == [""]
