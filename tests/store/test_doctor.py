@@ -105,6 +105,15 @@ async def test_time_that_nobody_keeps_is_an_alarm(store: Store, clock: Clock) ->
     assert (told.severity, told.facts["due"]) == ("alarm", 1)
 
 
+async def test_jobs_that_no_worker_takes_are_told(store: Store) -> None:
+    """They are ready, and none is alive."""
+    assert not of(await examine(store, compared=False), "workers")
+    async with store.connection() as connection:
+        await enqueue(connection, NewJob("a"))
+    (told,) = of(await examine(store, compared=False), "workers")
+    assert (told.severity, told.facts["ready"], told.facts["workers"]) == ("warning", 1, 0)
+
+
 async def test_open_jobs_are_counted_by_partition(store: Store, clock: Clock) -> None:
     """A partition with an open job cannot be dropped."""
     async with store.connection() as connection:

@@ -254,13 +254,22 @@ async def test_a_batch_has_a_limit(store: Store) -> None:
 
 
 async def test_enqueuing_is_observed(store: Store) -> None:
-    """One record a call, with the tenant when it is one."""
+    """One record a call, with the tenant when it is one; a key that was used before makes nothing."""
     async with store.connection() as connection:
         with observing(JobsEnqueued) as seen:
             await enqueue(connection, NewJob("a", tenant="x"))
             await enqueue_many(connection, [NewJob("a", tenant="x"), NewJob("a", tenant="x")])
             await enqueue_many(connection, [NewJob("a", tenant="x"), NewJob("a", tenant="y")])
-    assert [(one.count, one.tenant) for one in seen] == [(1, "x"), (2, "x"), (2, None)]
+            await enqueue(connection, NewJob("a", tenant="x", key="k"))
+            await enqueue(connection, NewJob("a", tenant="x", key="k"))
+    assert [(one.count, one.tenant) for one in seen] == [(1, "x"), (2, "x"), (2, None), (1, "x")]
+
+
+def test_what_a_job_states_itself_holds_before_what_is_stated_for_it() -> None:
+    """Each by itself: one that states its time-out gets the attempts, and the other way round."""
+    assert NewJob("a", timeout=5).stating(3, 60) == NewJob("a", timeout=5, max_attempts=3)
+    assert NewJob("a", max_attempts=2).stating(3, 60) == NewJob("a", timeout=60, max_attempts=2)
+    assert NewJob("a").stating(None, 60) == NewJob("a", timeout=60)
 
 
 async def test_a_role_enqueues_for_its_own_tenants_only(store: Store) -> None:

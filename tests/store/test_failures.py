@@ -84,6 +84,9 @@ async def test_a_database_that_was_never_migrated_says_so(empty_database: str) -
         for sql in ("select jobledger.now()", "select from jobledger.events", "select null::jobledger.job_state"):
             with pytest.raises(SchemaMissing, match="jobledger migrate"), translated():
                 await connection.execute(sql)
+        # Somebody else's table that is missing is no reason to migrate.
+        with pytest.raises(asyncpg.UndefinedTableError), translated():
+            await connection.execute("select from nowhere")
     finally:
         await connection.close()
 

@@ -19,6 +19,7 @@ KEY = ServiceKey(bytes(range(64)))
 def test_a_secret_is_the_same_for_its_label_and_no_other() -> None:
     """Every process derives the same secret; another label, length or key gives another."""
     assert KEY.derive("webhook:a:1") == ServiceKey(bytes(range(64))).derive("webhook:a:1")
+    assert [len(KEY.derive("lengths", length)) for length in (16, 64, 32, 16)] == [16, 64, 32, 16]
     others = {KEY.derive(label) for label in ("webhook:a:1", "webhook:a:2", "webhook:b:1", "push:a:1")}
     assert len(others | {ServiceKey(os.urandom(64)).derive("webhook:a:1")}) == 5
     assert len(KEY.derive("a", 16)) == 16
