@@ -12,6 +12,7 @@ from tests.worker.conftest import BRISK, quick, until
 
 from jobledger.jobs import App
 from jobledger.observations import JobFinished, LeaseLost, ReportRejected, WorkerStalled, observing
+from jobledger.store.pool import Store
 from jobledger.testing.proxy import Proxy
 from jobledger.worker.life import Manner
 from jobledger.worker.link import Link
@@ -318,6 +319,30 @@ async def test_a_worker_takes_a_new_incarnation_when_due(bench: Bench) -> None:
             ):
                 await asyncio.sleep(0.01)
     assert await bench.history(handle.id) == ["enqueued", "claimed", "succeeded"]
+
+
+async def test_a_worker_that_stops_while_an_older_incarnation_says_its_end_lets_it_finish(
+    bench: Bench, proxy: Proxy
+) -> None:
+    """The end of each is in the log, also of the one that was on its way when the worker was asked to stop."""
+    app, _ = counting()
+    live = "select count(*) from jobledger.workers where stopped_at is null"
+    manner = Manner(ignore_s=0.5, poll_s=0.05, tick_s=0.1, renew_after_s=0.3)
+    async with await Store.connect(proxy.dsn) as store:
+        trap = proxy.trap("jobledger.worker_stop(", before=True)
+        worker = bench.worker(app, store, manner=manner)
+        running = asyncio.create_task(worker.run(signals=False))
+        await asyncio.to_thread(trap.wait)
+        worker.stop()
+        # The newest says its end by a line of its own; that of the older one is still caught.
+        async with asyncio.timeout(20):
+            while await bench.value(live) > 1:  # noqa: ASYNC110 - the database sets no event
+                await asyncio.sleep(0.01)
+        ended, _ = await asyncio.wait([running], timeout=0.5)
+        assert not ended
+        trap.let_go()
+        await running
+        assert await bench.value(live) == 0
 
 
 async def test_a_worker_whose_lease_is_over_goes_on_under_a_new_id(bench: Bench) -> None:

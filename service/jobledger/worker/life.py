@@ -97,6 +97,7 @@ class Life:
         self._loop = asyncio.get_running_loop()
         self._opening = asyncio.Lock()
         self._changing: asyncio.Task[None] | None = None
+        self._farewells: set[asyncio.Task[None]] = set()
         self._budget = Budget(limits)
         self._renewal = Renewal(manner.renew_after_s)
         self._switching = self._abrupt = False
@@ -219,6 +220,8 @@ class Life:
             await self._link.close()
         for incarnation in self._incarnations:
             await self._say_ended(incarnation, self._stopping.reason)
+        if self._farewells:
+            await asyncio.wait(self._farewells)
 
     async def _incarnate(self) -> Incarnation:
         home = Incarnation(await self._link.start())
@@ -420,7 +423,9 @@ class Life:
             if incarnation is not self.pool.home and not len(incarnation.held):
                 self._heartbeat.drop(incarnation)
                 self._incarnations.remove(incarnation)
-                self._loop.create_task(self._say_ended(incarnation, "renewed"))
+                farewell = self._loop.create_task(self._say_ended(incarnation, "renewed"))
+                self._farewells.add(farewell)
+                farewell.add_done_callback(self._farewells.discard)
 
     def _hand_back_what_waits_long(self) -> None:
         """Claimed ahead of fast jobs, now behind slow ones: another worker may have free slots for these."""
