@@ -159,7 +159,7 @@ class HotPath:
         self.desk.call += 1
         async with self._recorded("claim_hinted", 1):
             (taken,) = await self.desk.claimer.claim_hinted(job, self.desk.call, self.sql)
-        await self.report([taken])
+        await self.desk.report([taken])
 
     async def _held(self, count: int) -> None:
         await self._many(count)

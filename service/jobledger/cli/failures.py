@@ -10,7 +10,7 @@ import functools
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import orjson
 import typer
@@ -35,8 +35,51 @@ OTHER_STATUSES = {
 }
 
 
+class _Output:
+    """Stdout, whose reader may close the pipe: that ends the command by the status that says so.
+
+    Told by an exit: of a broken pipe typer and rich would make status 1, each by itself.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._end()
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._end()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _end(self) -> NoReturn:
+        # What is still buffered would raise again when the interpreter flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        raise SystemExit(PIPE_CLOSED) from None
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit status."""
+    stdout, sys.stdout = sys.stdout, cast("TextIO", _Output(sys.stdout))
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else OK
+    else:
+        return status
+    finally:
+        sys.stdout = stdout
+
+
+def _run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         # For people typer shows wrong usage itself, with the usage line; for programs it is told as JSON below.
@@ -51,10 +94,6 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        # What is still buffered would raise again when the interpreter flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
     return status if isinstance(status, int) else OK
 
 

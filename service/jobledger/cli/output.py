@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,6 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-
-from jobledger.cli.failures import PIPE_CLOSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,14 +52,9 @@ def documents(values: Iterable[Any]) -> None:
 
 
 def line(text: str) -> None:
-    """Print one line at once. Where its reader has closed the pipe, the command ends by the status that says so."""
-    try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would raise again when the interpreter flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(PIPE_CLOSED) from None
+    """Print one line at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def encoded(value: Any) -> str:
