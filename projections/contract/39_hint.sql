@@ -1,5 +1,6 @@
 -- Tell idle workers that a job is due: one NOTIFY, without words, so that a transaction sends one however many jobs it makes. A null queue, tenant or kind means any.
--- The first job that a transaction makes, if it is alone in its call, is named (p_job): the worker need not look for it. Those that follow are not, so two NOTIFYs are the most.
+-- The first job that a transaction makes, if it is alone in its call, is named (p_job), with its tenant, queue and kind: the worker need not look for it, and knows whether it is for
+-- others. Those that follow are not, so two NOTIFYs are the most.
 -- Only when a live worker that could take the job says that it waits (jobledger.idle): NOTIFY takes a lock of the whole cluster at commit, so a busy system sends none.
 -- It breaks PREPARE TRANSACTION: who prepares says `set local jobledger.notify = 'off'`. Race: a worker may raise its flag after this look; then its own timer finds the job.
 -- Volatile, so that the look has a snapshot of its own.
@@ -14,7 +15,7 @@ begin
     where i.shard = p_shard and w.stopped_at is null and w.lease_until > jobledger.now() and (p_queue is null or w.queues is null or w.queues ? p_queue)
       and (p_tenant is null or w.tenants is null or p_tenant = any (w.tenants)) and (p_kind is null or p_kind = any (w.kinds))
   ) then
-    perform pg_notify(c.name, coalesce(p_job::text, '')) from jobledger.channels as c where c.shard = p_shard;
+    perform pg_notify(c.name, case when p_job is null then '' else concat_ws(' ', p_job, p_tenant, p_queue, p_kind) end) from jobledger.channels as c where c.shard = p_shard;
   end if;
 end
 $$;

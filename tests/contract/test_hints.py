@@ -69,18 +69,18 @@ async def test_only_an_enqueue_for_a_worker_that_waits_is_told(desk: Desk, ear: 
     await many(desk, {"kind": "noop"})
     assert await ear.heard() == 0
     assert await flag(desk, desk.worker)
-    job = await desk.enqueue()
+    job = await desk.enqueue(tenant="acme", queue="mail")
     await ear.heard()
-    assert ear.words == [str(job)]
+    assert ear.words == [f"{job} acme mail noop"]
     await many(desk, {"kind": "noop"})
     newest = await desk.sql.fetchval("select max(id::text) from jobledger.ready")
     await ear.heard()
-    assert ear.words == [newest]
+    assert ear.words == [f"{newest} default default noop"]
     async with desk.sql.transaction():
         jobs = [await desk.enqueue() for _ in range(5)]
         await many(desk, {"kind": "noop"}, {"kind": "noop", "queue": "other"})
     await ear.heard()
-    assert sorted(ear.words) == ["", str(jobs[0])]
+    assert sorted(ear.words) == ["", f"{jobs[0]} default default noop"]
     async with desk.sql.transaction():
         await many(desk, {"kind": "noop"}, {"kind": "noop"})
         await desk.enqueue()

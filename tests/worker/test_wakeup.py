@@ -265,7 +265,7 @@ async def test_always_tells_a_busy_worker_too(bench: Bench, ran: Ran) -> None:
         await worker.life.idle.settled()
         async with hearing(sql) as heard:
             job = await enqueued(sql, 3, queue="told")
-        assert heard == [str(job)]
+        assert heard == [f"{job} default told note"]
         ran.gate.set()
         await ran.has(3)
 
@@ -397,6 +397,34 @@ async def test_a_hint_that_names_a_job_asks_for_it_alone_and_leaves_the_timer_as
             fetcher.notified(job)
         await ran.has(6)
         assert fetcher.found["hint"] == 2
+
+
+@pytest.mark.parametrize(
+    "bound", [{"queues": ["mine"]}, {"kinds": ["mine"]}, {"tenants": ["mine"]}], ids=["queue", "kind", "tenant"]
+)
+async def test_a_worker_that_waits_is_not_disturbed_by_what_comes_for_others(
+    bench: Bench, ran: Ran, bound: dict[str, Any]
+) -> None:
+    """Twenty jobs for another one, each of which all are told of: not one look, and its flag stays up."""
+
+    @ran.app.job(name="mine")
+    async def mine() -> None:
+        """Do nothing."""
+
+    async with (
+        other(bench) as sql,
+        bench.worker(ran.app, manner=PATIENT, **bound) as worker,
+        bench.worker(ran.app, kinds=["note"]),
+    ):
+        await idle(worker)
+        assert worker.life is not None
+        completed = worker.life.fetcher.completed
+        for number in range(20):
+            await enqueued(sql, number)
+            await ran.has(number + 1)
+        await sql.fetchval("select 1")
+        assert worker.life.fetcher.completed == completed
+        await idle(worker)
 
 
 async def test_workers_that_are_told_of_the_same_jobs_run_each_once(bench: Bench, ran: Ran) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jobledger.http.desks import Desk
     from jobledger.store.claim import ClaimedJob, Ticking
     from jobledger.store.pool import Connection, Store
+    from jobledger.worker.listen import Hint
 
 T = TypeVar("T")
 
@@ -359,7 +360,7 @@ class Lobby:
                 listening(self._listen_dsn, self._store.shard, Ears(self._heard, self._stands))
             )
 
-    def _heard(self, _: UUID | None) -> None:
+    def _heard(self, _: Hint | None) -> None:
         for line in self._lines.values():
             line.hear()
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jobledger.store.reports import Report, Verdict
     from jobledger.store.workers import Told
     from jobledger.worker.held import Beat
+    from jobledger.worker.listen import Hint
     from jobledger.worker.sides import Around
 
 T = TypeVar("T")
@@ -105,6 +106,14 @@ class Link:
         """Give back the connections that claims and reports have kept."""
         await self._claims.close()
         await self._sends.close()
+
+    def serves(self, hint: Hint) -> bool:
+        """Say whether a job that a hint names is for this worker, as far as the hint tells."""
+        return (
+            hint.kind in self.kinds
+            and (self.queues is None or hint.queue in self.queues)
+            and (self.tenants is None or hint.tenant in self.tenants)
+        )
 
     def sides(self, around: Around) -> DatabaseSides:
         """Make what a worker with a database does beside its jobs."""

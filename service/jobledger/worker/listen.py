@@ -17,10 +17,27 @@ if TYPE_CHECKING:
     from jobledger.store.pool import Connection
 
 
+class Hint(NamedTuple):
+    """A job that came alone, as the notification names it."""
+
+    job: UUID
+    tenant: str
+    queue: str
+    kind: str
+
+    @classmethod
+    def read(cls, words: str) -> Hint | None:
+        """Return the hint of a notification; None for one without words, which is about any number of jobs."""
+        if not words:
+            return None
+        job, *names = words.split()
+        return cls(UUID(job), *names)
+
+
 class Ears(NamedTuple):
     """What one worker wants to be told: that a job came (which, where it is one alone), and whether the line stands."""
 
-    heard: Callable[[UUID | None], None]
+    heard: Callable[[Hint | None], None]
     stands: Callable[[bool], None]
 
 
@@ -74,9 +91,9 @@ class Listener:
         return await channel(connection, self._shard) == name
 
     def _heard(self, words: str) -> None:
-        job = UUID(words) if words else None
+        hint = Hint.read(words)
         for ears in tuple(self._ears):
-            ears.heard(job)
+            ears.heard(hint)
 
     def _tell(self, stands: bool) -> None:
         for ears in tuple(self._ears):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jobledger.store.claim import Ticking
     from jobledger.store.tick import TickResult
     from jobledger.worker.link import Link
+    from jobledger.worker.listen import Hint
 
 _CLAIM_S: Final = 0.005
 
@@ -109,8 +110,9 @@ class DatabaseSides:
             return direct.get_secret_value()
         return self._link.store.dsn if self._link.store.pooler == "none" else None
 
-    def _notified(self, job: UUID | None) -> None:
-        self._around.notified(job)
+    def _notified(self, hint: Hint | None) -> None:
+        if hint is None or self._link.serves(hint):
+            self._around.notified(hint.job if hint else None)
         # The claim goes first, alone; its event is sealed together with that of the job.
         asyncio.get_running_loop().call_later(_CLAIM_S, self._upkeep.hint)
 
