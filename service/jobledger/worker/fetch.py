@@ -9,7 +9,7 @@ calls `hint`; any number of hints are one poll.
 Going idle: a poll came back empty, so the flag is raised and committed, and one more poll is owed: a job whose enqueuer
 looked before the flag could be seen sent no hint. Then a notification or the timer, `_POLL_S` at most, asks for the
 next one. A notification that names its job, alone, asks for that job only, which costs a third; the poll that follows
-looks at the rest, and where the job was gone the timer goes on as if nothing had been said.
+looks at the rest, and where the job was gone the timer goes on as if nothing had been said. What is due looks at all.
 """
 
 from __future__ import annotations
@@ -203,10 +203,9 @@ class Fetcher:
         return self._idle is not None and self._idle.up(self._pool.home.id)
 
     def _due(self) -> float:
-        if self._owed is None:
-            waits = self._not_before > time.monotonic()
-            return 0.0 if waits and self._places.freed else self._not_before
-        return min(self._not_before, self._heard_from) if self._owed == "hint" else 0.0
+        if self._owed == "again" or (self._not_before > time.monotonic() and self._places.freed):
+            return 0.0
+        return min(self._not_before, self._heard_from) if self._owed else self._not_before
 
     def _ahead(self) -> int:
         now = time.monotonic()
@@ -219,7 +218,7 @@ class Fetcher:
         return min(int(self._rate * self._ahead_s), _AHEAD_LIMIT)
 
     def _call(self, n: int) -> None:
-        named, self._named = self._named, None
+        named, self._named = self._alone(), None
         n = 1 if named else n
         self._asked += n
         cause = self._owed or (self._rhythm if 0 < self._not_before <= time.monotonic() else "more")
@@ -231,6 +230,11 @@ class Fetcher:
         task = asyncio.get_running_loop().create_task(fetching, name="jobledger-claim")
         self._calls.add(task)
         task.add_done_callback(self._ended)
+
+    def _alone(self) -> UUID | None:
+        """Return the job that alone is to be looked for; None where a poll is due whatever the hint says."""
+        due = self._not_before <= time.monotonic() or self._owed != "hint" or self._places.freed
+        return None if due else self._named
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
@@ -320,7 +324,8 @@ class Fetcher:
             return
         self.empty_polls = self._vain = 0
         self._rhythm = "soon"
-        self._not_before = time.monotonic() + _FIRST_WAIT_S
+        # Not later than it was: else hints that follow each other closely would hide the rest for as long as they come.
+        self._not_before = min(self._not_before, time.monotonic() + _FIRST_WAIT_S)
 
     def _in_vain(self) -> None:
         """Count a hint for nothing: others were quicker, or it cannot be taken now. Hints may not become a loop."""

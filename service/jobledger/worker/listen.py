@@ -27,11 +27,15 @@ class Hint(NamedTuple):
 
     @classmethod
     def read(cls, words: str) -> Hint | None:
-        """Return the hint of a notification; None for one without words, which is about any number of jobs."""
-        if not words:
+        """Return the hint of a notification; None for one without words, which is about any number of jobs.
+
+        Whoever may connect may notify, with other words, too: they are taken for none.
+        """
+        try:
+            job, tenant, queue, kind = words.split()
+            return cls(UUID(job), tenant, queue, kind)
+        except ValueError:
             return None
-        job, *names = words.split()
-        return cls(UUID(job), *names)
 
 
 class Ears(NamedTuple):
