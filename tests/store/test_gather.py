@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 
-from jobledger.errors import Conflict, InvalidArgument, Unreachable
+from jobledger.errors import Conflict, InvalidArgument, TooLarge, Unreachable
 from jobledger.ids import new_id
 from jobledger.jobs.client import Client
 from jobledger.jobs.handle import Handle
 from jobledger.store import gather
-from jobledger.store.enqueue import NewJob
-from jobledger.store.pool import Store
+from jobledger.store.enqueue import Enqueued, NewJob
+from jobledger.store.pool import Store, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jobledger.store.enqueue import Enqueued
     from jobledger.store.pool import Connection
 
 BLOCKED = "select count(*) from pg_locks where not granted"
@@ -235,3 +234,58 @@ async def test_callers_of_one_moment_learn_of_a_lost_connection(
         with contextlib.suppress(Unreachable):
             await client.enqueue("noop")
     assert (await client.enqueue("noop")).created
+
+
+async def test_who_goes_one_by_one_is_not_told_of_the_line_that_another_lost(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad job sends its batch one by one, and the line breaks: one caller is told, the others have another line."""
+    plain, lost = gather.Gathering._one, 0
+
+    async def broken(door: gather.Gathering, connection: Connection, job: NewJob, manner: gather._Manner) -> Enqueued:
+        nonlocal lost
+        if job.key is None and not lost:
+            lost += 1
+            connection.terminate()
+            raise Unreachable
+        return await plain(door, connection, job, manner)
+
+    async with await Store.connect(database, pool_max=4) as store:
+        door = gather.Gathering(store)
+        monkeypatch.setattr(gather.Gathering, "_one", broken)
+        large = NewJob("noop", {"text": "x" * 300_000}, key="large")
+        jobs = [NewJob("noop"), NewJob("noop"), NewJob("noop", key="k"), large]
+        calls = [door.enqueue(job, actor=None, strict=False) for job in jobs]
+        async with asyncio.timeout(30):
+            done = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(one) for one in done] in [
+        [Unreachable, Enqueued, Enqueued, TooLarge],
+        [Enqueued, Unreachable, Enqueued, TooLarge],
+    ]
+
+
+async def test_a_lane_whose_line_was_lost_between_two_statements_takes_another(
+    database: str, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends the connection after an answer: those that go next are enqueued, and nobody is told."""
+    # However slow the machine is: a lane beside it may have a line that is lost, too.
+    monkeypatch.setattr(gather, "_SLOW_S", 3600.0)
+    plain, lost = gather.Gathering._together, 0
+
+    async def together(door: gather.Gathering, connection: Connection, batch: list[Any]) -> None:
+        nonlocal lost
+        await plain(door, connection, batch)
+        if not lost:
+            lost += 1
+            await sql.fetch(TERMINATE)
+            async with asyncio.timeout(10):
+                while not is_lost(connection):  # noqa: ASYNC110 - the driver sets no event
+                    await asyncio.sleep(0.001)
+
+    async with await Store.connect(database, pool_min=1, pool_max=4) as store:
+        door = gather.Gathering(store)
+        monkeypatch.setattr(gather.Gathering, "_together", together)
+        calls = [door.enqueue(NewJob("noop"), actor=None, strict=False) for _ in range(100)]
+        async with asyncio.timeout(30):
+            assert all(one.created for one in await asyncio.gather(*calls))
+    assert lost == 1

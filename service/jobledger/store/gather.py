@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jobledger.errors import BadInput, Conflict, Forbidden, Unavailable
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_stated
 from jobledger.store.line import HELD_S, KeptLine
-from jobledger.store.pool import hung_up_after
+from jobledger.store.pool import hung_up_after, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -164,7 +164,7 @@ class Gathering:
                             await self._together(connection, batch)
                         self._company = len(batch) > 1
                         batch = self._next(len(batch))
-                        if time.monotonic() > until:
+                        if time.monotonic() > until or is_lost(connection):
                             break
             except BaseException as error:  # noqa: BLE001 - each caller gets it, as if it had called by itself
                 for one in batch:
@@ -210,17 +210,21 @@ class Gathering:
 
     async def _one_by_one(self, connection: Connection, batch: list[_Waiting]) -> None:
         for one in batch:
-            if one.job.key is not None:
+            if one.job.key is not None and not one.answer.done():
                 self._begin(self._by_itself(one))
-        for one in batch:
-            if one.answer.done() or one.job.key is not None:
+        rest = [one for one in batch if one.job.key is None]
+        while rest:
+            one = rest.pop(0)
+            if one.answer.done():
                 continue
             try:
                 enqueued = await self._one(connection, one.job, one.manner)
-            except BaseException as found:
+            except BaseException as found:  # noqa: BLE001 - its caller gets it
                 _fail(one, found)
-                if connection.is_closed():
-                    raise
+                if is_lost(connection):
+                    # Nothing was sent for the others: they go by the next line.
+                    self._waiting[:0] = rest
+                    return
             else:
                 if not one.answer.done():
                     one.answer.set_result(enqueued)

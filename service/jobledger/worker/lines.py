@@ -89,6 +89,6 @@ async def patiently(connection: Connection, call: Coroutine[Any, Any, T], patien
             connection.terminate()
             await asyncio.wait([work])
             work.exception()
-    if work.exception() is not None and connection.is_closed():
+    if work.exception() is not None and is_lost(connection):
         raise Unreachable("The database did not answer in time.", hint="Check the network between them.") from None
     return work.result()
