@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Any, cast
 
@@ -162,6 +163,25 @@ async def test_a_direct_pool_leaves_no_session_state_behind(database: str) -> No
         async with store.connection() as connection:
             assert await connection.fetchval("show statement_timeout") == "0"
             assert await connection.fetchval("show jit") == "off"
+
+
+async def test_who_is_given_up_as_it_gives_back_leaves_no_session_state_behind_later(database: str) -> None:
+    """A connection that only the package used is given back without a reset; the caller's next one is not."""
+    async with await Store.connect(database, pool_min=1, pool_max=1) as store:
+
+        async def used() -> None:
+            connection = await store.borrow()
+            returned = asyncio.current_task()
+            assert returned is not None
+            asyncio.get_running_loop().call_soon(returned.cancel)
+            with contextlib.suppress(asyncio.CancelledError):
+                await store.give_back(connection, ours=True)
+            async with store.pool.acquire() as mine:
+                await mine.execute("set search_path = pg_catalog")
+
+        await asyncio.create_task(used())
+        async with store.connection() as connection:
+            assert await connection.fetchval("show search_path") != "pg_catalog"
 
 
 async def test_settings_give_what_the_call_does_not(database: str) -> None:

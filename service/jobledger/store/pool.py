@@ -338,14 +338,16 @@ class Store:
         # would tell that it was not.
         # One that does not answer is closed, too: a line may be dead, and say nothing for ever.
         mark = _ours.set(ours)
-        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
-            try:
-                await pool.release(cast("PoolConnectionProxy[asyncpg.Record]", connection), timeout=patience_s)
-            except TimeoutError:
-                # The line is dead, and those beside it may be.
-                if self._owned:
-                    await pool.expire_connections()
-        _ours.reset(mark)
+        try:
+            await pool.release(cast("PoolConnectionProxy[asyncpg.Record]", connection), timeout=patience_s)
+        except TimeoutError:
+            # The line is dead, and those beside it may be.
+            if self._owned:
+                await pool.expire_connections()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+            pass
+        finally:
+            _ours.reset(mark)
 
     @asynccontextmanager
     async def _block(self, connection: Connection, isolation: Isolation | None = None) -> AsyncIterator[None]:
