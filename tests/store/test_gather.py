@@ -120,6 +120,24 @@ async def test_nobody_waits_for_a_key_that_another_transaction_holds(
         assert (one.id, one.created) == (made, False)
 
 
+async def test_a_collision_over_one_key_is_nobody_elses(
+    database: str, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where transactions are repeatable reads, a key that another has just taken fails the batch: all go once more."""
+    monkeypatch.setattr(gather, "_PATIENCE_MS", 20_000)
+    await sql.execute("begin")
+    made = await sql.fetchval("select jobledger.enqueue('noop', key => 'held', tenant => 'default')")
+    strict = {"default_transaction_isolation": "repeatable read"}
+    async with asyncpg.create_pool(database, min_size=1, max_size=4, server_settings=strict) as pool:
+        client = Client(pool, strict=False)
+        keyed = [asyncio.create_task(client.enqueue("noop", key=key)) for key in ("held", "k1", "k2")]
+        await blocked(sql, 1)
+        await sql.execute("commit")
+        done = await asyncio.gather(*keyed)
+    assert [one.created for one in done] == [False, True, True]
+    assert done[0].id == made
+
+
 async def test_a_key_used_for_something_else_is_told_to_its_caller_alone(client: Client) -> None:
     """Those that go with it are enqueued; each of them once."""
     before = await client.enqueue("noop", {"n": 1}, key="used")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jobledger.errors import BadInput, Conflict, Forbidden, Unavailable
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_stated
 from jobledger.store.line import HELD_S, KeptLine
-from jobledger.store.pool import hung_up_after, is_lost
+from jobledger.store.pool import COLLISIONS, hung_up_after, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -195,7 +195,7 @@ class Gathering:
             done = await enqueue_stated(
                 connection, items, actor=manner.actor, strict=manner.strict, shard=shard, patience_ms=patience_ms
             )
-        except (BadInput, Conflict, Forbidden):
+        except (BadInput, Conflict, Forbidden, *COLLISIONS):
             # All or nothing: nothing was written, and the others are not to suffer for one.
             await self._one_by_one(connection, batch)
         except Unavailable as error:
