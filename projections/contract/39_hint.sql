@@ -1,4 +1,4 @@
--- Tell idle workers that a job is due: one NOTIFY, without words, so that a transaction sends one however many jobs it makes. A null queue, tenant or kind means any.
+-- Tell idle workers that jobs are due: by a NOTIFY without words, so that a transaction sends one for however many. A null queue, tenant or kind means any.
 -- The first job that a transaction makes, if it is alone in its call, is named (p_job), with its tenant, queue and kind: the worker need not look for it, and knows whether it is for
 -- others. Those that follow are not, so two NOTIFYs are the most.
 -- Only when a live worker that could take the job says that it waits (jobledger.idle): NOTIFY takes a lock of the whole cluster at commit, so a busy system sends none.

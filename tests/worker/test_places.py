@@ -64,3 +64,16 @@ def test_after_a_fault_no_queue_ends_the_wait() -> None:
     assert places.freed
     places.given_up(places.ask(1))
     assert not places.freed
+
+
+def test_a_claim_of_one_named_job_gives_its_places_back_and_says_nothing_of_its_queue() -> None:
+    """The queue is not taken for one that gave all it might; one that was, stays so."""
+    places = Places({"wide": 5}, list)
+    asked = places.ask(1)
+    places.returned(asked)
+    assert not places.freed
+    assert places.ask(9) == {"wide": 5}
+    narrow = Places({"narrow": 1}, list)
+    narrow.answered(narrow.ask(1), 1, of("narrow"))
+    narrow.returned(narrow.ask(1))
+    assert narrow.freed

@@ -256,7 +256,9 @@ class Fetcher:
             answered = jobs is not None
             if jobs is None:
                 return
-            drawn = self._places.answered(asked, n, jobs)
+            drawn = None if named else self._places.answered(asked, n, jobs)
+            if drawn is None:
+                self._places.returned(asked)
             if not home.held.take_in(call, jobs):
                 self._thrown_away(home, jobs)
             else:
@@ -264,10 +266,10 @@ class Fetcher:
                 if listeners:
                     emit(JobsClaimed(len(jobs), home.id, call, time.monotonic() - began))
             self.found[cause] += bool(jobs)
-            if named is None:
-                self._after(len(jobs), drawn, cause)
-            else:
+            if drawn is None:
                 self._after_named(bool(jobs))
+            else:
+                self._after(len(jobs), drawn, cause)
             self._pool.offer()
             if self._idle is not None:
                 await self._show(self._idle, home, n, len(jobs))

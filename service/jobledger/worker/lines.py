@@ -40,16 +40,18 @@ class Lines:
     async def line(self) -> AsyncIterator[Connection]:
         """Lend a connection, for the package's own statements only. One that met an error goes back to the pool."""
         connection = await self._taken()
-        well = False
+        fault: BaseException | None = None
         try:
             with translated(self._store.where, own=False):
                 yield connection
-            well = True
+        except BaseException as error:
+            fault = error
+            raise
         finally:
-            if well and not self._over and not is_lost(connection) and self._kept <= self._most:
+            if fault is None and not self._over and not is_lost(connection) and self._kept <= self._most:
                 self._spare.append(connection)
             else:
-                await self._given_back(connection)
+                await self._given_back(connection, fault)
 
     async def close(self) -> None:
         """Give back what is kept; what is lent follows when its call has ended."""
@@ -71,9 +73,9 @@ class Lines:
             self._kept -= 1
             raise
 
-    async def _given_back(self, connection: Connection) -> None:
+    async def _given_back(self, connection: Connection, fault: BaseException | None = None) -> None:
         self._kept -= 1
-        await self._store.give_back(connection, ours=True)
+        await self._store.give_back(connection, ours=True, error=fault)
 
 
 async def patiently(connection: Connection, call: Coroutine[Any, Any, T], patience_s: float) -> T:

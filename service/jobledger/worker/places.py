@@ -74,6 +74,11 @@ class Places:
         beside = sum(gave[queue] for queue in self._at_limit)
         return Drawn(n - beside, len(jobs) - beside)
 
+    def returned(self, asked: Asked) -> None:
+        """Take back what a claim asked for that looked at one job only, and so says nothing of what a queue holds."""
+        if asked is not None and self._limited:
+            self._asked.subtract(asked)
+
     def given_up(self, asked: Asked) -> None:
         """Take back what a claim asked for that failed; the wait that follows a fault holds for every queue."""
         if asked is not None and self._limited:
