@@ -16,6 +16,7 @@ from jobledger.jobs.handle import Handle
 from jobledger.store import gather
 from jobledger.store.enqueue import Enqueued, NewJob
 from jobledger.store.pool import Store, is_lost
+from jobledger.testing.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -136,6 +137,22 @@ async def test_a_collision_over_one_key_is_nobody_elses(
         done = await asyncio.gather(*keyed)
     assert [one.created for one in done] == [False, True, True]
     assert done[0].id == made
+
+
+async def test_a_line_that_nobody_waits_for_any_more_holds_up_nobody_who_closes_the_pool(database: str) -> None:
+    """The answer to what several asked for together never comes, and all of them give up."""
+    with Proxy(database) as proxy:
+        store = await Store.connect(proxy.dsn, pool_max=4)
+        client = Client(store, strict=False)
+        trap = proxy.trap("jobledger.enqueue_many(")
+        calls = [asyncio.create_task(client.enqueue("noop", key=f"k{n}")) for n in range(3)]
+        await asyncio.to_thread(trap.wait)
+        trap.mute()
+        for one in calls:
+            one.cancel()
+        await asyncio.wait(calls)
+        async with asyncio.timeout(20):
+            await store.close()
 
 
 async def test_a_key_used_for_something_else_is_told_to_its_caller_alone(client: Client) -> None:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from jobledger.errors import BadInput, Conflict, Forbidden, Unavailable
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_stated
 from jobledger.store.line import HELD_S, KeptLine
-from jobledger.store.pool import COLLISIONS, hung_up_after, is_lost
+from jobledger.store.pool import COLLISIONS, is_lost
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from jobledger.store.pool import Connection, Store
 
@@ -40,6 +40,8 @@ _APART_S: Final = 1.0
 _LOCKED: Final = "55P03"
 STATEMENT_S: Final = 30.0
 """Seconds after which a line that does not answer is closed: those that wait for it are told, and the lane goes on."""
+_LOOK_S: Final = 1.0
+"""How often it is looked whether anybody still waits for it."""
 
 
 class _Manner(NamedTuple):
@@ -52,6 +54,33 @@ class _Waiting(NamedTuple):
     stated: dict[str, Any]
     manner: _Manner
     answer: asyncio.Future[Enqueued]
+
+
+class _Watched:
+    """Closes a line that does not answer: after `STATEMENT_S`, or soon after the last who waited for it gave up.
+
+    Whoever closes the pool waits for its connections, and would else wait for an answer that nobody wants.
+    """
+
+    __slots__ = ("_batch", "_connection", "_handle", "_loop", "_until")
+
+    def __init__(self, connection: Connection, batch: list[_Waiting]) -> None:
+        self._connection = connection
+        self._batch = batch
+
+    def __enter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + STATEMENT_S
+        self._handle = self._loop.call_later(min(_LOOK_S, STATEMENT_S), self._look)
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.cancel()
+
+    def _look(self) -> None:
+        if self._loop.time() >= self._until or all(one.answer.done() for one in self._batch):
+            self._connection.terminate()
+        else:
+            self._handle = self._loop.call_later(_LOOK_S, self._look)
 
 
 class Gathering:
@@ -160,7 +189,7 @@ class Gathering:
                     until = time.monotonic() + HELD_S
                     while batch:
                         # The next is on its way before those that this one answers go on: the database need not wait.
-                        with hung_up_after(connection, STATEMENT_S):
+                        with _Watched(connection, batch):
                             await self._together(connection, batch)
                         self._company = len(batch) > 1
                         batch = self._next(len(batch))
@@ -211,7 +240,9 @@ class Gathering:
     async def _one_by_one(self, connection: Connection, batch: list[_Waiting]) -> None:
         for one in batch:
             if one.job.key is not None and not one.answer.done():
-                self._begin(self._by_itself(one))
+                task = self._begin(self._by_itself(one))
+                # Who gives up is not to keep a connection.
+                one.answer.add_done_callback(_ending(task))
         rest = [one for one in batch if one.job.key is None]
         while rest:
             one = rest.pop(0)
@@ -238,10 +269,11 @@ class Gathering:
             if not one.answer.done():
                 one.answer.set_result(enqueued)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="jobledger-enqueue")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _first_together(waiting: list[_Waiting], most: int) -> list[_Waiting]:
@@ -256,6 +288,13 @@ def _first_together(waiting: list[_Waiting], most: int) -> list[_Waiting]:
                 break
             together.append(one)
     return together
+
+
+def _ending(task: asyncio.Task[None]) -> Callable[[object], None]:
+    def end(_: object) -> None:
+        task.cancel()
+
+    return end
 
 
 def _fail(one: _Waiting, error: BaseException) -> None:
