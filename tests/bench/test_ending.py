@@ -28,7 +28,9 @@ def _measuring(*words: str, said: str) -> Iterator[subprocess.Popen[str]]:
     """A measurement that has said so, as the leader of its own processes, as at a terminal."""
     command = [sys.executable, "-m", "jobledger", "bench", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]  # noqa: S603 - our own
+    # Whoever runs the tests in the background has this signal ignored, and so would all that they start.
+    own = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with subprocess.Popen(command, **own, **pipes) as process:  # type: ignore[call-overload]  # noqa: S603 - our own
         try:
             assert process.stderr is not None
             assert any(said in line for line in process.stderr)

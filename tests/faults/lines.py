@@ -22,10 +22,11 @@ from jobledger.worker.life import Manner
 from jobledger.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
     from typing import Any
     from uuid import UUID
 
+    from _pytest.mark.structures import ParameterSet
     from tests.faults.conftest import Ledger
 
     from jobledger.testing.proxy import Trap
@@ -51,6 +52,20 @@ each_fault = pytest.mark.parametrize(
     ("fault", "side"),
     [pytest.param(fault, side, marks=pytest.mark.slow) for fault in FAULTS for side in ("before", "after")],
 )
+
+
+def in_turn(names: Iterable[str], quick: tuple[str, str, str]) -> list[ParameterSet]:
+    """Return cases in which each meets every fault, on its way there or back, the next one the other way round.
+
+    Both ways for each would take the suite beyond its time. The `quick` one is the fast suite's.
+    """
+    found = [
+        (name, fault, ("before", "after")[(number + place) % 2])
+        for number, name in enumerate(names)
+        for place, fault in enumerate(FAULTS)
+    ]
+    slow = [pytest.param(*case, marks=pytest.mark.slow) for case in found if case != quick]
+    return [pytest.param(*quick), *slow]
 
 
 class Hand:

@@ -24,6 +24,7 @@ from tests.faults.lines import (
     each_fault,
     ends_well,
     enqueued,
+    in_turn,
     insisted,
     spring,
 )
@@ -79,12 +80,7 @@ DEEDS = {
     "move": Deed("waits", "job.moved", lambda client, job: client.move(job, queue="other", **BY), once=False),
 }
 # The fast suite takes the fault that nobody is told of.
-ACTS = [
-    pytest.param(what, fault, side, marks=() if (what, fault, side) == ("retry", "mute", "after") else pytest.mark.slow)
-    for what in DEEDS
-    for fault in FAULTS
-    for side in ("before", "after")
-]
+ACTS = in_turn(DEEDS, ("retry", "mute", "after"))
 
 
 @pytest.fixture

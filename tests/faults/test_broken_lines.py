@@ -24,6 +24,7 @@ from tests.faults.lines import (
     each_fault,
     ends_well,
     enqueued,
+    in_turn,
     spring,
     strike,
 )
@@ -100,12 +101,7 @@ CASES = [
     for fault in FAULTS
     for side in ("before", "after")
 ]
-ENDED = [
-    pytest.param(how, fault, side, marks=() if (how, fault, side) == ("failed", "mute", "after") else pytest.mark.slow)
-    for how in (*ENDINGS, "progressed")
-    for fault in FAULTS
-    for side in ("before", "after")
-]
+ENDED = in_turn((*ENDINGS, "progressed"), ("failed", "mute", "after"))
 
 
 @pytest.mark.parametrize(("what", "fault", "side"), CASES)
