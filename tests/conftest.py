@@ -23,7 +23,7 @@ from psycopg import sql
 
 from jobledger.embedded import Server
 from jobledger.store.migrate import migrate
-from jobledger.store.pool import Store
+from jobledger.store.pool import Store, connect
 from jobledger.store.statements import statement
 from jobledger.testing.clock import Clock
 
@@ -107,6 +107,18 @@ async def bound_to_acme(store: Store, roles: str) -> AsyncIterator[str]:
         await connection.execute("insert into jobledger.grants (role, tenant) values ($1, 'acme')", name)
         yield name
         await connection.execute(f"drop role {name}")
+
+
+@asynccontextmanager
+async def migrated(server: Server) -> AsyncIterator[Server]:
+    """Run a server of the test's own, migrated."""
+    try:
+        connection = await connect(await server.astart())
+        await migrate(connection)
+        await connection.close()
+        yield server
+    finally:
+        await server.astop()
 
 
 @pytest.fixture(scope="session")

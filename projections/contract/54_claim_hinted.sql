@@ -1,4 +1,4 @@
--- Claim the one job that a hint names: what an idle worker does first, at a third of the cost of a claim that looks at every lane. No rows where it is not to be had: locked or gone, paused,
+-- Claim the one job that a hint names: what an idle worker does first, at less than half of the cost of a claim that looks at every lane. No rows where it is not to be had: locked or gone, paused,
 -- of a kind, queue, tenant or time-out that is not for this worker, past its kill date. Errors: those of a claim.
 -- Queues are those with a free slot (null: any). Lanes, shares and keys are passed by: whoever waits idle has nothing to share, and the poll that follows looks at everything.
 -- Races: SKIP LOCKED, as in a claim; of several workers that were told one takes the job, the others look at one row. The position is drawn after the row is locked.

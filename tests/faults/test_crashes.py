@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Literal
 
 import asyncpg
 import pytest
-from tests.conftest import PG_BIN
+from tests.conftest import PG_BIN, migrated
 from tests.faults.conftest import Load, until
 
 from jobledger.embedded import Server
 from jobledger.errors import JobledgerError
 from jobledger.jobs import Client
-from jobledger.store.migrate import migrate
-from jobledger.store.pool import connect
 from jobledger.store.recovery import is_open, open_store, persist
 from jobledger.store.reports import Report, report
 from jobledger.store.tick import tick
@@ -54,14 +52,8 @@ NONE_LATE = "select where not exists (select from jobledger.late)"
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server of the test's own, safe on disk, that allows prepared transactions."""
-    made = Server(tmp_path / "pg", settings={"max_prepared_transactions": "16"}, pg_bin=PG_BIN)
-    try:
-        connection = await connect(await made.astart())
-        await migrate(connection)
-        await connection.close()
+    async with migrated(Server(tmp_path / "pg", settings={"max_prepared_transactions": "16"}, pg_bin=PG_BIN)) as made:
         yield made
-    finally:
-        await made.astop()
 
 
 @contextlib.asynccontextmanager

@@ -8,10 +8,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.conftest import PG_BIN
+from tests.conftest import PG_BIN, migrated
 
 from jobledger.embedded import Server
-from jobledger.store.migrate import migrate
 from jobledger.store.pool import connect
 from jobledger.store.recovery import open_store, persist
 
@@ -27,14 +26,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server of the test's own as users have it, safe on disk, migrated."""
-    made = Server(tmp_path / "pg", pg_bin=PG_BIN)
-    try:
-        connection = await connect(await made.astart())
-        await migrate(connection)
-        await connection.close()
+    async with migrated(Server(tmp_path / "pg", pg_bin=PG_BIN)) as made:
         yield made
-    finally:
-        await made.astop()
 
 
 COPY = "select jobledger.copy_queue(0::smallint)"

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import pytest
-from tests.conftest import PG_BIN
+from tests.conftest import PG_BIN, migrated
 from tests.faults.conftest import Ledger
 from tests.faults.workplace import Workplace
 
 from jobledger.embedded import Server
 from jobledger.embedded.binaries import find_binaries
 from jobledger.jobs import Client
-from jobledger.store.migrate import migrate
-from jobledger.store.pool import Store, connect
+from jobledger.store.pool import Store
 from jobledger.store.recovery import is_unlogged, open_store
 
 if TYPE_CHECKING:
@@ -95,10 +94,8 @@ async def server(folder: Path) -> AsyncIterator[Server]:
         await _freeze(made)
         await made.astop()
         _set_next(folder / "pg", WRAP - BEFORE)
-        connection = await connect(await made.astart())
-        await migrate(connection)
-        await connection.close()
-        yield made
+        async with migrated(made):
+            yield made
     finally:
         await made.astop()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import orjson
 import pytest
-from tests.conftest import PG_BIN
+from tests.conftest import PG_BIN, migrated
 from tests.http.conftest import ADMIN
 from tests.http.eventsource import EventSource
 
@@ -23,8 +23,7 @@ from jobledger.http.server import listening
 from jobledger.http.service import Service
 from jobledger.settings import Settings
 from jobledger.store.keys import create_key, new_key
-from jobledger.store.migrate import migrate
-from jobledger.store.pool import Store, connect
+from jobledger.store.pool import Store
 from jobledger.store.recovery import open_store
 from jobledger.store.service_key import ServiceKey
 from jobledger.worker.keeper import Keeper
@@ -149,14 +148,8 @@ async def test_a_killed_service_enqueues_each_key_once_and_every_stream_goes_on(
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """Run a server of the test's own as users have it, safe on disk, migrated."""
-    made = Server(tmp_path / "pg", pg_bin=PG_BIN)
-    try:
-        connection = await connect(await made.astart())
-        await migrate(connection)
-        await connection.close()
+    async with migrated(Server(tmp_path / "pg", pg_bin=PG_BIN)) as made:
         yield made
-    finally:
-        await made.astop()
 
 
 @pytest.mark.slow

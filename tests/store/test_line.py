@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from tests.worker.conftest import until
 
 from jobledger.jobs.client import Client
 from jobledger.store import line as line_module
 from jobledger.store.line import KeptLine
 from jobledger.store.pool import Store, is_lost
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PID = "select pg_backend_pid()"
 PROGRAM = """
@@ -34,13 +30,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-async def until(there: Callable[[], bool]) -> None:
-    """Wait until it is so."""
-    async with asyncio.timeout(30):
-        while not there():  # noqa: ASYNC110 - the driver's pool sets no event
-            await asyncio.sleep(0.001)
 
 
 async def pid_of_a_call(line: KeptLine) -> int:

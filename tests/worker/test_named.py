@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from tests.worker.conftest import until
-from tests.worker.test_wakeup import PATIENT, Ran, enqueued, idle, other
+from tests.worker.test_wakeup import PATIENT, Ran, drawn_to_its_limit, enqueued, idle, other
 
 from jobledger.worker import fetch
 from jobledger.worker.idle import IdleFlag
@@ -110,21 +110,14 @@ async def test_a_place_in_a_full_queue_ends_the_wait_of_hints_in_vain(
     bench: Bench, ran: Ran, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who was told in vain too often hears later: of jobs, and not that it has a place for one it knows of."""
-    ran.gate.clear()
-    async with other(bench) as sql:
-        for number in range(3):
-            await enqueued(sql, number)
-        bound = bench.worker(ran.app, manner=PATIENT, queues={"default": 1, "empty": 5}, concurrency=6)
-        async with bound as worker:
-            await ran.has(1)
-            await idle(worker)
-            assert worker.life is not None
-            fetcher = worker.life.fetcher
-            monkeypatch.setattr(fetch, "_FIRST_WAIT_S", 600.0)
-            while fetcher._heard_from < time.monotonic():
-                completed = fetcher.completed
-                fetcher.notified(uuid4())
-                await until(lambda before=completed: fetcher.completed > before)  # type: ignore[misc]  # the loop's own
+    async with drawn_to_its_limit(bench, ran) as worker:
+        assert worker.life is not None
+        fetcher = worker.life.fetcher
+        monkeypatch.setattr(fetch, "_FIRST_WAIT_S", 600.0)
+        while fetcher._heard_from < time.monotonic():
+            completed = fetcher.completed
             fetcher.notified(uuid4())
-            ran.gate.set()
-            await ran.has(3)
+            await until(lambda before=completed: fetcher.completed > before)  # type: ignore[misc]  # the loop's own
+        fetcher.notified(uuid4())
+        ran.gate.set()
+        await ran.has(3)

@@ -91,6 +91,20 @@ async def idle(worker: Worker) -> None:
     await until(lambda: flag.up(worker.life.home.id) and not fetcher.under_way and not fetcher.owes)  # type: ignore[union-attr]  # asserted above
 
 
+@contextlib.asynccontextmanager
+async def drawn_to_its_limit(bench: Bench, ran: Ran) -> AsyncIterator[Worker]:
+    """Give a worker that waits idle: of three jobs it runs one, since their queue has one place; another is empty."""
+    ran.gate.clear()
+    async with other(bench) as sql:
+        for number in range(3):
+            await enqueued(sql, number)
+        bound = bench.worker(ran.app, manner=PATIENT, queues={"default": 1, "empty": 5}, concurrency=6)
+        async with bound as worker:
+            await ran.has(1)
+            await idle(worker)
+            yield worker
+
+
 async def becomes(sql: asyncpg.Connection[Any], value: int, question: str, *values: str) -> None:
     """Wait until the database gives this answer."""
     async with asyncio.timeout(20):
@@ -358,16 +372,9 @@ async def test_behind_a_pooler_it_listens_only_at_an_address_past_it(bench: Benc
 
 async def test_a_place_in_a_full_queue_ends_the_wait_for_an_empty_one(bench: Bench, ran: Ran) -> None:
     """A queue that gave all its own limit allowed was not short: the next job is taken though no timer comes."""
-    ran.gate.clear()
-    async with other(bench) as sql:
-        for number in range(3):
-            await enqueued(sql, number)
-        bound = bench.worker(ran.app, manner=PATIENT, queues={"default": 1, "empty": 5}, concurrency=6)
-        async with bound as worker:
-            await ran.has(1)
-            await idle(worker)
-            ran.gate.set()
-            await ran.has(3)
+    async with drawn_to_its_limit(bench, ran):
+        ran.gate.set()
+        await ran.has(3)
 
 
 async def test_a_hint_that_names_a_job_asks_for_it_alone_and_leaves_the_timer_as_it_was(bench: Bench, ran: Ran) -> None:

@@ -167,7 +167,7 @@ class Client(Operations):
             by_name = {call.new.kind: call.job for call in calls if call.job}
             prepared = await self._prepared(conn, by_name, batch)
             return await self._door.enqueue_many(
-                prepared, actor=actor or self.actor, strict=self._strict_for(jobs), conn=conn
+                prepared, actor=actor or self.actor, strict=any(map(self._strict_for, jobs)), conn=conn
             )
 
         done = await send_together(self._layers(), [call.new for call in calls], send_all)
@@ -193,9 +193,9 @@ class Client(Operations):
             return None
         return self.app.kind(kind)
 
-    def _strict_for(self, jobs: Sequence[Job[..., Any] | None]) -> bool:
+    def _strict_for(self, job: Job[..., Any] | None) -> bool:
         # A kind of the app is known by its declaration, whether or not a worker has started yet.
-        return self.strict and any(job is None for job in jobs)
+        return self.strict and job is None
 
     async def _prepared(
         self, conn: Connection | None, kinds: Mapping[str, Job[..., Any] | None], batch: Sequence[NewJob]
@@ -220,7 +220,7 @@ class Client(Operations):
         trace = tracing.capture()
         if trace:
             new = _traced(new, trace)
-        return await self._door.enqueue(new, actor=actor, strict=self.strict and job is None, conn=conn)
+        return await self._door.enqueue(new, actor=actor, strict=self._strict_for(job), conn=conn)
 
     def _layers(self) -> Sequence[EnqueueMiddleware]:
         return self.app.enqueue_layers if self.app is not None else ()

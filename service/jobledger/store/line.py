@@ -39,7 +39,7 @@ class KeptLine:
     def __init__(self, store: Store) -> None:
         """Borrow nothing yet."""
         self._store = store
-        self._keeps = store.pooled and store.pool.get_max_size() >= _LEAST
+        self._keeps = may_keep(store)
         self._spare: Lent | None = None
         self._used = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -100,3 +100,8 @@ class KeptLine:
         task = asyncio.get_running_loop().create_task(returned, name="jobledger-line")
         self._returns.add(task)
         task.add_done_callback(self._returns.discard)
+
+
+def may_keep(store: Store) -> bool:
+    """Say whether a connection of this store may be kept from the others of its pool."""
+    return store.pooled and store.pool.get_max_size() >= _LEAST

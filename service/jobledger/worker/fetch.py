@@ -8,8 +8,9 @@ calls `hint`; any number of hints are one poll.
 
 Going idle: a poll came back empty, so the flag is raised and committed, and one more poll is owed: a job whose enqueuer
 looked before the flag could be seen sent no hint. Then a notification or the timer, `_POLL_S` at most, asks for the
-next one. A notification that names its job, alone, asks for that job only, which costs a third; the poll that follows
-looks at the rest, and where the job was gone the timer goes on as if nothing had been said. What is due looks at all.
+next one. A notification that names its job, alone, asks for that job only, which costs less than half; the poll that
+follows looks at the rest, and where the job was gone the timer goes on as if nothing had been said. What is due looks
+at all.
 """
 
 from __future__ import annotations

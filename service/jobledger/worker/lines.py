@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobledger.errors import Unreachable
 from jobledger.store.failures import translated
+from jobledger.store.line import may_keep
 from jobledger.store.pool import is_lost
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LEAST: Final = 6
-"""Of a smaller pool nothing is kept: somebody else may need it."""
-
 
 class Lines:
     """Lends connections of a store's pool to one kind of call, and keeps `most` of them between two calls."""
@@ -31,7 +29,7 @@ class Lines:
     def __init__(self, store: Store, most: int = 2) -> None:
         """Open nothing yet."""
         self._store = store
-        self._most = most if store.pooled and store.pool.get_max_size() >= _LEAST else 0
+        self._most = most if may_keep(store) else 0
         self._spare: list[Connection] = []
         self._kept = 0
         self._over = False
