@@ -43,6 +43,7 @@ DIRECT = {
     "test_jobs_that_come_for_an_older_incarnation_are_handed_back",
     "test_a_lease_that_is_lost_while_the_worker_renews_itself_stops_no_claims",
     "test_a_worker_that_stops_while_an_older_incarnation_says_its_end_lets_it_finish",
+    "test_an_incarnation_whose_heartbeats_fail_takes_no_lease_from_the_next",
     "test_many_poisoned_rows_in_one_claim_pass_promptly",
 }
 BRIEF = {

@@ -27,6 +27,15 @@ REPORT = "jobledger.report("
 BEAT = "jobledger.heartbeat("
 
 
+REFUSE = """
+create function public.refuse() returns trigger language plpgsql as $$ begin raise 'refused by the test'; end $$
+"""
+REFUSED = """
+create trigger refused before update on jobledger.workers
+  for each row when (old.id = '{}') execute function public.refuse()
+"""
+
+
 @pytest.fixture
 def proxy(database: str) -> Iterator[Proxy]:
     """Give a proxy in front of the test's database."""
@@ -319,6 +328,34 @@ async def test_a_worker_takes_a_new_incarnation_when_due(bench: Bench) -> None:
             ):
                 await asyncio.sleep(0.01)
     assert await bench.history(handle.id) == ["enqueued", "claimed", "succeeded"]
+
+
+async def test_an_incarnation_whose_heartbeats_fail_takes_no_lease_from_the_next(bench: Bench) -> None:
+    """The older one's row refuses every heartbeat: the newer one's lease is renewed all the same."""
+    app = App()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @app.job()
+    async def hold() -> None:
+        begun.set()
+        await go_on.wait()
+
+    manner = Manner(ignore_s=0.5, poll_s=0.05, tick_s=0.1, renew_after_s=0.5)
+    async with bench.client(app), bench.worker(app, manner=manner) as worker:
+        handle = await hold.enqueue()
+        await begun.wait()
+        assert worker.life is not None
+        first = worker.life.home.id
+        await bench.fetch(REFUSE)
+        await bench.fetch(REFUSED.format(first))
+        await until(lambda: worker.life is not None and worker.life.home.id != first)
+        beats = "select coalesce(max(beat), 0) from jobledger.workers where id <> $1"
+        async with asyncio.timeout(20):
+            while await bench.value(beats, first) == 0:  # noqa: ASYNC110 - the database sets no event
+                await asyncio.sleep(0.01)
+        await bench.fetch("drop trigger refused on jobledger.workers")
+        go_on.set()
+        await handle.result(timeout=10)
 
 
 async def test_a_worker_that_stops_while_an_older_incarnation_says_its_end_lets_it_finish(

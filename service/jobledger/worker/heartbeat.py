@@ -71,6 +71,7 @@ class Heartbeat(threading.Thread):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._pulse: Pulse | None = None
+        self._failed: Incarnation | None = None
         self.beats = 0
 
     def turned(self) -> None:
@@ -125,9 +126,12 @@ class Heartbeat(threading.Thread):
             await self._disconnect()
 
     async def _beat_all(self) -> bool:
-        """Send one heartbeat for every incarnation; False if the connection did not hold."""
+        """Send one heartbeat for every incarnation; False if one failed. That one comes last the next time.
+
+        The first failure ends the round, for a lost database is lost to all; a fault of one must not starve the others.
+        """
         stalled_s = time.monotonic() - self._turned_at
-        for incarnation in self._incarnations:
+        for incarnation in sorted(self._incarnations, key=lambda one: one is self._failed):
             try:
                 async with asyncio.timeout(self._patience_s):
                     if self._pulse is None:
@@ -139,16 +143,18 @@ class Heartbeat(threading.Thread):
             except (JobledgerError, OSError, TimeoutError, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and self._stopping:
                     raise
-                emit(HeartbeatFailed(worker=incarnation.id, error=type(error).__name__))
-                await self._disconnect()
-                return False
+                return await self._fail(incarnation, error)
             except Exception as error:  # noqa: BLE001 - a worker without heartbeats loses all its jobs: say so, go on
                 _log.exception("a heartbeat failed")
-                emit(HeartbeatFailed(worker=incarnation.id, error=type(error).__name__))
-                await self._disconnect()
-                return False
+                return await self._fail(incarnation, error)
         self.beats += 1
         return True
+
+    async def _fail(self, incarnation: Incarnation, error: BaseException) -> bool:
+        self._failed = incarnation
+        emit(HeartbeatFailed(worker=incarnation.id, error=type(error).__name__))
+        await self._disconnect()
+        return False
 
     async def _beat(self, incarnation: Incarnation, stalled_s: float) -> None:
         assert self._pulse is not None  # noqa: S101 - the caller has just connected
