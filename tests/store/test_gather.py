@@ -155,6 +155,23 @@ async def test_a_line_that_nobody_waits_for_any_more_holds_up_nobody_who_closes_
             await store.close()
 
 
+async def test_a_call_by_itself_does_not_wait_for_ever_on_a_line_that_is_dead(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told that nobody answers, and the line is closed: the next call is on another one."""
+    with Proxy(database) as proxy:
+        async with await Store.connect(proxy.dsn, pool_max=4) as store:
+            client = Client(store, strict=False)
+            await client.enqueue("noop")
+            monkeypatch.setattr(gather, "STATEMENT_S", 0.5)
+            proxy.mute()
+            async with asyncio.timeout(20):
+                with pytest.raises(Unreachable):
+                    await client.enqueue("noop")
+                monkeypatch.undo()
+                assert (await client.enqueue("noop")).created
+
+
 async def test_a_key_used_for_something_else_is_told_to_its_caller_alone(client: Client) -> None:
     """Those that go with it are enqueued; each of them once."""
     before = await client.enqueue("noop", {"n": 1}, key="used")

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jobledger.errors import BadInput, Conflict, Forbidden, Unavailable
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_stated
 from jobledger.store.line import HELD_S, KeptLine
-from jobledger.store.pool import COLLISIONS, is_lost
+from jobledger.store.pool import COLLISIONS, hung_up_after, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -162,8 +163,11 @@ class Gathering:
     async def _alone(self, job: NewJob, manner: _Manner) -> Enqueued:
         line = self._line
         lent = line.kept() or await line.borrowed()
+        # Who brings a key or an id may have to wait for another's transaction to end, however long that is.
+        waits = job.key is not None or job.unique_key is not None or job.id is not None
         try:
-            enqueued = await self._one(lent.connection, job, manner)
+            with nullcontext() if waits else hung_up_after(lent.connection, STATEMENT_S):
+                enqueued = await self._one(lent.connection, job, manner)
         except BaseException as error:
             await line.fail(lent, error)
             raise
