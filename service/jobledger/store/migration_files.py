@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from jobledger.errors import SchemaError
@@ -81,16 +82,27 @@ class SqlFiles:
 
 
 def read_sql_files(migrations: Traversable | None = None, projections: Traversable | None = None) -> SqlFiles:
-    """Read both folders (default: the package's own).
+    """Read both folders (default: the package's own, as they were when this process first read them).
 
     Raises:
         SchemaError: a name is out of rule, a number is missing or there twice, or `order.txt` names no folder.
     """
-    numbered = migrations or sql_folder("migrations")
-    folders = projections or sql_folder("projections")
-    return SqlFiles(tuple(_migrations(numbered)), tuple(_projections(folders)))
+    if migrations is None and projections is None:
+        return _own_files()
+    return _read(migrations or sql_folder("migrations"), projections or sql_folder("projections"))
 
 
+@cache
+def _own_files() -> SqlFiles:
+    # Once: it takes 7 ms, and a process goes on with the code that it has loaded, whatever is installed meanwhile.
+    return _read(sql_folder("migrations"), sql_folder("projections"))
+
+
+def _read(migrations: Traversable, projections: Traversable) -> SqlFiles:
+    return SqlFiles(tuple(_migrations(migrations)), tuple(_projections(projections)))
+
+
+@cache
 def checksum(text: str) -> str:
     """Return the checksum of a text; line ends and white space at the end of lines do not count."""
     lines = [line.rstrip() for line in text.splitlines()]

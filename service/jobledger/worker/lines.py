@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobledger.errors import Unreachable
 from jobledger.store.failures import translated
-from jobledger.store.line import may_keep
+from jobledger.store.line import LEAST, may_keep
 from jobledger.store.pool import is_lost
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ T = TypeVar("T")
 class Lines:
     """Lends connections of a store's pool to one kind of call, and keeps `most` of them between two calls."""
 
-    def __init__(self, store: Store, most: int = 2) -> None:
-        """Open nothing yet."""
+    def __init__(self, store: Store, most: int = 2, least: int = LEAST) -> None:
+        """Open nothing yet. Of a pool of fewer than `least` nothing is kept."""
         self._store = store
-        self._most = most if may_keep(store) else 0
+        self._most = most if may_keep(store, least) else 0
         self._spare: list[Connection] = []
         self._kept = 0
         self._over = False

@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import platform
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from jobledger import __version__
 from jobledger.errors import BadInput, InvalidArgument
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from jobledger.worker.sides import Around
 
 T = TypeVar("T")
+
+_CONNECTIONS: Final = 8
+"""Of a smaller pool ticks keep none: claims and reports keep four."""
 
 
 class DatabasePulse:
@@ -101,11 +104,12 @@ class Link:
         self._claimers: dict[UUID, Claimer] = {}
         self._claims = Lines(store)
         self._sends = Lines(store)
+        self._ticks = Lines(store, 1, least=_CONNECTIONS)
 
     async def close(self) -> None:
-        """Give back the connections that claims and reports have kept."""
-        await self._claims.close()
-        await self._sends.close()
+        """Give back the connections that claims, reports and ticks have kept."""
+        for lines in (self._claims, self._sends, self._ticks):
+            await lines.close()
 
     def serves(self, hint: Hint) -> bool:
         """Say whether a job that a hint names is for this worker, as far as the hint tells."""
@@ -204,7 +208,7 @@ class Link:
     async def tick(self, after: UUID | None) -> TickResult:
         """Do once what time brings about."""
         try:
-            async with self.store.connection(ours=True) as connection:
+            async with self._ticks.line() as connection:
                 return await self._patiently(connection, tick(connection, self.store.shard, after))
         except BadInput as error:
             await mend(self.store, error, set())
