@@ -31,6 +31,10 @@ WEIGHTS: dict[str, tuple[int, float]] = {
     "migrate": (2, 0),
     "limit connections": (3, 4),
     "enqueue far off": (3, 0),
+    "full disk": (2, 4),
+    "clock back": (2, 4),
+    "kill pooler": (2, 0),
+    "old worker": (2, 6),
 }
 BETWEEN_S = 0.8
 

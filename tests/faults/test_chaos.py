@@ -1,4 +1,4 @@
-"""Faults at random: workers, server, backends, network, operators, transactions, rebuilds, migrators, together.
+"""Faults at random: workers, server, backends, network, operators, transactions, rebuilds, migrators, disk, clock.
 
 `JOBLEDGER_TEST_SECONDS` says for how long (600), `JOBLEDGER_TEST_SEED` which schedule of faults; without it a new one
 is drawn. Both are printed with the timeline when the test fails.
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 from tests.faults.conftest import ENDS, Ledger, Load
+from tests.faults.following import Following
 from tests.faults.schedule import WEIGHTS, Fault, schedule
+from tests.faults.surroundings import Ground, Surroundings, ground
 from tests.faults.test_crashes import BACKEND, BEGIN, ENQUEUE, LOST, server
 from tests.faults.test_partitions import FAR_OFF
 from tests.faults.transacting import Transacting
@@ -33,6 +35,7 @@ from jobledger.testing.proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
     from uuid import UUID
 
     from tests.faults.conftest import Crew, Hand
@@ -43,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["server"]
 
 SECONDS = float(os.environ.get("JOBLEDGER_TEST_SECONDS", "600"))
-HANDS = 3
 PREPARED = "select gid from pg_prepared_xacts where database = current_database()"
 TENANTS = ("t0", "t1")
 OVER_S = 240.0
@@ -62,7 +64,10 @@ create role {LIMITED} login
 LIMIT = f"alter role {LIMITED} connection limit {{}}"
 END = "select pg_terminate_backend(pid) from pg_stat_activity where usename = $1"
 OUTDATE = "update jobledger.projection_files set checksum = 'older' where path = 'contract/50_report.sql'"
-DISTURBS = {"kill server", "kill backend", "cut", "stall", "mute", "orphan", "refuse", "limit connections"}
+DISTURBS = {
+    *("kill server", "kill backend", "cut", "stall", "mute", "orphan", "refuse", "limit connections"),
+    *("full disk", "kill pooler"),
+}
 """What may keep a worker from starting."""
 ATTEMPTS = 12
 """Longer than a transaction of seconds; a prepared one does not end while a fault waits for it."""
@@ -70,19 +75,19 @@ LASTS_S = 20.0
 """How long after it began a fault may be felt."""
 
 
-class Chaos:
+class Chaos(Surroundings):
     """The world that the faults strike: a server, workers and enqueuers behind proxies, operators beside them."""
 
-    def __init__(self, server: Server, crew: Crew, store: Store, load: Load, proxies: dict[str, Proxy]) -> None:
-        """Hire the workers: the first reaches the server directly, the others through the proxy."""
-        self.server = server
-        self.crew = crew
-        self.store = store
+    def __init__(
+        self, server: Server, crew: Crew, store: Store, beneath: Ground, load: Load, proxies: dict[str, Proxy]
+    ) -> None:
+        """Hire the workers: one reaches the server directly, two through the proxy, one through the pooler."""
+        super().__init__(server, crew, store, beneath)
         self.load = load
         self.proxies = proxies
         self.client = Client(store, strict=False)
         self.hired: dict[Hand, float] = {}
-        self.hands = [self._hire(place) for place in range(HANDS)]
+        self.hands = [self._hire(place) for place in range(3 if self.pooler is None else 4)]
         self.prepared: dict[str, UUID] = {}
         self.killed: set[Hand] = set()
         self.done: set[str] = set()
@@ -91,10 +96,22 @@ class Chaos:
 
     def _hire(self, place: int) -> Hand:
         through = self.proxies["workers"].dsn
-        dsn = (None, through, through.replace("postgres@", f"{LIMITED}@", 1))[place]
-        hand = self.crew.hire(dsn=dsn)
+        ways: list[tuple[str | None, dict[str, str]]] = [
+            (None, {}),
+            (through, {}),
+            (through.replace("postgres@", f"{LIMITED}@", 1), {}),
+        ]
+        if self.pooler is not None:
+            ways.append((self.pooler.dsn, {"JOBLEDGER_POOLER": "transaction"}))
+        dsn, extra = ways[place]
+        hand = self.crew.hire(dsn=dsn, **extra)
         self.hired[hand] = time.monotonic()
         return hand
+
+    @property
+    def undone(self) -> set[str]:
+        """The faults that can be done on this machine, and have not been."""
+        return set(WEIGHTS) - self.done - self.missing
 
     async def run(self, faults: list[Fault]) -> None:
         """Strike as it is scheduled; what a fault keeps from being done is left out."""
@@ -110,12 +127,14 @@ class Chaos:
     async def make_up(self) -> None:
         """Strike what was kept from being done each time, until it is done: by chance no fault is left out for ever."""
         for again in range(AGAIN):
-            for what in sorted(set(WEIGHTS) - self.done):
+            for what in sorted(self.undone):
                 await self._strike(Fault(SECONDS, what, False, again))
                 if WEIGHTS[what][1]:
                     await self._strike(Fault(SECONDS, what, True, again))
 
     async def _strike(self, fault: Fault) -> None:
+        if fault.what in self.missing:
+            return
         self._supervise()
         self.struck[fault.what] = time.monotonic()
         try:
@@ -144,6 +163,7 @@ class Chaos:
         async with asyncio.timeout(UNDO_S):
             while True:
                 try:
+                    await self.put_right()
                     for name in list(self.prepared):
                         await self._commit(name)
                     async with self.store.connection() as connection:
@@ -200,17 +220,18 @@ class Chaos:
     # ---- processes
 
     async def _kill_worker(self, fault: Fault) -> None:
-        hand = self.hands[fault.pick % HANDS]
+        hand = self.hands[fault.pick % len(self.hands)]
         self.killed.add(hand)
         hand.kill()
 
     async def _freeze_worker(self, fault: Fault) -> None:
-        self.hands[fault.pick % HANDS].process.send_signal(signal.SIGCONT if fault.ends else signal.SIGSTOP)
+        self.hands[fault.pick % len(self.hands)].process.send_signal(signal.SIGCONT if fault.ends else signal.SIGSTOP)
 
     async def _kill_server(self, _: Fault) -> None:
         if self.server.pid is not None:
             os.kill(self.server.pid, signal.SIGKILL)
-        await self.server.astart()
+        # On a full disk no server comes back.
+        await self.make_room()
 
     async def _kill_backend(self, _: Fault) -> None:
         async with self.store.connection() as connection:
@@ -340,17 +361,18 @@ class Chaos:
 
 @pytest.fixture
 async def chaos(
-    server: Server, over_server: Callable[[str], Awaitable[tuple[Crew, Ledger, Load, Store]]]
+    server: Server, over_server: Callable[[str], Awaitable[tuple[Crew, Ledger, Load, Store]]], tmp_path: Path
 ) -> AsyncIterator[Chaos]:
     """Give a world to strike; the enqueuers are behind a proxy of their own."""
     crew, _, _, store = await over_server(server.dsn)
-    async with store:
+    async with store, ground(server, store, tmp_path) as beneath:
         await open_store(store)
         async with store.connection() as connection:
             await connection.execute(MAKE)
-        with Proxy(server.dsn) as workers, Proxy(server.dsn) as enqueuers:
+        with Proxy(server.dsn) as workers, Proxy(server.dsn) as enqueuers, Proxy(server.dsn) as readers:
+            proxies = {"workers": workers, "enqueuers": enqueuers, "readers": readers}
             async with await type(store).connect(enqueuers.dsn, pool_min=0, pool_max=6) as through:
-                yield Chaos(server, crew, store, Load(through), {"workers": workers, "enqueuers": enqueuers})
+                yield Chaos(server, crew, store, beneath, Load(through), proxies)
 
 
 @pytest.mark.slow
@@ -358,25 +380,31 @@ async def chaos(
 async def test_everything_at_random_loses_and_doubles_nothing(chaos: Chaos) -> None:
     """After all of it each acknowledged job is over, once for every time it was begun anew, and the books agree.
 
+    Who read along has every event of every job, once.
     No worker has ended but those that were killed or could not start, and a long run has done every kind of fault.
     """
     seed = int(os.environ.get("JOBLEDGER_TEST_SEED") or secrets.randbelow(1_000_000))
     print(f"repeat it by JOBLEDGER_TEST_SEED={seed} JOBLEDGER_TEST_SECONDS={SECONDS:g}")
     ledger = Ledger(chaos.store)
     transacting = Transacting(chaos.proxies["enqueuers"].dsn, chaos.load.acknowledged)
-    async with chaos.load.going_on(enqueuers=len(TENANTS), ms=600), transacting.going_on():
-        await chaos.run(schedule(seed, SECONDS))
-        if SECONDS >= EACH_DONE_AFTER_S:
-            await chaos.make_up()
-        await chaos.settle()
-    print(f"refused with 40001 and repeated: {transacting.repeated}")
-    assert chaos.unexplained == []
-    await ledger.all_over(OVER_S)
+    async with (
+        await type(chaos.store).connect(chaos.proxies["readers"].dsn, pool_min=0, pool_max=4) as store,
+        (following := Following(store)).going_on(),
+    ):
+        async with chaos.load.going_on(enqueuers=len(TENANTS), ms=600), transacting.going_on():
+            await chaos.run(schedule(seed, SECONDS))
+            if SECONDS >= EACH_DONE_AFTER_S:
+                await chaos.make_up()
+            await chaos.settle()
+        print(f"refused with 40001 and repeated: {transacting.repeated}")
+        assert chaos.unexplained == []
+        await ledger.all_over(OVER_S)
+        await following.agrees(ledger)
     assert chaos.explain_all() == []
     await chaos.crew.dismiss()
     await ledger.agrees(set(chaos.load.acknowledged.values()), chaos.crew.notes(), ends=ENDS)
     if SECONDS >= EACH_DONE_AFTER_S:
-        assert set(WEIGHTS) - chaos.done == set()
+        assert chaos.undone == set()
 
 
 def test_a_seed_is_a_schedule() -> None:

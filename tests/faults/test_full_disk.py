@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -15,6 +11,7 @@ import asyncpg
 import pytest
 from tests.conftest import PG_BIN
 from tests.faults.conftest import Ledger
+from tests.faults.disk import MIB, CannotMountError, Disk, log_moved_to, mounted_disk
 from tests.faults.workplace import Workplace
 
 from jobledger.embedded import Server
@@ -32,82 +29,19 @@ if TYPE_CHECKING:
     from tests.conftest import Databases
     from tests.faults.conftest import Crew, Load
 
-MIB = 1 << 20
-MOVE = """
-select format('alter table jobledger.%I set tablespace {0}', c.relname) from pg_class as c
-where c.oid in (select relid from pg_partition_tree('jobledger.events') where isleaf)
-"""
-
-
-class Disk:
-    """A small file system in memory."""
-
-    def __init__(self, place: Path, size: int) -> None:
-        """Mount it, or skip the test where that is not allowed."""
-        self.place = place
-        place.mkdir()
-        self._mount("-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs")
-
-    def grow(self, size: int) -> None:
-        """Give it another size, in bytes."""
-        self._mount("-o", f"remount,size={size}")
-
-    def fill(self) -> None:
-        """Take all that is left, by a file of its own."""
-        with (self.place / "filler").open("ab") as file, _full():
-            while True:
-                file.write(bytes(MIB))
-                file.flush()
-
-    def free(self) -> None:
-        """Give back what `fill` took."""
-        (self.place / "filler").unlink()
-
-    def close(self) -> None:
-        """Unmount it."""
-        subprocess.run(["umount", "-l", self.place], check=False)  # noqa: S603, S607 - the system's own
-
-    def _mount(self, *words: str) -> None:
-        done = subprocess.run(["mount", *words, self.place], capture_output=True, text=True, check=False)  # noqa: S603, S607
-        if done.returncode:
-            pytest.skip(f"no small file system can be mounted here: {done.stderr.strip()}")
-
-
-class _full:  # noqa: N801 - read as a word
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        return isinstance(error, OSError)
-
 
 @pytest.fixture
 def mounted() -> Iterator[Callable[[int], Disk]]:
-    """Give a maker of one small disk; the test is skipped where this process may not mount."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    made: list[Disk] = []
+    """Give a maker of small disks; the test is skipped where this process may not mount."""
+    with contextlib.ExitStack() as stack:
 
-    def make(size: int) -> Disk:
-        made.append(Disk(folder / "disk", size))
-        return made[-1]
+        def make(size: int) -> Disk:
+            try:
+                return stack.enter_context(mounted_disk(size))
+            except CannotMountError as error:
+                pytest.skip(str(error))
 
-    folder = Path(tempfile.mkdtemp(prefix="jobledger-disk-"))
-    # The account that Postgres runs as passes through.
-    folder.chmod(0o755)
-    yield make
-    for disk in made:
-        disk.close()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def owned(disk: Disk, like: str) -> Path:
-    """Return a folder on the disk that belongs to whom another one belongs to: the account that Postgres runs as."""
-    folder = disk.place / "space"
-    folder.mkdir()
-    account = Path(like).stat()
-    os.chown(folder, account.st_uid, account.st_gid)
-    return folder
+        yield make
 
 
 @pytest.fixture
@@ -118,17 +52,13 @@ async def on_small_disk(
     disk = mounted(4 * MIB)
     space = f"small_{uuid4().hex[:8]}"
     name = databases.create(template)
-    admin = await asyncpg.connect(databases.server.dsn_for("postgres"))
+    dsn = databases.server.dsn_for(name)
     try:
-        folder = owned(disk, (await admin.fetchval("show unix_socket_directories")).strip('"'))
-        await admin.execute(f"create tablespace {space} location '{folder}'")
-        database = await asyncpg.connect(databases.server.dsn_for(name))
-        for (command,) in await database.fetch(MOVE.format(space)):
-            await database.execute(command)
-        await database.close()
-        yield databases.server.dsn_for(name), disk
+        await log_moved_to(disk, databases.server, dsn, space)
+        yield dsn, disk
     finally:
         databases.drop(name)
+        admin = await asyncpg.connect(databases.server.dsn_for("postgres"))
         await admin.execute(f"drop tablespace if exists {space}")
         await admin.close()
 
@@ -200,7 +130,8 @@ async def test_a_server_without_space_for_its_wal_loses_nothing_acknowledged(
     unlogged: bool,
 ) -> None:
     """Postgres stops itself when it cannot write its WAL; started again with space, it has every acknowledged job."""
-    disk = mounted(400 * MIB)
+    size = 400 * MIB
+    disk = mounted(size)
     settings = {"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "32MB"}
     server = Server(disk.place / "pg", settings=settings, pg_bin=PG_BIN)
     try:
@@ -219,7 +150,7 @@ async def test_a_server_without_space_for_its_wal_loses_nothing_acknowledged(
                 disk.fill()
                 await use_up_the_wal(connection)
                 await ledger.until(lambda: not server.running)
-                disk.free()
+                disk.grow(size)
                 await server.astart()
                 await hand.ends_more(20)
             await ledger.all_over()

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -49,22 +50,17 @@ pidfile = {folder}/pid
 """
 
 
-def program() -> str:
-    """Return PgBouncer's program, or skip the test where there is none."""
-    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if found is None:
-        pytest.skip("there is no pgbouncer on this machine (looked in PATH and /usr/sbin)")
-    return found
+PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 
 class Pooler:
     """One PgBouncer in front of the test's server."""
 
-    def __init__(self, database: str, folder: Path) -> None:
+    def __init__(self, database: str, folder: Path, program: str) -> None:
         """Write its configuration; it runs as whoever runs the server, for it refuses root."""
         parts = urlsplit(database)
         at = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        self._program = program()
+        self._program = program
         self._folder = folder
         self._account = pwd.getpwuid(Path(at["host"]).stat().st_uid)
         user = parts.username or "postgres"
@@ -97,6 +93,11 @@ class Pooler:
                 else:
                     return await connection.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """End it without a word."""
         if self._process is not None:
@@ -104,15 +105,26 @@ class Pooler:
             self._process.wait()
 
 
+@asynccontextmanager
+async def pooled(database: str, program: str) -> AsyncIterator[Pooler]:
+    """Run a pooler in front of a database for a block."""
+    folder = Path(tempfile.mkdtemp(prefix="jobledger-pooler-"))
+    made = Pooler(database, folder, program)
+    try:
+        await made.start()
+        yield made
+    finally:
+        made.kill()
+        shutil.rmtree(folder)
+
+
 @pytest.fixture
 async def pooler(database: str) -> AsyncIterator[Pooler]:
-    """Run a pooler in front of the test's own database."""
-    folder = Path(tempfile.mkdtemp(prefix="jobledger-pooler-"))
-    made = Pooler(database, folder)
-    await made.start()
-    yield made
-    made.kill()
-    shutil.rmtree(folder)
+    """Run a pooler in front of the test's own database; without the program the test is skipped."""
+    if PROGRAM is None:
+        pytest.skip("there is no pgbouncer on this machine (looked in PATH and /usr/sbin)")
+    async with pooled(database, PROGRAM) as made:
+        yield made
 
 
 async def spread(dsn: str) -> None:
