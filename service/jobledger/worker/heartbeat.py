@@ -71,7 +71,8 @@ class Heartbeat(threading.Thread):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._pulse: Pulse | None = None
-        self._failed: Incarnation | None = None
+        self._failed_at: dict[UUID, float] = {}
+        self._changing = threading.Lock()
         self.beats = 0
 
     def turned(self) -> None:
@@ -80,12 +81,15 @@ class Heartbeat(threading.Thread):
 
     def keep(self, incarnation: Incarnation) -> None:
         """Send heartbeats for this incarnation from now on, the next one at once."""
-        self._incarnations = [*self._incarnations, incarnation]
+        with self._changing:
+            self._incarnations = [*self._incarnations, incarnation]
         self.hurry()
 
     def drop(self, incarnation: Incarnation) -> None:
         """Send no more heartbeats for this incarnation."""
-        self._incarnations = [kept for kept in self._incarnations if kept is not incarnation]
+        with self._changing:
+            self._incarnations = [kept for kept in self._incarnations if kept is not incarnation]
+        self._failed_at.pop(incarnation.id, None)
 
     def hurry(self) -> None:
         """Send the next heartbeat now; also what a hint about a cancelled job would call."""
@@ -120,18 +124,19 @@ class Heartbeat(threading.Thread):
                     retry_s = _FIRST_RETRY_S
                     pause_s = max(0.0, self._every_s - (time.monotonic() - began))
                 else:
-                    pause_s = retry_s
+                    # A beat that was waited for in vain has used up the time of those behind it.
+                    pause_s = min(retry_s, max(0.0, self._every_s - (time.monotonic() - began)))
                     retry_s = min(retry_s * 2, self._every_s)
         finally:
             await self._disconnect()
 
     async def _beat_all(self) -> bool:
-        """Send one heartbeat for every incarnation; False if one failed. That one comes last the next time.
+        """Send one heartbeat for every incarnation; False if one failed: the next round begins with those that did not.
 
         The first failure ends the round, for a lost database is lost to all; a fault of one must not starve the others.
         """
         stalled_s = time.monotonic() - self._turned_at
-        for incarnation in sorted(self._incarnations, key=lambda one: one is self._failed):
+        for incarnation in sorted(self._incarnations, key=lambda one: self._failed_at.get(one.id, 0.0)):
             try:
                 async with asyncio.timeout(self._patience_s):
                     if self._pulse is None:
@@ -143,18 +148,19 @@ class Heartbeat(threading.Thread):
             except (JobledgerError, OSError, TimeoutError, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and self._stopping:
                     raise
-                return await self._fail(incarnation, error)
+                await self._failed(incarnation, error)
+                return False
             except Exception as error:  # noqa: BLE001 - a worker without heartbeats loses all its jobs: say so, go on
                 _log.exception("a heartbeat failed")
-                return await self._fail(incarnation, error)
+                await self._failed(incarnation, error)
+                return False
         self.beats += 1
         return True
 
-    async def _fail(self, incarnation: Incarnation, error: BaseException) -> bool:
-        self._failed = incarnation
+    async def _failed(self, incarnation: Incarnation, error: BaseException) -> None:
+        self._failed_at[incarnation.id] = time.monotonic()
         emit(HeartbeatFailed(worker=incarnation.id, error=type(error).__name__))
         await self._disconnect()
-        return False
 
     async def _beat(self, incarnation: Incarnation, stalled_s: float) -> None:
         assert self._pulse is not None  # noqa: S101 - the caller has just connected
