@@ -34,6 +34,26 @@ async def test_calls_of_one_kind_keep_their_connections(database: str) -> None:
         assert store.pool.get_idle_size() == store.pool.get_size()
 
 
+async def test_many_that_keep_connections_of_one_pool_leave_others_half_of_it(database: str) -> None:
+    """Workers may share a pool: three kinds of call that keep two each would else have all six for themselves."""
+    async with await Store.connect(database, pool_max=6) as store:
+        kinds = [Lines(store) for _ in range(3)]
+        for lines in kinds:
+            async with lines.line(), lines.line():
+                pass
+        async with asyncio.timeout(20), store.connection(), store.connection(), store.connection():
+            pass
+        for lines in kinds:
+            await lines.close()
+        assert store.pool.get_idle_size() == store.pool.get_size()
+        again = Lines(store)
+        async with again.line() as one:
+            pid = await one.fetchval(PID)
+        async with store.connection() as other, again.line() as one:
+            assert (await one.fetchval(PID), await other.fetchval(PID) == pid) == (pid, False)
+        await again.close()
+
+
 async def test_a_connection_that_met_an_error_is_not_kept(database: str) -> None:
     """It goes back, open or lost, and the next call gets a sound one; the error is the store's own."""
     async with await Store.connect(database, pool_max=6) as store:

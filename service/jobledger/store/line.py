@@ -19,7 +19,7 @@ _REST_S: Final = 0.005
 """Seconds for which it is kept while nobody uses it."""
 HELD_S: Final = 0.1
 """Seconds for which a busy one is kept from others of the pool."""
-LEAST: Final = 6
+_LEAST: Final = 6
 """Of a smaller pool nothing is kept: there somebody is soon waiting for it."""
 
 
@@ -102,6 +102,6 @@ class KeptLine:
         task.add_done_callback(self._returns.discard)
 
 
-def may_keep(store: Store, least: int = LEAST) -> bool:
-    """Say whether a connection of this store may be kept from the others of its pool, which has so many at least."""
-    return store.pooled and store.pool.get_max_size() >= least
+def may_keep(store: Store) -> bool:
+    """Say whether a connection of this store may be kept from the others of its pool."""
+    return store.pooled and store.pool.get_max_size() >= _LEAST

@@ -1,18 +1,20 @@
 """Lines: connections that one kind of call keeps to itself while a worker lives.
 
 A session makes the plans of a function at its first call, and a claim has a hundred: 20 ms. From a pool each call would
-get whichever connection is free, and in the end every connection would have made every plan.
+get whichever connection is free, and in the end every connection would have made every plan. Workers may share a pool:
+of all its connections half at most wait for one kind of call, so that nobody else waits for them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from jobledger.errors import Unreachable
 from jobledger.store.failures import translated
-from jobledger.store.line import LEAST, may_keep
+from jobledger.store.line import may_keep
 from jobledger.store.pool import is_lost
 
 if TYPE_CHECKING:
@@ -22,14 +24,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_spare: Final[Counter[int]] = Counter()
+"""How many connections of each pool (by its `id`) are kept and not in use; a pool without any has no entry."""
+
 
 class Lines:
     """Lends connections of a store's pool to one kind of call, and keeps `most` of them between two calls."""
 
-    def __init__(self, store: Store, most: int = 2, least: int = LEAST) -> None:
-        """Open nothing yet. Of a pool of fewer than `least` nothing is kept."""
+    def __init__(self, store: Store, most: int = 2) -> None:
+        """Open nothing yet."""
         self._store = store
-        self._most = most if may_keep(store, least) else 0
+        self._most = most if may_keep(store) else 0
         self._spare: list[Connection] = []
         self._kept = 0
         self._over = False
@@ -46,8 +51,9 @@ class Lines:
             fault = error
             raise
         finally:
-            if fault is None and not self._over and not is_lost(connection) and self._kept <= self._most:
+            if fault is None and not is_lost(connection) and self._may_keep():
                 self._spare.append(connection)
+                _spare[id(self._store.pool)] += 1
             else:
                 await self._given_back(connection, fault)
 
@@ -55,11 +61,24 @@ class Lines:
         """Give back what is kept; what is lent follows when its call has ended."""
         self._over = True
         while self._spare:
-            await self._given_back(self._spare.pop())
+            await self._given_back(self._take_spare())
+
+    def _may_keep(self) -> bool:
+        if self._over or self._kept > self._most:
+            return False
+        pool = self._store.pool
+        return _spare[id(pool)] < pool.get_max_size() // 2
+
+    def _take_spare(self) -> Connection:
+        pool = id(self._store.pool)
+        _spare[pool] -= 1
+        if not _spare[pool]:
+            del _spare[pool]
+        return self._spare.pop()
 
     async def _taken(self) -> Connection:
         while self._spare:
-            connection = self._spare.pop()
+            connection = self._take_spare()
             if not is_lost(connection):
                 return connection
             # The server has gone since, or was restarted.

@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import platform
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobledger import __version__
 from jobledger.errors import BadInput, InvalidArgument
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from jobledger.worker.sides import Around
 
 T = TypeVar("T")
-
-_CONNECTIONS: Final = 8
-"""Of a smaller pool ticks keep none: claims and reports keep four."""
 
 
 class DatabasePulse:
@@ -104,12 +101,11 @@ class Link:
         self._claimers: dict[UUID, Claimer] = {}
         self._claims = Lines(store)
         self._sends = Lines(store)
-        self._ticks = Lines(store, 1, least=_CONNECTIONS)
 
     async def close(self) -> None:
-        """Give back the connections that claims, reports and ticks have kept."""
-        for lines in (self._claims, self._sends, self._ticks):
-            await lines.close()
+        """Give back the connections that claims and reports have kept."""
+        await self._claims.close()
+        await self._sends.close()
 
     def serves(self, hint: Hint) -> bool:
         """Say whether a job that a hint names is for this worker, as far as the hint tells."""
@@ -208,7 +204,8 @@ class Link:
     async def tick(self, after: UUID | None) -> TickResult:
         """Do once what time brings about."""
         try:
-            async with self._ticks.line() as connection:
+            # By a line of the claims, which tick as well while the worker waits: these sessions have the plans.
+            async with self._claims.line() as connection:
                 return await self._patiently(connection, tick(connection, self.store.shard, after))
         except BadInput as error:
             await mend(self.store, error, set())
