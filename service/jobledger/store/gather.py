@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from jobledger.errors import BadInput, Conflict, Forbidden, Unavailable
+from jobledger.errors import BadInput, Conflict, Forbidden, Unavailable, Unreachable
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_stated
 from jobledger.store.line import HELD_S, KeptLine
-from jobledger.store.pool import COLLISIONS, hung_up_after, is_lost
+from jobledger.store.pool import COLLISIONS, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -40,7 +39,7 @@ _APART_S: Final = 1.0
 """How long keys go by themselves after one was not free."""
 _LOCKED: Final = "55P03"
 STATEMENT_S: Final = 30.0
-"""Seconds after which a line that does not answer is closed: those that wait for it are told, and the lane goes on."""
+"""Seconds after which those that wait for an answer are told that there is none, and the lane goes on."""
 _LOOK_S: Final = 1.0
 """How often it is looked whether anybody still waits for it."""
 
@@ -58,12 +57,12 @@ class _Waiting(NamedTuple):
 
 
 class _Watched:
-    """Closes a line that does not answer: after `STATEMENT_S`, or soon after the last who waited for it gave up.
+    """Closes a line that does not answer soon after the last who waited for it gave up.
 
     Whoever closes the pool waits for its connections, and would else wait for an answer that nobody wants.
     """
 
-    __slots__ = ("_batch", "_connection", "_handle", "_loop", "_until")
+    __slots__ = ("_batch", "_connection", "_handle", "_loop")
 
     def __init__(self, connection: Connection, batch: list[_Waiting]) -> None:
         self._connection = connection
@@ -71,14 +70,13 @@ class _Watched:
 
     def __enter__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._until = self._loop.time() + STATEMENT_S
-        self._handle = self._loop.call_later(min(_LOOK_S, STATEMENT_S), self._look)
+        self._handle = self._loop.call_later(_LOOK_S, self._look)
 
     def __exit__(self, *_: object) -> None:
         self._handle.cancel()
 
     def _look(self) -> None:
-        if self._loop.time() >= self._until or all(one.answer.done() for one in self._batch):
+        if all(one.answer.done() for one in self._batch):
             self._connection.terminate()
         else:
             self._handle = self._loop.call_later(_LOOK_S, self._look)
@@ -97,6 +95,7 @@ class Gathering:
         self._apart_until = 0.0
         self._company = True
         self._line = KeptLine(store)
+        self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def enqueue(self, job: NewJob, *, actor: str | None, strict: bool) -> Enqueued:
@@ -149,6 +148,14 @@ class Gathering:
         if slow or not self._under_way:
             self._under_way += 1
             self._leave()
+        elif self._timer is None:
+            # Nobody else may come, who would look.
+            self._timer = asyncio.get_running_loop().call_later(_SLOW_S, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiting:
+            self._open_lane()
 
     def _wait(self, job: NewJob, manner: _Manner) -> _Waiting:
         """Wait for a lane, with what else does. What is wrong with a job is its caller's affair, and found here."""
@@ -158,16 +165,15 @@ class Gathering:
 
     async def close(self) -> None:
         """Give back the connection that is kept between two calls."""
+        if self._timer is not None:
+            self._timer.cancel()
         await self._line.close()
 
     async def _alone(self, job: NewJob, manner: _Manner) -> Enqueued:
         line = self._line
         lent = line.kept() or await line.borrowed()
-        # Who brings a key or an id may have to wait for another's transaction to end, however long that is.
-        waits = job.key is not None or job.unique_key is not None or job.id is not None
         try:
-            with nullcontext() if waits else hung_up_after(lent.connection, STATEMENT_S):
-                enqueued = await self._one(lent.connection, job, manner)
+            enqueued = await self._one(lent.connection, job, manner)
         except BaseException as error:
             await line.fail(lent, error)
             raise
@@ -193,8 +199,7 @@ class Gathering:
                     until = time.monotonic() + HELD_S
                     while batch:
                         # The next is on its way before those that this one answers go on: the database need not wait.
-                        with _Watched(connection, batch):
-                            await self._together(connection, batch)
+                        await self._sent(connection, batch)
                         self._company = len(batch) > 1
                         batch = self._next(len(batch))
                         if time.monotonic() > until or is_lost(connection):
@@ -206,6 +211,24 @@ class Gathering:
             # Looked once more when the connection is back: meanwhile others may have come, who trust in this lane.
             batch = batch or self._next(0)
         self._under_way -= 1
+
+    async def _sent(self, connection: Connection, batch: list[_Waiting]) -> None:
+        """Send a batch; where no answer comes, ask the server to give it up: what waits for a lock writes nothing then.
+
+        The line goes back to the pool, which closes it if the server does not answer that either.
+        """
+        try:
+            async with asyncio.timeout(STATEMENT_S):
+                with _Watched(connection, batch):
+                    await self._together(connection, batch)
+        except TimeoutError:
+            told = Unreachable(
+                f"The database did not answer in {STATEMENT_S:g} s.",
+                hint="The job may be there all the same: only a call with an idempotency key can be repeated.",
+            )
+            for one in batch:
+                _fail(one, told)
+            raise
 
     def _next(self, answered: int) -> list[_Waiting]:
         """Take those that go next; none: nobody waits. So many were `answered` just now, and are likely to return."""
@@ -254,7 +277,7 @@ class Gathering:
                 continue
             try:
                 enqueued = await self._one(connection, one.job, one.manner)
-            except BaseException as found:  # noqa: BLE001 - its caller gets it
+            except Exception as found:  # noqa: BLE001 - its caller gets it
                 _fail(one, found)
                 if is_lost(connection):
                     # Nothing was sent for the others: they go by the next line.

@@ -328,7 +328,7 @@ class Store:
         if self._connection is not None:
             return
         pool, patience_s = self.pool, self._patience_s
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError | TimeoutError):
             # Who was given up because nobody answered shall not have to wait for that once more.
             patience_s = min(patience_s, _CLOSING_S)
         elif isinstance(error, Exception) and self._owned and is_lost(connection):
