@@ -358,7 +358,7 @@ async def test_lost_connections_to_the_database_lose_no_event(client: Client, ho
             await sealed(store)
             wanted = turn * 20 + 5
             await hook.until(lambda wanted=wanted: len(hook.taken) >= wanted)  # type: ignore[misc]
-            assert await sql.fetchval(END) > 1
+            assert await sql.fetchval(END) > 0
             ids = {f"{job}/{version}" for job in jobs for version in (1, 2)}
             await hook.until(lambda ids=ids: set(_taken(hook)) >= ids)  # type: ignore[misc]
     await sql.close()

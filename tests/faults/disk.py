@@ -15,11 +15,9 @@ import asyncpg
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobledger.embedded import Server
-
 MIB = 1 << 20
 _TRIES = 20
-MOVE = """
+_MOVE = """
 select format('alter table jobledger.%I set tablespace {0}', c.relname) from pg_class as c
 where c.oid in (select relid from pg_partition_tree('jobledger.events') where isleaf)
 """
@@ -49,7 +47,8 @@ class Disk:
         for _ in range(_TRIES):
             found = os.statvfs(self.place)
             try:
-                return self.grow((found.f_blocks - found.f_bfree) * found.f_frsize)
+                # A size of 0 would be none at all.
+                return self.grow(max(found.f_blocks - found.f_bfree, 1) * found.f_frsize)
             except CannotMountError:
                 continue
         raise OSError("it was written to faster than it could be filled")
@@ -89,13 +88,13 @@ def _owned(disk: Disk, like: str) -> Path:
     return folder
 
 
-async def log_moved_to(disk: Disk, server: Server, dsn: str, space: str) -> None:
+async def log_moved_to(disk: Disk, dsn: str, space: str) -> None:
     """Make a tablespace of this name on the disk, and move the log of a database to it, as far as it has partitions."""
-    admin: asyncpg.Connection[Any] = await asyncpg.connect(server.dsn_for("postgres"))
-    folder = _owned(disk, (await admin.fetchval("show unix_socket_directories")).strip('"'))
-    await admin.execute(f"create tablespace {space} location '{folder}'")
-    await admin.close()
-    database = await asyncpg.connect(dsn)
-    for (command,) in await database.fetch(MOVE.format(space)):
-        await database.execute(command)
-    await database.close()
+    database: asyncpg.Connection[Any] = await asyncpg.connect(dsn)
+    try:
+        folder = _owned(disk, (await database.fetchval("show unix_socket_directories")).strip('"'))
+        await database.execute(f"create tablespace {space} location '{folder}'")
+        for (command,) in await database.fetch(_MOVE.format(space)):
+            await database.execute(command)
+    finally:
+        await database.close()

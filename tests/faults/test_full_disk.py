@@ -54,7 +54,7 @@ async def on_small_disk(
     name = databases.create(template)
     dsn = databases.server.dsn_for(name)
     try:
-        await log_moved_to(disk, databases.server, dsn, space)
+        await log_moved_to(disk, dsn, space)
         yield dsn, disk
     finally:
         databases.drop(name)

@@ -79,12 +79,17 @@ async def test_a_migrator_killed_in_the_middle_is_followed_by_one_that_goes_on(
     await works(empty_database)
 
 
+def unpacked(folder: Path) -> Path:
+    """Unpack the package as it was with the first four migrations; return its folder."""
+    with tarfile.open(OLD) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "jobledger-0.1.0"
+
+
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """Give the folder of the package as it was with the first four migrations."""
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path / "jobledger-0.1.0"
+    """Give the folder of the older package."""
+    return unpacked(tmp_path)
 
 
 @pytest.mark.slow

@@ -102,7 +102,6 @@ def _read(migrations: Traversable, projections: Traversable) -> SqlFiles:
     return SqlFiles(tuple(_migrations(migrations)), tuple(_projections(projections)))
 
 
-@cache
 def checksum(text: str) -> str:
     """Return the checksum of a text; line ends and white space at the end of lines do not count."""
     lines = [line.rstrip() for line in text.splitlines()]
