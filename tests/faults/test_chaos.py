@@ -380,7 +380,7 @@ async def chaos(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 600)
+@pytest.mark.timeout(SECONDS + 900)
 async def test_everything_at_random_loses_and_doubles_nothing(chaos: Chaos) -> None:
     """After all of it each acknowledged job is over, once for every time it was begun anew, and the books agree.
 

@@ -32,6 +32,13 @@ TERMINATE = (
 SIZES = "select count(*) as n from jobledger.events where type = 'job.enqueued' group by xid order by n"
 
 
+SLOW = """
+create function public.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return new; end $$;
+create trigger slow before insert on jobledger.ready
+  for each row when (new.tenant = 'slow') execute function public.slow()
+"""
+
+
 @pytest.fixture
 async def client(database: str) -> AsyncIterator[Client]:
     """A client with a pool of its own."""
@@ -52,6 +59,12 @@ async def blocked(sql: asyncpg.Connection[asyncpg.Record], count: int) -> None:
     async with asyncio.timeout(10):
         while await sql.fetchval(BLOCKED) < count:  # noqa: ASYNC110 - looks into the database, which sets no event
             await asyncio.sleep(0.01)
+
+
+async def free(sql: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Wait until nobody waits for a lock."""
+    while await sql.fetchval(BLOCKED):  # noqa: ASYNC110 - looks into the database, which sets no event
+        await asyncio.sleep(0.01)
 
 
 async def test_callers_of_one_moment_share_transactions_and_each_gets_its_own_job(
@@ -160,22 +173,56 @@ async def test_who_is_told_that_no_answer_came_gets_no_job_later(
 ) -> None:
     """The server was only held up by a lock: it is asked to give the jobs up, and writes none when the lock is gone.
 
-    A call that went by itself waits on, and holds up nobody who came after it.
+    That is so of a call by itself and of those that share a statement; of more than go at a time, nobody is forgotten.
     """
-    monkeypatch.setattr(gather, "STATEMENT_S", 0.5)
+    monkeypatch.setattr(gather, "STATEMENT_S", 3.0)
     await sql.execute("begin; lock table jobledger.ready in exclusive mode")
-    calls = [asyncio.create_task(client.enqueue("noop")) for _ in range(4)]
-    async with asyncio.timeout(20):
-        while len(told := [one for one in calls if one.done()]) < 3:  # noqa: ASYNC110 - of tasks, any three
-            await asyncio.sleep(0.01)
-        assert all(isinstance(one.exception(), Unreachable) for one in told)
-        (last,) = set(calls) - set(told)
-        while await sql.fetchval(BLOCKED) > 1:  # noqa: ASYNC110 - looks into the database, which sets no event
-            await asyncio.sleep(0.01)
+    calls = [asyncio.create_task(client.enqueue("noop"))]
+    await blocked(sql, 1)
+    calls += [asyncio.create_task(client.enqueue("noop")) for _ in range(40)]
+    # Half of those that wait go at a time, beside those that are slow, and nobody has to come who lets the others go.
+    await blocked(sql, 4)
+    async with asyncio.timeout(30):
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(answer, Unreachable)
+        await free(sql)
         await sql.execute("commit")
-        assert (await last).created
-        assert await sql.fetchval("select count(*) from jobledger.events where type = 'job.enqueued'") == 1
+        assert await sql.fetchval("select count(*) from jobledger.events where type = 'job.enqueued'") == 0
         assert (await client.enqueue("noop")).created
+
+
+async def test_what_everybody_gave_up_is_not_made_later(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    """Those that share a statement are cancelled while it waits for a lock: the server is told, and writes nothing."""
+    await sql.execute("begin; lock table jobledger.ready in exclusive mode")
+    calls = [asyncio.create_task(client.enqueue("noop"))]
+    await blocked(sql, 1)
+    calls += [asyncio.create_task(client.enqueue("noop")) for _ in range(4)]
+    await blocked(sql, 2)
+    for one in calls:
+        one.cancel()
+    await asyncio.wait(calls)
+    async with asyncio.timeout(20):
+        await free(sql)
+        await sql.execute("commit")
+        assert await sql.fetchval("select count(*) from jobledger.events where type = 'job.enqueued'") == 0
+
+
+async def test_who_waits_for_a_lock_takes_nobody_along_who_goes_by_itself(
+    client: Client, sql: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a refusal each of a batch goes by itself; one that gets no answer is told, the others are made."""
+    monkeypatch.setattr(gather, "STATEMENT_S", 1.0)
+    monkeypatch.setattr(gather, "_FEW", 20)
+    await sql.execute(SLOW)
+    jobs = [client.enqueue("noop", {"n": n}, tenant="slow" if n == 3 else "t") for n in range(12)]
+    jobs.append(client.enqueue("noop", {"text": "x" * 300_000}))
+    async with asyncio.timeout(30):
+        done = await asyncio.gather(*jobs, return_exceptions=True)
+    assert isinstance(done[3], Unreachable)
+    assert isinstance(done[12], TooLarge)
+    assert all(isinstance(one, Handle) for n, one in enumerate(done) if n not in (3, 12))
 
 
 async def test_a_key_used_for_something_else_is_told_to_its_caller_alone(client: Client) -> None:

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from jobledger.errors import BadInput, Conflict, Forbidden, Unavailable, Unreachable
 from jobledger.store.enqueue import Enqueued, NewJob, enqueue_job, enqueue_stated
 from jobledger.store.line import HELD_S, KeptLine
-from jobledger.store.pool import COLLISIONS, is_lost
+from jobledger.store.pool import COLLISIONS, GivenUp, is_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from jobledger.store.pool import Connection, Store
+
+T = TypeVar("T")
 
 _LANES: Final = 4
 _SLOW_S: Final = 0.1
@@ -57,15 +59,15 @@ class _Waiting(NamedTuple):
 
 
 class _Watched:
-    """Closes a line that does not answer soon after the last who waited for it gave up.
+    """Lets a deadline pass soon after the last who waited for the answer gave up.
 
-    Whoever closes the pool waits for its connections, and would else wait for an answer that nobody wants.
+    Nobody wants the jobs any more; and whoever closes the pool waits for its connections.
     """
 
-    __slots__ = ("_batch", "_connection", "_handle", "_loop")
+    __slots__ = ("_batch", "_deadline", "_handle", "_loop")
 
-    def __init__(self, connection: Connection, batch: list[_Waiting]) -> None:
-        self._connection = connection
+    def __init__(self, deadline: asyncio.Timeout, batch: list[_Waiting]) -> None:
+        self._deadline = deadline
         self._batch = batch
 
     def __enter__(self) -> None:
@@ -77,7 +79,7 @@ class _Watched:
 
     def _look(self) -> None:
         if all(one.answer.done() for one in self._batch):
-            self._connection.terminate()
+            self._deadline.reschedule(self._loop.time())
         else:
             self._handle = self._loop.call_later(_LOOK_S, self._look)
 
@@ -148,7 +150,7 @@ class Gathering:
         if slow or not self._under_way:
             self._under_way += 1
             self._leave()
-        elif self._timer is None:
+        if self._waiting and self._timer is None:
             # Nobody else may come, who would look.
             self._timer = asyncio.get_running_loop().call_later(_SLOW_S, self._look)
 
@@ -167,14 +169,21 @@ class Gathering:
         """Give back the connection that is kept between two calls."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         await self._line.close()
 
     async def _alone(self, job: NewJob, manner: _Manner) -> Enqueued:
         line = self._line
         lent = line.kept() or await line.borrowed()
+        # Who brings a key or an id may have to wait for another's transaction to end, however long that is.
+        waits = job.key is not None or job.unique_key is not None or job.id is not None
         try:
-            enqueued = await self._one(lent.connection, job, manner)
+            async with asyncio.timeout(None if waits else STATEMENT_S) as deadline:
+                enqueued = await self._one(lent.connection, job, manner)
         except BaseException as error:
+            if isinstance(error, TimeoutError) and deadline.expired():
+                await line.fail(lent, GivenUp())
+                raise _silence() from None
             await line.fail(lent, error)
             raise
         await line.settle(lent)
@@ -199,11 +208,13 @@ class Gathering:
                     until = time.monotonic() + HELD_S
                     while batch:
                         # The next is on its way before those that this one answers go on: the database need not wait.
-                        await self._sent(connection, batch)
+                        await self._together(connection, batch)
                         self._company = len(batch) > 1
                         batch = self._next(len(batch))
                         if time.monotonic() > until or is_lost(connection):
                             break
+            except GivenUp:
+                batch = []
             except BaseException as error:  # noqa: BLE001 - each caller gets it, as if it had called by itself
                 for one in batch:
                     _fail(one, error)
@@ -212,23 +223,25 @@ class Gathering:
             batch = batch or self._next(0)
         self._under_way -= 1
 
-    async def _sent(self, connection: Connection, batch: list[_Waiting]) -> None:
-        """Send a batch; where no answer comes, ask the server to give it up: what waits for a lock writes nothing then.
+    async def _answered(self, batch: list[_Waiting], call: Coroutine[Any, Any, T]) -> T:
+        """Await a statement for some of those that wait; where no answer comes, the server is asked to give it up.
 
-        The line goes back to the pool, which closes it if the server does not answer that either.
+        So what only waits for a lock writes nothing later. The line goes back to the pool, which closes it where the
+        server does not answer that either.
+
+        Raises:
+            GivenUp: each of them was told.
         """
         try:
-            async with asyncio.timeout(STATEMENT_S):
-                with _Watched(connection, batch):
-                    await self._together(connection, batch)
+            async with asyncio.timeout(STATEMENT_S) as deadline:
+                with _Watched(deadline, batch):
+                    return await call
         except TimeoutError:
-            told = Unreachable(
-                f"The database did not answer in {STATEMENT_S:g} s.",
-                hint="The job may be there all the same: only a call with an idempotency key can be repeated.",
-            )
+            if not deadline.expired():
+                raise
             for one in batch:
-                _fail(one, told)
-            raise
+                _fail(one, _silence())
+            raise GivenUp from None
 
     def _next(self, answered: int) -> list[_Waiting]:
         """Take those that go next; none: nobody waits. So many were `answered` just now, and are likely to return."""
@@ -248,9 +261,10 @@ class Gathering:
         items = [one.stated for one in batch]
         shard, patience_ms = self._store.shard, _PATIENCE_MS if keyed else None
         try:
-            done = await enqueue_stated(
+            sending = enqueue_stated(
                 connection, items, actor=manner.actor, strict=manner.strict, shard=shard, patience_ms=patience_ms
             )
+            done = await self._answered(batch, sending)
         except (BadInput, Conflict, Forbidden, *COLLISIONS):
             # All or nothing: nothing was written, and the others are not to suffer for one.
             await self._one_by_one(connection, batch)
@@ -276,7 +290,11 @@ class Gathering:
             if one.answer.done():
                 continue
             try:
-                enqueued = await self._one(connection, one.job, one.manner)
+                enqueued = await self._answered([one], self._one(connection, one.job, one.manner))
+            except GivenUp:
+                # Nothing was sent for the others: they go by the next line.
+                self._waiting[:0] = rest
+                raise
             except Exception as found:  # noqa: BLE001 - its caller gets it
                 _fail(one, found)
                 if is_lost(connection):
@@ -315,6 +333,13 @@ def _first_together(waiting: list[_Waiting], most: int) -> list[_Waiting]:
                 break
             together.append(one)
     return together
+
+
+def _silence() -> Unreachable:
+    return Unreachable(
+        f"The database did not answer in {STATEMENT_S:g} s.",
+        hint="The job may be there all the same: only a call with an idempotency key can be repeated.",
+    )
 
 
 def _ending(task: asyncio.Task[None]) -> Callable[[object], None]:

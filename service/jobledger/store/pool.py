@@ -91,6 +91,10 @@ class _Connection(_Driver):
             await super().close(timeout=_CLOSING_S if timeout is None else timeout)
 
 
+class GivenUp(Exception):  # noqa: N818 - says what happened
+    """An answer did not come in time, and the server was asked to give it up. The package's own, never its caller's."""
+
+
 class hung_up_after:  # noqa: N801 - read as a word: `with hung_up_after(connection, 30):`
     """Close a connection that is still being used after so many seconds: its answer may never come.
 
@@ -328,7 +332,7 @@ class Store:
         if self._connection is not None:
             return
         pool, patience_s = self.pool, self._patience_s
-        if isinstance(error, asyncio.CancelledError | TimeoutError):
+        if isinstance(error, asyncio.CancelledError | GivenUp):
             # Who was given up because nobody answered shall not have to wait for that once more.
             patience_s = min(patience_s, _CLOSING_S)
         elif isinstance(error, Exception) and self._owned and is_lost(connection):

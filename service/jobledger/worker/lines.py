@@ -60,8 +60,9 @@ class Lines:
     async def close(self) -> None:
         """Give back what is kept; what is lent follows when its call has ended."""
         self._over = True
-        while self._spare:
-            await self._given_back(self._take_spare())
+        # All at once: whoever is given up while they go back leaves none of them counted.
+        spare = [self._take_spare() for _ in range(len(self._spare))]
+        await asyncio.gather(*map(self._given_back, spare))
 
     def _may_keep(self) -> bool:
         if self._over or self._kept > self._most:

@@ -104,8 +104,7 @@ class Link:
 
     async def close(self) -> None:
         """Give back the connections that claims and reports have kept."""
-        await self._claims.close()
-        await self._sends.close()
+        await asyncio.gather(self._claims.close(), self._sends.close())
 
     def serves(self, hint: Hint) -> bool:
         """Say whether a job that a hint names is for this worker, as far as the hint tells."""
