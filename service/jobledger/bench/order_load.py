@@ -54,6 +54,11 @@ class Writers:
         async with asyncio.TaskGroup() as group:
             for _ in range(count):
                 group.create_task(self._write(until))
+        # What drew the last position may have been rolled back. Then it is never sealed, and who waits for all that was
+        # drawn would wait for ever.
+        connection = await pool.connect(self._dsn, application_name="jobledger-bench-writer")
+        await self._plain(connection)
+        await connection.close()
 
     async def _write(self, until: float) -> None:
         connection = await pool.connect(self._dsn, application_name="jobledger-bench-writer")
