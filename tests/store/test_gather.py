@@ -175,11 +175,11 @@ async def test_who_is_told_that_no_answer_came_gets_no_job_later(
 
     That is so of a call by itself and of those that share a statement; of more than go at a time, nobody is forgotten.
     """
-    monkeypatch.setattr(gather, "STATEMENT_S", 3.0)
+    monkeypatch.setattr(gather, "STATEMENT_S", 2.0)
     await sql.execute("begin; lock table jobledger.ready in exclusive mode")
     calls = [asyncio.create_task(client.enqueue("noop"))]
     await blocked(sql, 1)
-    calls += [asyncio.create_task(client.enqueue("noop")) for _ in range(40)]
+    calls += [asyncio.create_task(client.enqueue("noop")) for _ in range(20)]
     # Half of those that wait go at a time, beside those that are slow, and nobody has to come who lets the others go.
     await blocked(sql, 4)
     async with asyncio.timeout(30):
