@@ -47,7 +47,8 @@ _AHEAD_LIMIT = 1000
 _CLAIM_LIMIT = 1000
 _MUCH = 100
 _LANES = 2
-_BACKOFF_S = (0.1, 5.0)
+_BACKOFF_S = (0.1, 1.0)
+"""Pauses while the database is away. The longest is waited for when it is back, too, before the first claim."""
 _BUSY_S = 0.1
 _BUSY_JOBS = 50
 _VAIN = (3, 10)
