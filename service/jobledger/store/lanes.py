@@ -192,9 +192,7 @@ class Lanes:
                 lane.looked(segment.after, segment.upto, read.key)
             else:
                 unasked.append(lane.name)
-        for name in reversed(unasked):
-            # Others came first and left nothing of this claim: they are the first of the next.
-            self._walk.move_to_end(name, last=False)
+        self._first_next(unasked)
         self._go_on(plan, [read.asked > 0 for read in reads[fresh:]], fresh, asked)
         while len(self._aside) > ASIDE_LIMIT:
             self._forget(self._lanes[next(iter(self._aside))])
@@ -214,6 +212,16 @@ class Lanes:
             self._width = max(self._window, min(asked * len(gave) // got if got else WIDE, asked, WIDE))
         elif 2 * sum(gave) > len(gave):
             self._width = max(self._window, self._width - self._width // 8 - 1)
+
+    def _first_next(self, unasked: Sequence[Name]) -> None:
+        """Let the looks that were left out be the first of the next claim: others came before, and took all of this.
+
+        A lane whose share was empty in the same claim is forgotten by now: what lies behind its key is found in the
+        gap that it left.
+        """
+        for name in reversed(unasked):
+            if name in self._walk:
+                self._walk.move_to_end(name, last=False)
 
     def _found(self, read: LaneRead) -> None:
         """Know a new lane, unless it is empty already. What is paused, or not this worker's, is not worth knowing."""
