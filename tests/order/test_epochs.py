@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EPOCHS = "select epoch from jobledger.epochs order by epoch"
 WAITS = "select exists (select from pg_locks where relation = 'jobledger.events'::regclass and not granted)"
+UNSEALED = "select jobledger.unsealed(0::smallint)"
 ELSEWHERE = """
 alter table jobledger.epochs disable trigger user;
 update jobledger.epochs set system_identifier = 1;
@@ -175,6 +176,22 @@ async def test_a_position_is_drawn_behind_the_lock(store: Store) -> None:
         await open_store(store)
         await seal_all(connection)
         assert (job, 2) in facts(await nothing_amiss(connection))
+
+
+async def test_a_tick_tells_of_what_came_behind_a_restore(store: Store) -> None:
+    """What lies below the new epoch's floor is nothing to seal any more, whatever its transaction ids mean here."""
+    async with store.connection() as connection:
+        await connection.execute("select jobledger.enqueue('noop')")
+        await moved_elsewhere(connection)
+        async with connection.transaction():
+            assert await connection.fetchval("select jobledger.open_epoch()")
+            await connection.execute("set local session_replication_role = replica")
+            await connection.execute("delete from jobledger.events where type = 'store.epoch_opened'")
+            assert not await connection.fetchval(UNSEALED)
+        await open_store(store)
+        assert await connection.fetchval(UNSEALED)
+        await seal_all(connection)
+        assert not await connection.fetchval(UNSEALED)
 
 
 async def test_the_first_position_behind_a_restore_is_a_new_one(store: Store) -> None:

@@ -254,10 +254,10 @@ async def test_a_sealer_that_ticks_tell_looks_when_they_say_so(
     task = asyncio.create_task(sealer.run())
     try:
         await until(lambda: sealer.pause_s == 600.0)
-        async with sql.transaction():
+        async with sql.transaction(), store.connection() as other:
             await sql.fetch(MANY, 1)
-            async with store.connection() as other:
-                assert (await tick(other, 0)).unsealed
+            assert (await tick(other, 0)).unsealed is False
+        assert (await tick(sql, 0)).unsealed
         assert not sealed.is_set()
         sealer.told(unsealed=True)
         async with asyncio.timeout(60):
@@ -287,6 +287,37 @@ async def test_a_tick_tells_of_what_was_committed_late(store: Store, sql: Connec
             await seal_all(other)
         assert (await tick(other, 0)).unsealed is False
         assert len(await nothing_amiss(sql)) == 3
+
+
+async def test_positions_drawn_for_nothing_leave_nothing_to_seal(store: Store, sql: Connection) -> None:
+    """An append that was rolled back, or goes on: sealing would find nothing, however often it was told to look."""
+    await sql.fetch(MANY, 1)
+    await seal_all(sql)
+    undone = sql.transaction()
+    await undone.start()
+    await sql.fetch(MANY, 1)
+    await undone.rollback()
+    assert (await tick(sql, 0)).unsealed is False
+    async with store.connection() as other, other.transaction():
+        await other.fetch(MANY, 1)
+        assert (await tick(sql, 0)).unsealed is False
+        await sql.fetch(MANY, 1)
+        assert (await tick(sql, 0)).unsealed
+        await seal_all(sql)
+        assert (await tick(sql, 0)).unsealed is False
+    assert (await tick(sql, 0)).unsealed
+    await seal_all(sql)
+    assert len(await nothing_amiss(sql)) == 3
+
+
+async def test_a_tick_tells_of_the_rest_of_a_large_difference(sql: Connection) -> None:
+    """Its first part is sealed, and its snapshot says that all of it is."""
+    for _ in range(3):
+        await sql.fetch(MANY, 5000)
+    assert (await seal(sql, 0)).more
+    assert (await tick(sql, 0)).unsealed
+    await seal_all(sql)
+    assert (await tick(sql, 0)).unsealed is False
 
 
 async def test_a_pause_is_no_stall(store: Store, sql: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
