@@ -474,5 +474,5 @@ def test_any_commands_in_any_order_do_what_the_model_says(databases: Any, templa
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_any_commands_in_any_order_do_what_the_model_says_at_length(databases: Any, template: str) -> None:
-    """Deep: the same for a hundred longer lives."""
-    run_machine(databases, template, max_examples=120, stateful_step_count=80)
+    """Deep: the same for seventy longer lives."""
+    run_machine(databases, template, max_examples=70, stateful_step_count=80)
