@@ -1,7 +1,7 @@
 -- One call that keeps the clockwork going: promotes what is due, rescues, times out, kills, holds and releases what pauses say, drops expired idempotency keys, and
 -- the rows of workers whose lease ended a week ago (their streams stay), sees to partitions ahead, repairs what late transactions left. Whoever runs it (worker, up, `jobledger tick`): one at a time, the others pass by. `p_after` is the last answer's `next`.
 -- `snapshot_due`: the caller is to call `queue_snapshot` in a transaction of its own; one bound to tenants, who may not know, does it now and then.
--- `unsealed` says whether there is something to seal, or will be, so that sealers need not look so often themselves.
+-- `unsealed` says whether there is something to seal, or will be by what this call appends, so that sealers need not look so often themselves.
 -- `told` names each lease that expired, each job that was timed out or killed, or should be and is locked by a prepared transaction, for who observes.
 -- A caller bound to tenants is not told how much it did, nor where it ended (an id): its sweep for kill dates begins at a random moment instead of at `p_after`.
 drop function if exists jobledger.tick;

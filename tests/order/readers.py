@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 import asyncpg
 from tests.faults.conftest import until
@@ -18,7 +19,7 @@ from jobledger.worker.worker import Worker
 from .stress import facts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from jobledger.order.log import Sealed
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BROKEN = (JobledgerError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 KEY = "select jobledger.cursor_key()"
+BY_WORKERS = ("worker.heartbeat", "worker.report_rejected")
 TENANTS = ("t1", "t2", "t3")
 
 
@@ -81,7 +83,7 @@ class Reader:
     def agrees(self, order: Sequence[Sealed], key: bytes) -> None:
         """See that it got each event of this log once, in its order, or was told from where on it did."""
         cursors = Cursors(key if self.tenant is not None else None, self.tenant)
-        mine = [one for one in order if self.tenant in (None, one.event.tenant)]
+        mine = self._of(order)
         last = self.stretches[-1]
         begins = Place() if last.after is None else cursors.read(last.after)
         assert last.seen == facts([one for one in mine if one.place[:2] > begins[:2]])
@@ -90,6 +92,22 @@ class Reader:
         for stretch in self.stretches[:-1]:
             if stretch.after is None:
                 assert stretch.seen[: len(common)] == common
+
+    def _of(self, order: Sequence[Sealed]) -> list[Sealed]:
+        """Return what of a log is this reader's: a worker's events are also the tenants' whose jobs they name."""
+        if self.tenant is None:
+            return list(order)
+        streams = {one.event.stream_id for one in order if one.event.tenant == self.tenant}
+
+        def named(data: Mapping[str, Any]) -> set[UUID]:
+            return {UUID(job) for job in (*data.get("held", ()), *filter(None, [data.get("job")]))}
+
+        return [
+            one
+            for one in order
+            if one.event.stream_id in streams
+            or (one.event.type in BY_WORKERS and streams & named(one.event.data or {}))
+        ]
 
 
 @contextlib.asynccontextmanager

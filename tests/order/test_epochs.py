@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import asyncpg
+import orjson
 import pytest
 from tests.conftest import PG_BIN
 from tests.faults.conftest import until
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 EPOCHS = "select epoch from jobledger.epochs order by epoch"
 WAITS = "select exists (select from pg_locks where relation = 'jobledger.events'::regclass and not granted)"
 UNSEALED = "select jobledger.unsealed(0::smallint)"
+MANY = """
+select jobledger.enqueue_many((select jsonb_agg(jsonb_build_object('kind', 'noop')) from generate_series(1, 10000)))
+"""
 ELSEWHERE = """
 alter table jobledger.epochs disable trigger user;
 update jobledger.epochs set system_identifier = 1;
@@ -52,6 +56,15 @@ async def restored(source: str, server: Server) -> str:
     done = await asyncio.to_thread(subprocess.run, words, input=dump.stdout, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     return server.dsn_for(name)
+
+
+async def elapsed_elsewhere(connection: Connection, transactions: int) -> None:
+    """Let the events be of a cluster that had been so many transactions further, one for each of them."""
+    await connection.execute("alter table jobledger.events disable trigger user")
+    await connection.execute(
+        "update jobledger.events set xid = (xid::text::bigint + $1 + position)::text::xid8", transactions
+    )
+    await connection.execute("alter table jobledger.events enable trigger user")
 
 
 async def moved_elsewhere(connection: Connection) -> None:
@@ -178,20 +191,45 @@ async def test_a_position_is_drawn_behind_the_lock(store: Store) -> None:
         assert (job, 2) in facts(await nothing_amiss(connection))
 
 
-async def test_a_tick_tells_of_what_came_behind_a_restore(store: Store) -> None:
+@pytest.mark.parametrize("further", [20, 2_000_000_000])
+async def test_a_tick_tells_of_what_came_behind_a_restore(store: Store, further: int) -> None:
     """What lies below the new epoch's floor is nothing to seal any more, whatever its transaction ids mean here."""
     async with store.connection() as connection:
         await connection.execute("select jobledger.enqueue('noop')")
+        await elapsed_elsewhere(connection, further)
         await moved_elsewhere(connection)
-        async with connection.transaction():
-            assert await connection.fetchval("select jobledger.open_epoch()")
-            await connection.execute("set local session_replication_role = replica")
-            await connection.execute("delete from jobledger.events where type = 'store.epoch_opened'")
-            assert not await connection.fetchval(UNSEALED)
         await open_store(store)
         assert await connection.fetchval(UNSEALED)
+        for _ in range(further if further < 100 else 1):
+            await connection.execute("select jobledger.enqueue('noop')")
+            assert await connection.fetchval(UNSEALED)
+            await seal_all(connection)
+            assert not await connection.fetchval(UNSEALED)
+            undone = connection.transaction()
+            await undone.start()
+            await connection.execute("select jobledger.enqueue('noop')")
+            await undone.rollback()
+            assert not await connection.fetchval(UNSEALED)
+
+
+async def test_what_was_restored_costs_a_tick_nothing(store: Store) -> None:
+    """Ids above all that were given here: to look whether something is to be sealed does not go through them."""
+    async with store.connection() as connection:
+        for _ in range(2):
+            await connection.execute(MANY)
+        await elapsed_elsewhere(connection, 2_000_000_000)
+        await moved_elsewhere(connection)
+        await open_store(store)
         await seal_all(connection)
-        assert not await connection.fetchval(UNSEALED)
+        undone = connection.transaction()
+        await undone.start()
+        await connection.execute("select jobledger.enqueue('noop')")
+        await undone.rollback()
+        costs = []
+        for _ in range(2):
+            plan = orjson.loads(await connection.fetchval(f"explain (analyze, buffers, format json) {UNSEALED}"))
+            costs.append(plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"])
+        assert costs[-1] < 40
 
 
 async def test_the_first_position_behind_a_restore_is_a_new_one(store: Store) -> None:
@@ -208,12 +246,9 @@ async def test_the_first_position_behind_a_restore_is_a_new_one(store: Store) ->
 async def test_old_ids_never_match_again(store: Store) -> None:
     """Events whose ids are younger than the new server's are sealed once, in the carry-over, and never again."""
     async with store.connection() as connection:
-        await connection.execute("alter table jobledger.events disable trigger user")
         for _ in range(5):
             await connection.execute("select jobledger.enqueue('noop')")
-        # As if their cluster had been two billion transactions further.
-        await connection.execute("update jobledger.events set xid = ((xid::text::bigint + 20)::text)::xid8")
-        await connection.execute("alter table jobledger.events enable trigger user")
+        await elapsed_elsewhere(connection, 20)
         await moved_elsewhere(connection)
         await open_store(store)
         for _ in range(60):

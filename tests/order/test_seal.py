@@ -244,7 +244,7 @@ async def test_an_idle_sealer_is_woken_by_a_hint(store: Store, sql: Connection) 
 async def test_a_sealer_that_ticks_tell_looks_when_they_say_so(
     store: Store, sql: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While they find nothing it seldom looks by itself; once they find something drawn it does, until it is sealed."""
+    """While they find nothing it seldom looks by itself; once they find something it does, until it is sealed."""
     monkeypatch.setattr(sealers, "TOLD_S", 600.0)
     monkeypatch.setattr(sealers, "_NEWS_S", 600.0)
     sealed = asyncio.Event()
@@ -308,6 +308,15 @@ async def test_positions_drawn_for_nothing_leave_nothing_to_seal(store: Store, s
     assert (await tick(sql, 0)).unsealed
     await seal_all(sql)
     assert len(await nothing_amiss(sql)) == 3
+
+
+async def test_a_tick_tells_of_what_it_appends_itself(sql: Connection) -> None:
+    """Its own id may be above all that its snapshot knows of; it is told before the commit."""
+    await sql.fetch(MANY, 1)
+    await seal_all(sql)
+    async with sql.transaction():
+        await sql.fetch(MANY, 1)
+        assert (await tick(sql, 0)).unsealed
 
 
 async def test_a_tick_tells_of_the_rest_of_a_large_difference(sql: Connection) -> None:

@@ -80,7 +80,7 @@ class Sealer:
         self._wake.set()
 
     def told(self, *, unsealed: bool) -> None:
-        """A tick has seen whether there is something that was committed."""
+        """A tick has seen whether there is something to seal."""
         self._news_at = time.monotonic()
         if unsealed:
             self._wake.set()

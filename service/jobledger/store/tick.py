@@ -49,7 +49,7 @@ class TickResult:
     snapshot_due: bool = False
     """Whether `recovery.take_snapshot` is to be called."""
     unsealed: bool | None = None
-    """Whether something is to be sealed, or will be when its transaction ends; None: the tick did not look."""
+    """Whether something is to be sealed, or will be by what the tick itself appended; None: the tick did not look."""
     next: UUID | None = None
     """Where the next call goes on looking for kill dates."""
     facts: Mapping[str, Any] = field(default_factory=dict)
